@@ -1,0 +1,163 @@
+//! The checked configuration: newtypes only, nothing left to doubt. Floor 0, no files.
+//!
+//! [`raw`] mirrors the TOML, [`check`] turns it into this and reports all problems at once. What is in
+//! here has a reader; a key without one is refused, not ignored (`tests/tidy.rs`).
+
+pub mod check;
+pub mod raw;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::message::{Class, LinkName, OnUnknown, Sender};
+use crate::pace::Rate;
+use crate::retry::RetryClass;
+
+pub use check::{Problem, check};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub state_dir: PathBuf,
+    pub http: Http,
+    pub queue: Queue,
+    pub smpp: Vec<Smpp>,
+    pub routes: Vec<Route>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Http {
+    pub listen: Vec<Listen>,
+    /// Something in front speaks TLS for us, so plain HTTP beyond loopback is meant.
+    pub trusted_proxy: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Queue {
+    pub validity: Duration,
+    /// Wait before each further try; its length + 1 is the number of tries.
+    pub retry: Vec<Duration>,
+    pub on_unknown: OnUnknown,
+    pub max_queued: u64,
+    /// Bytes.
+    pub min_free: u64,
+    pub retention: Duration,
+    /// Zero: off.
+    pub duplicate_window: Duration,
+}
+
+/// One bind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Smpp {
+    pub name: LinkName,
+    pub account: LinkName,
+    /// `host:port`; resolved at every connect.
+    pub address: String,
+    pub system_id: String,
+    pub password: Secret,
+    pub system_type: String,
+    /// Segments unanswered at most, 1 to 1000.
+    pub window: u16,
+    /// `None`: unlimited.
+    pub rate: Option<Rate>,
+    /// Source address where the message names none.
+    pub sender: Option<Sender>,
+    pub source: Numbering,
+    pub dest: Numbering,
+    pub alphabet: Alphabet,
+    pub long: Long,
+    pub receipt_id: ReceiptId,
+    pub enquire_link: Duration,
+    pub response_timeout: Duration,
+    /// What a command_status means here, over the built-in table.
+    pub status: BTreeMap<u32, RetryClass>,
+}
+
+/// TON and NPI that override the automatic choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbering {
+    pub ton: Option<u8>,
+    pub npi: Option<u8>,
+}
+
+/// What data_coding 0 means to this SMSC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Alphabet {
+    #[default]
+    Gsm,
+    Latin1,
+    Ascii,
+}
+
+/// How a long message is said to belong together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Long {
+    /// UDH in short_message, esm_class 0x40.
+    #[default]
+    Udh,
+    /// sar_* TLVs.
+    Sar,
+}
+
+/// How the id of a receipt relates to the id of the submit_sm_resp.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReceiptId {
+    /// As written; then, where exactly one awaited message fits, hexadecimal against decimal.
+    #[default]
+    Auto,
+    Same,
+    /// submit_sm_resp hexadecimal, receipt decimal.
+    HexToDec,
+    /// submit_sm_resp decimal, receipt hexadecimal.
+    DecToHex,
+}
+
+/// First match wins. A message that fits none goes by every link that is up, least loaded first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Number prefixes in E.164; empty: any.
+    pub to: Vec<String>,
+    pub class: Vec<Class>,
+    pub sender: Vec<Sender>,
+    pub token: Vec<crate::message::TokenName>,
+    pub via: Vec<LinkName>,
+    pub policy: Policy,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// The first link of `via` that is up.
+    #[default]
+    Failover,
+    /// All that are up, least loaded first.
+    Balance,
+}
+
+/// A password or token: never shown, never logged.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: String) -> Secret {
+        Secret(text)
+    }
+
+    /// The one way to the text, so that every use can be found.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}

@@ -1,0 +1,311 @@
+//! The core and what feeds it. Floor 3.
+//!
+//! [`core`] is one deterministic state machine; [`run`] is the thread that owns it, the store and the
+//! core's ends of the links. Everybody else holds an [`Engine`]: commands go through a bounded channel and
+//! are answered once their step is on the disk; reads go to the applied state beside it ([`view`]).
+
+pub mod view;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::clock::Timestamp;
+use crate::id::{BatchId, MessageId};
+use crate::link::{LinkFacts, LinkStatus};
+use crate::message::{Class, Encoding, LinkName, Msisdn, OnUnknown, Priority, Sender, Status, TokenName};
+use crate::store::StoreError;
+
+pub use view::{Filter, MessageView, Page, View};
+
+/// A message as the outside asks for it, checked but not yet accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    pub to: Msisdn,
+    pub text: String,
+    pub sender: Option<Sender>,
+    pub link: Option<LinkName>,
+    pub class: Class,
+    pub priority: Priority,
+    pub send_at: Option<Timestamp>,
+    pub valid_until: Option<Timestamp>,
+    pub encoding: Encoding,
+    pub segment_count: u8,
+    /// `None`: as `[queue]` says.
+    pub on_unknown: Option<OnUnknown>,
+    pub flash: bool,
+    pub receipt: bool,
+    pub client_ref: Option<String>,
+    /// A repeat of this token's `client_ref` is the same message.
+    pub unique_ref: bool,
+    pub allow_duplicate: bool,
+    /// The caller's JSON object as text.
+    pub metadata: Option<String>,
+    pub token: TokenName,
+    pub idempotency: Option<Idempotency>,
+}
+
+/// Digests of an `Idempotency-Key` and of the request body it came with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    pub key: [u8; 16],
+    pub body: [u8; 16],
+}
+
+/// The message is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    pub id: MessageId,
+    pub status: Status,
+    /// It was accepted before, under the same key or reference.
+    pub repeated: bool,
+}
+
+/// Why a draft, or any command, was not taken. Nothing of it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the queue is full")]
+    QueueFull,
+    #[error("the disk has too little free space")]
+    DiskLow,
+    #[error("the daemon is stopping")]
+    Stopping,
+    #[error("the daemon is in quarantine: {0}")]
+    Quarantined(String),
+    #[error("the same text went to this number within the duplicate window")]
+    Duplicate { of: MessageId },
+    #[error("the Idempotency-Key was used with another body")]
+    KeyReused,
+    #[error("no such link")]
+    NoSuchLink,
+    #[error("not valid any more when it would be due")]
+    NeverValid,
+    #[error("no such message")]
+    NotFound,
+    #[error("the state forbids it")]
+    State(Status),
+}
+
+/// What a person says of an unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    Resend,
+    Sent,
+    Failed,
+}
+
+/// Which unknowns a person resolves at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnknownFilter {
+    pub link: Option<LinkName>,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+/// What the core is asked to do, with the way back for the answer.
+#[derive(Debug)]
+pub enum Command {
+    Accept {
+        drafts: Vec<Draft>,
+        batch: BatchWish,
+        reply: oneshot::Sender<AcceptAnswer>,
+    },
+    Cancel {
+        id: MessageId,
+        reply: oneshot::Sender<Result<Status, Refusal>>,
+    },
+    Resolve {
+        id: MessageId,
+        how: Resolution,
+        reply: oneshot::Sender<Result<Status, Refusal>>,
+    },
+    ResolveMany {
+        which: UnknownFilter,
+        how: Resolution,
+        reply: oneshot::Sender<Result<u64, Refusal>>,
+    },
+    /// `None`: all sending.
+    Pause {
+        link: Option<LinkName>,
+        by: TokenName,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Resume {
+        link: Option<LinkName>,
+        by: TokenName,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchWish {
+    None,
+    /// Allot a batch for these drafts.
+    New,
+    /// They go on with this one; `n` counts the groups.
+    Continue {
+        batch: BatchId,
+        n: u32,
+    },
+}
+
+#[derive(Debug)]
+pub struct AcceptAnswer {
+    pub batch: Option<BatchId>,
+    /// One a draft, in order.
+    pub results: Vec<Result<Accepted, Refusal>>,
+}
+
+/// Drafts handed to the core in one command; a batch request is cut into groups of this size.
+pub const ACCEPT_GROUP: usize = 500;
+
+/// The handle everybody but the core holds. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    commands: mpsc::Sender<Command>,
+    snapshot: watch::Receiver<Arc<Snapshot>>,
+    view: View,
+}
+
+impl Engine {
+    pub fn new(
+        commands: mpsc::Sender<Command>,
+        snapshot: watch::Receiver<Arc<Snapshot>>,
+        view: View,
+    ) -> Engine {
+        Engine { commands, snapshot, view }
+    }
+
+    /// Accepts one message; `Ok` only once it is durable.
+    pub async fn accept(&self, draft: Draft) -> Result<Accepted, Refusal> {
+        let mut answer = self.accept_group(vec![draft], BatchWish::None).await?;
+        answer.results.pop().unwrap_or(Err(Refusal::Stopping))
+    }
+
+    /// Accepts many under one batch id, in order; each draft has a result of its own.
+    pub async fn accept_batch(&self, mut drafts: Vec<Draft>) -> Result<AcceptAnswer, Refusal> {
+        let mut rest = drafts.split_off(drafts.len().min(ACCEPT_GROUP));
+        let mut answer = self.accept_group(drafts, BatchWish::New).await?;
+        let mut n = 0;
+        while let (false, Some(batch)) = (rest.is_empty(), answer.batch) {
+            n += 1;
+            let group: Vec<Draft> = rest.drain(..rest.len().min(ACCEPT_GROUP)).collect();
+            let size = group.len();
+            match self.accept_group(group, BatchWish::Continue { batch, n }).await {
+                Ok(more) => answer.results.extend(more.results),
+                // What came before is accepted and stays so; these lines were not.
+                Err(refusal) => answer.results.extend(std::iter::repeat_n(Err(refusal), size)),
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn accept_group(&self, drafts: Vec<Draft>, batch: BatchWish) -> Result<AcceptAnswer, Refusal> {
+        self.ask(|reply| Command::Accept { drafts, batch, reply }).await
+    }
+
+    /// Takes a message back if no byte of it is on the wire: the status it then has.
+    pub async fn cancel(&self, id: MessageId) -> Result<Status, Refusal> {
+        self.ask(|reply| Command::Cancel { id, reply }).await?
+    }
+
+    pub async fn resolve(&self, id: MessageId, how: Resolution) -> Result<Status, Refusal> {
+        self.ask(|reply| Command::Resolve { id, how, reply }).await?
+    }
+
+    /// How many were resolved.
+    pub async fn resolve_many(&self, which: UnknownFilter, how: Resolution) -> Result<u64, Refusal> {
+        self.ask(|reply| Command::ResolveMany { which, how, reply }).await?
+    }
+
+    pub async fn pause(&self, link: Option<LinkName>, by: TokenName) -> Result<(), Refusal> {
+        self.ask(|reply| Command::Pause { link, by, reply }).await?
+    }
+
+    pub async fn resume(&self, link: Option<LinkName>, by: TokenName) -> Result<(), Refusal> {
+        self.ask(|reply| Command::Resume { link, by, reply }).await?
+    }
+
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.borrow().clone()
+    }
+
+    /// Waits until there is a newer snapshot (at most one a second while something happens).
+    pub async fn changed(&mut self) -> Arc<Snapshot> {
+        if self.snapshot.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.snapshot()
+    }
+
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| Refusal::Stopping)?;
+        answer.await.map_err(|_| Refusal::Stopping)
+    }
+}
+
+/// What the core publishes of itself, at most once a second and after every pause or resume.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub at: Timestamp,
+    pub started: Timestamp,
+    /// Messages by status now: open ones are in the queue, closed ones those still kept.
+    pub by_status: [u64; Status::ALL.len()],
+    /// Changes of status since the store was made, by link where one was involved.
+    pub totals: Vec<StatusTotal>,
+    /// Acceptance time of the longest waiting message that is due.
+    pub oldest_due: Option<Timestamp>,
+    pub links: Vec<LinkSnapshot>,
+    pub paused: Option<Pause>,
+    /// Why nothing is accepted now.
+    pub intake_closed: Option<Refusal>,
+    /// Why nothing may be sent or written: the state did not fit the journal.
+    pub quarantine: Option<String>,
+    pub inbound_total: u64,
+    pub receipts_unmatched: u64,
+    pub commits: CommitHistogram,
+    pub journal_seq: u64,
+    pub free_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusTotal {
+    pub status: Status,
+    pub link: Option<LinkName>,
+    pub count: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    pub since: Timestamp,
+    pub by: TokenName,
+}
+
+#[derive(Clone, Debug)]
+pub struct LinkSnapshot {
+    pub facts: LinkFacts,
+    pub status: LinkStatus,
+    pub paused: Option<Pause>,
+    /// Segments leased and unanswered.
+    pub leased: u16,
+}
+
+/// Time from a step's first command to its answer being allowed, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CommitHistogram {
+    pub buckets: [u64; COMMIT_BUCKETS.len()],
+    pub count: u64,
+    pub sum: Duration,
+}
+
+/// Upper bounds, in seconds.
+pub const COMMIT_BUCKETS: [f64; 8] = [0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0, f64::INFINITY];
+
+/// A read of the state failed; the daemon is about to end for it.
+pub type ReadError = StoreError;

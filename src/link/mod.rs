@@ -1,0 +1,254 @@
+//! Links: what carries segments to a network and brings answers back. Floor 2.
+//!
+//! This is the seam between the core and the wire. Above it nobody knows whether a link is a modem or a
+//! bind; below it nobody knows what a reminder is. A protocol is a [`session::Session`]: bytes, time and
+//! submissions go in, bytes and events come out, no I/O. [`run`] drives any of them over any stream.
+//!
+//! One link is one set of bounded channels ([`LinkPort`] is the core's end). Credits, not queues: the core
+//! never has more segments leased and unanswered than `window`, so `submissions` and `outcomes` of that
+//! capacity can never block either side. Inbound has its own channel, so a flood of replies delays no outcome.
+
+pub mod run;
+pub mod session;
+pub mod smpp;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::clock::Timestamp;
+use crate::id::MessageId;
+use crate::message::{
+    Cause, Encoding, LinkName, Msisdn, RawCode, ReceiptState, Reference, Sender, UnknownWhy,
+};
+use crate::retry::RetryClass;
+
+/// Replies and receipts that a link may have handed up without an answer from the core.
+pub const INBOUND_CAPACITY: usize = 128;
+/// Late answers, state changes and the like that may ride beside a full window of outcomes.
+pub const OUTCOME_SLACK: usize = 64;
+
+/// One segment, leased to a link. The link encodes it for its wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    pub id: MessageId,
+    /// 0-based position of the segment in its message.
+    pub index: u8,
+    pub to: Msisdn,
+    pub sender: Option<Sender>,
+    /// The text of this segment alone.
+    pub text: String,
+    pub encoding: Encoding,
+    /// Present when the message has more than one segment.
+    pub concat: Option<Concat>,
+    pub flash: bool,
+    pub receipt: bool,
+    /// What is left of the message's validity at lease time.
+    pub validity: Duration,
+}
+
+/// Concatenation (3GPP TS 23.040 9.2.3.24.1 and .8): `number` is 1-based.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Concat {
+    pub reference: u16,
+    pub total: u8,
+    pub number: u8,
+}
+
+/// How one lease of one segment ended. Exactly one per submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Accepted {
+        reference: Reference,
+    },
+    /// Definitely not sent.
+    Refused {
+        cause: Cause,
+        retry: RetryClass,
+    },
+    /// No byte of it left: recalled, or the session ended first.
+    Unwritten,
+    /// It may have gone out.
+    Unknown {
+        why: UnknownWhy,
+    },
+}
+
+/// A session's handle for one inbound PDU that waits for its confirmation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InboundToken(pub u64);
+
+/// What a peer handed us and wants confirmed once it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inbound {
+    Receipt(Receipt),
+    Reply(RawReply),
+}
+
+/// A delivery receipt or status report, decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The reference it names; `None` when it named none that could be read.
+    pub reference: Option<Reference>,
+    /// References that mean the same under the link's `receipt_id` setting, tried after `reference`.
+    pub alternatives: Vec<Reference>,
+    pub state: ReceiptState,
+    /// The recipient it speaks of, as digits, where the wire names one.
+    pub recipient: Option<Msisdn>,
+    /// SMPP user_message_reference, echoed by some SMSCs.
+    pub user_message_reference: Option<u16>,
+    /// `stat`/`err` or TP-Status as it came, for people.
+    pub raw: Option<RawCode>,
+}
+
+/// A mobile-originated message as it came, one segment; decoding and reassembly are the core's affair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawReply {
+    /// Sender and recipient addresses as written on the wire, without a plus.
+    pub from: String,
+    pub to: String,
+    /// The whole PDU.
+    pub raw: Vec<u8>,
+    /// Text of this segment where it can be decoded.
+    pub text: Option<String>,
+    pub concat: Option<Concat>,
+}
+
+/// What a session reports to the core, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkEvent {
+    /// A session is up; submissions may be leased.
+    Up,
+    /// The session ended. All its outcomes came before this.
+    Down { reason: String },
+    /// A person must act before it can come up (password, account, PIN). All outcomes came before this.
+    Parked { reason: String },
+    /// The one outcome of a lease: gives its credit back.
+    Outcome { id: MessageId, index: u8, outcome: Outcome },
+    /// An answer to a segment that was already reported `Unknown`: gives no credit back.
+    Late { id: MessageId, index: u8, outcome: Outcome },
+}
+
+/// What the core says to a link beside submissions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Hand back what is not yet written of this message.
+    Recall(MessageId),
+    /// Hand back everything not yet written (pause).
+    RecallAll,
+    /// The inbound PDU is durable (`stored`), or could not be stored and must be sent again.
+    Confirm { token: InboundToken, stored: bool },
+    /// Forget back-off and parking and connect now.
+    Restart,
+    /// Finish what is on the wire, say goodbye, end.
+    Stop,
+}
+
+/// State of a link as the link itself sees it; `paused` is the core's addition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    Connecting,
+    Up,
+    Down,
+    Parked,
+}
+
+/// What a link publishes for people: state, why, and numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkStatus {
+    pub connection: Connection,
+    pub since: Timestamp,
+    /// Why it is not up, or the last thing that went wrong.
+    pub reason: Option<String>,
+    pub in_flight: u16,
+    /// Segments a second the link allows itself now; `None` = unlimited.
+    pub pace: Option<f64>,
+    pub submitted_total: u64,
+    pub throttled_total: u64,
+    pub sessions_total: u64,
+    /// Time from a submit's bytes to its answer, cumulative counts per bucket of [`SUBMIT_BUCKETS`].
+    pub submit_buckets: [u64; SUBMIT_BUCKETS.len()],
+    pub submit_sum: Duration,
+}
+
+/// Upper bounds, in seconds, of the submit histogram.
+pub const SUBMIT_BUCKETS: [f64; 8] = [0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 20.0, f64::INFINITY];
+
+impl LinkStatus {
+    pub fn new(since: Timestamp) -> LinkStatus {
+        LinkStatus {
+            connection: Connection::Connecting,
+            since,
+            reason: None,
+            in_flight: 0,
+            pace: None,
+            submitted_total: 0,
+            throttled_total: 0,
+            sessions_total: 0,
+            submit_buckets: [0; SUBMIT_BUCKETS.len()],
+            submit_sum: Duration::ZERO,
+        }
+    }
+}
+
+/// What a link is, beside its traffic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkFacts {
+    pub name: LinkName,
+    /// Links with the same account share receipts.
+    pub account: LinkName,
+    /// "smpp" or "modem", for people.
+    pub kind: &'static str,
+    /// Segments that may be leased and unanswered.
+    pub window: u16,
+}
+
+/// The core's end of a link.
+#[derive(Debug)]
+pub struct LinkPort {
+    pub facts: LinkFacts,
+    /// Capacity `window`.
+    pub submissions: mpsc::Sender<Submission>,
+    /// Capacity [`INBOUND_CAPACITY`] + `window` + slack: the core uses `try_send` and treats full as a stuck link.
+    pub control: mpsc::Sender<Control>,
+    /// Capacity `window` + [`OUTCOME_SLACK`].
+    pub outcomes: mpsc::Receiver<LinkEvent>,
+    /// Capacity [`INBOUND_CAPACITY`].
+    pub inbound: mpsc::Receiver<(InboundToken, Inbound)>,
+    pub status: watch::Receiver<LinkStatus>,
+}
+
+/// The link's end, handed to [`run::run`].
+#[derive(Debug)]
+pub struct LinkEnd {
+    pub facts: LinkFacts,
+    pub submissions: mpsc::Receiver<Submission>,
+    pub control: mpsc::Receiver<Control>,
+    pub outcomes: mpsc::Sender<LinkEvent>,
+    pub inbound: mpsc::Sender<(InboundToken, Inbound)>,
+    pub status: watch::Sender<LinkStatus>,
+    /// Rung after every send, so that one waiter in the core hears all links.
+    pub bell: Arc<Notify>,
+}
+
+/// Makes the two ends of a link.
+pub fn channel(facts: LinkFacts, bell: Arc<Notify>, now: Timestamp) -> (LinkPort, LinkEnd) {
+    let window = usize::from(facts.window.max(1));
+    let (submissions, submissions_rx) = mpsc::channel(window);
+    let (control, control_rx) = mpsc::channel(window + INBOUND_CAPACITY + OUTCOME_SLACK);
+    let (outcomes_tx, outcomes) = mpsc::channel(window + OUTCOME_SLACK);
+    let (inbound_tx, inbound) = mpsc::channel(INBOUND_CAPACITY);
+    let (status_tx, status) = watch::channel(LinkStatus::new(now));
+    let port = LinkPort { facts: facts.clone(), submissions, control, outcomes, inbound, status };
+    let end = LinkEnd {
+        facts,
+        submissions: submissions_rx,
+        control: control_rx,
+        outcomes: outcomes_tx,
+        inbound: inbound_tx,
+        status: status_tx,
+        bell,
+    };
+    (port, end)
+}

@@ -1,0 +1,339 @@
+//! Where a message stands: its state, its attempts, and the words the outside uses for both.
+//!
+//! A head that was never written means "as accepted": waiting for its due time with no attempt. Every
+//! reason here is a variant; text is made of it for people only.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Body, LinkName};
+use crate::clock::Timestamp;
+
+/// Attempts kept in a head; the oldest goes when one more begins.
+pub const MAX_ATTEMPTS_KEPT: usize = 16;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    pub state: State,
+    pub attempts: Vec<Attempt>,
+    /// Attempts that count against the retry plan; a throttled or recalled one does not.
+    pub tries: u8,
+    /// It was sent again after an unknown once; it will not be a second time.
+    pub resent: bool,
+}
+
+impl Head {
+    /// The head of a message that nothing has happened to yet.
+    pub fn accepted(body: &Body) -> Head {
+        Head {
+            state: State::Waiting { due: body.due, why: Deferral::Scheduled },
+            attempts: Vec::new(),
+            tries: 0,
+            resent: false,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    Waiting {
+        due: Timestamp,
+        why: Deferral,
+    },
+    /// Handed to the link; from here until its outcome any byte may be on the wire.
+    Leased {
+        link: LinkName,
+    },
+    /// Accepted by the network, the last word unless a receipt comes.
+    Sent {
+        at: Timestamp,
+        receipt: ReceiptWait,
+    },
+    /// It went out and no answer came. Not closed: a late answer, a receipt or a person resolves it.
+    Unknown {
+        since: Timestamp,
+        why: UnknownWhy,
+    },
+    Closed {
+        how: Final,
+        at: Timestamp,
+    },
+}
+
+/// Why a waiting message waits, where that is the message's own affair. Pace, quota, link and order are
+/// derived when somebody asks, never stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Deferral {
+    /// For its due time, which may have passed.
+    Scheduled,
+    /// A temporary refusal; tried again at the due time.
+    Retry(Cause),
+    /// A person or `on_unknown = "resend"` decided that an unknown goes out once more.
+    Resend,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReceiptWait {
+    NotAsked,
+    Until(Timestamp),
+    NeverCame,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UnknownWhy {
+    /// The daemon stopped or crashed between lease and outcome.
+    Crash,
+    /// The connection or the device went away before the answer.
+    LinkLost,
+    /// The answer did not come within its deadline.
+    NoAnswer,
+    /// Restored from a backup: whether it went out since is not known.
+    Restored,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Final {
+    Delivered,
+    /// The network gave up: its receipt says failed or expired.
+    Undelivered(Cause),
+    /// Refused for good at submission, or tries used up.
+    Failed(Cause),
+    /// Not sent by `valid_until`.
+    Expired,
+    Canceled,
+    /// Refused by policy before it went out.
+    Blocked(Cause),
+}
+
+/// One lease of a message to a link, with what became of each segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    pub link: LinkName,
+    /// The link's account: receipts are looked up in it.
+    pub account: LinkName,
+    pub begun: Timestamp,
+    /// The lease it was made in: at start, a lease without a newer head means unknown.
+    pub lease: u64,
+    /// One a segment, in order.
+    pub segments: Vec<SegmentState>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SegmentState {
+    Unwritten,
+    /// Leased: it may be on the wire.
+    Written,
+    Accepted {
+        reference: Reference,
+        at: Timestamp,
+    },
+    Refused(Cause),
+    Unknown,
+}
+
+/// What the network calls a segment it accepted: TP-MR in decimal or SMPP `message_id`. May be empty or
+/// repeated (some SMSCs), so never a key on its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Reference(pub String);
+
+/// Why something was refused or given up, with the number the other side gave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    pub reason: Reason,
+    pub raw: Option<RawCode>,
+}
+
+impl Cause {
+    pub const fn new(reason: Reason, raw: RawCode) -> Cause {
+        Cause { reason, raw: Some(raw) }
+    }
+
+    pub const fn plain(reason: Reason) -> Cause {
+        Cause { reason, raw: None }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason.code())?;
+        match &self.raw {
+            Some(raw) => write!(f, " ({raw})"),
+            None => Ok(()),
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($name:ident = $code:literal, $text:literal;)*) => {
+        /// Stable codes of the API (interface.md calls them reasons). Append only: they are stored by position.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Reason { $($name,)* }
+
+        impl Reason {
+            pub const ALL: &[Reason] = &[$(Reason::$name,)*];
+
+            /// The stable code, `smsc.throttled`.
+            pub const fn code(self) -> &'static str {
+                match self { $(Reason::$name => $code,)* }
+            }
+
+            /// One sentence for people.
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Reason::$name => $text,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    SmscThrottled = "smsc.throttled", "The carrier asked to slow down for too long.";
+    SmscQueueFull = "smsc.queue_full", "The carrier's queue is full.";
+    SmscTemporary = "smsc.temporary", "The carrier reported a passing error.";
+    SmscBadDestination = "smsc.bad_destination", "The carrier says that the number is not valid.";
+    SmscBadSender = "smsc.bad_sender", "The carrier does not allow this sender.";
+    SmscRejected = "smsc.rejected", "The carrier refused the message.";
+    SmscMalformed = "smsc.malformed", "The carrier could not read the request.";
+    SmscExpired = "smsc.expired", "The carrier says that the message's validity has passed.";
+    SmscAccount = "smsc.account", "The carrier refuses the account or its settings.";
+    SmscUnknownCode = "smsc.unknown_code", "The carrier answered with a code that is not known.";
+    NetworkUndeliverable = "network.undeliverable", "The network could not deliver the message.";
+    NetworkExpired = "network.expired", "The network gave up before the phone could be reached.";
+    NetworkRejected = "network.rejected", "The network or the phone refused the message.";
+    NetworkDeleted = "network.deleted", "The message was deleted in the network.";
+    PolicyOptedOut = "policy.opted_out", "The recipient does not want messages.";
+    PolicyCanceled = "policy.canceled", "Canceled.";
+    InternalEncoding = "internal.encoding", "The text cannot be written in the link's alphabet.";
+    InternalLinkGone = "internal.link_gone", "The link it was bound to is no longer configured.";
+    OperatorFailed = "policy.resolved_failed", "A person declared it failed.";
+    InternalDamage = "internal.damage", "Its record on the disk is damaged.";
+}
+
+/// The number or word the other side used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RawCode {
+    /// SMPP command_status.
+    CommandStatus(u32),
+    /// `stat` and `err` of a receipt, as written.
+    Receipt {
+        stat: String,
+        err: String,
+    },
+    Cms(u16),
+    Cme(u16),
+    /// TP-Status of a SMS-STATUS-REPORT.
+    TpStatus(u8),
+}
+
+impl fmt::Display for RawCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RawCode::CommandStatus(code) => write!(f, "command_status 0x{code:08X}"),
+            RawCode::Receipt { stat, err } if err.is_empty() => write!(f, "stat {}", stat.escape_default()),
+            RawCode::Receipt { stat, err } => {
+                write!(f, "stat {} err {}", stat.escape_default(), err.escape_default())
+            }
+            RawCode::Cms(code) => write!(f, "+CMS ERROR: {code}"),
+            RawCode::Cme(code) => write!(f, "+CME ERROR: {code}"),
+            RawCode::TpStatus(code) => write!(f, "TP-Status 0x{code:02X}"),
+        }
+    }
+}
+
+/// What a receipt says of its segment, whatever wire it came on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReceiptState {
+    Delivered,
+    /// Undelivered for good.
+    Failed(Cause),
+    /// On its way: ENROUTE, ACCEPTD, buffered. Changes nothing.
+    Pending,
+    /// A word or number we do not know. Changes nothing; never read as failed.
+    Unknown,
+}
+
+/// The words of the API for a message's standing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Scheduled,
+    Queued,
+    Sending,
+    Sent,
+    Delivered,
+    Undelivered,
+    Failed,
+    Expired,
+    Canceled,
+    Blocked,
+    Unknown,
+}
+
+impl Status {
+    pub const ALL: [Status; 11] = [
+        Status::Scheduled,
+        Status::Queued,
+        Status::Sending,
+        Status::Sent,
+        Status::Delivered,
+        Status::Undelivered,
+        Status::Failed,
+        Status::Expired,
+        Status::Canceled,
+        Status::Blocked,
+        Status::Unknown,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Status::Scheduled => "scheduled",
+            Status::Queued => "queued",
+            Status::Sending => "sending",
+            Status::Sent => "sent",
+            Status::Delivered => "delivered",
+            Status::Undelivered => "undelivered",
+            Status::Failed => "failed",
+            Status::Expired => "expired",
+            Status::Canceled => "canceled",
+            Status::Blocked => "blocked",
+            Status::Unknown => "unknown",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Status> {
+        Status::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+impl State {
+    pub fn status(&self, now: Timestamp) -> Status {
+        match self {
+            State::Waiting { due, why: Deferral::Scheduled } if *due > now => Status::Scheduled,
+            State::Waiting { .. } => Status::Queued,
+            State::Leased { .. } => Status::Sending,
+            State::Sent { .. } => Status::Sent,
+            State::Unknown { .. } => Status::Unknown,
+            State::Closed { how, .. } => how.status(),
+        }
+    }
+}
+
+impl Final {
+    pub const fn status(&self) -> Status {
+        match self {
+            Final::Delivered => Status::Delivered,
+            Final::Undelivered(_) => Status::Undelivered,
+            Final::Failed(_) => Status::Failed,
+            Final::Expired => Status::Expired,
+            Final::Canceled => Status::Canceled,
+            Final::Blocked(_) => Status::Blocked,
+        }
+    }
+
+    pub const fn cause(&self) -> Option<&Cause> {
+        match self {
+            Final::Undelivered(cause) | Final::Failed(cause) | Final::Blocked(cause) => Some(cause),
+            Final::Delivered | Final::Expired | Final::Canceled => None,
+        }
+    }
+}

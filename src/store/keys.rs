@@ -1,0 +1,236 @@
+//! Every key in the store, drawn byte by byte. Integers are big endian, so keys sort as what they mean.
+//!
+//! ```text
+//! b | id 8                                             body of a message, written once
+//! h | id 8                                             head; absent = as accepted
+//! l | lane 4 | 9-priority 1 | due ms 8 | id 8          due index; value: what dispatch needs (LaneEntry)
+//! d | recipient 8 | id 8                               chain of a recipient; value: digest of the text
+//! w | recipient 8 | id 8                               begun and waiting for a retry: later ones wait too
+//! x | lease 8                                          one lease of a batch of segments
+//! r | account hash 4 | day 4 | reference hash 8 | id 8 | index 1    receipts awaited, dropped by day
+//! u | id 8                                             unknown, its own short list
+//! k | token hash 8 | key hash 16                       idempotency
+//! f | client_ref hash 16                               unique_ref
+//! a | batch 8 | n 4                                    ids of a batch
+//! i | id 8                                             replies, raw
+//! e | time ms 8 | n 4                                  receipts that matched nothing yet
+//! c | name                                             counters, allotter, pauses: one record each
+//! ```
+
+/// First byte of each family.
+pub mod family {
+    pub const BODY: u8 = b'b';
+    pub const HEAD: u8 = b'h';
+    pub const LANE: u8 = b'l';
+    pub const CHAIN: u8 = b'd';
+    pub const BEGUN: u8 = b'w';
+    pub const LEASE: u8 = b'x';
+    pub const RECEIPT: u8 = b'r';
+    pub const UNKNOWN: u8 = b'u';
+    pub const IDEMPOTENCY: u8 = b'k';
+    pub const UNIQUE_REF: u8 = b'f';
+    pub const BATCH: u8 = b'a';
+    pub const INBOUND: u8 = b'i';
+    pub const ORPHAN: u8 = b'e';
+    pub const CORE: u8 = b'c';
+}
+
+use crate::clock::Timestamp;
+use crate::id::{BatchId, InboundId, MessageId};
+use crate::message::{Msisdn, Priority};
+
+fn key(family: u8, fields: &[&[u8]]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + fields.iter().map(|f| f.len()).sum::<usize>());
+    key.push(family);
+    for field in fields {
+        key.extend_from_slice(field);
+    }
+    key
+}
+
+/// The whole of a family, as a range for [`super::Read::scan`].
+pub fn all(family: u8) -> (Vec<u8>, Vec<u8>) {
+    (vec![family], vec![family + 1])
+}
+
+/// All keys that begin with `prefix`.
+pub fn under(prefix: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
+    let mut end = prefix.clone();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            break;
+        }
+    }
+    (prefix, end)
+}
+
+pub fn body(id: MessageId) -> Vec<u8> {
+    key(family::BODY, &[&id.as_u64().to_be_bytes()])
+}
+
+pub fn head(id: MessageId) -> Vec<u8> {
+    key(family::HEAD, &[&id.as_u64().to_be_bytes()])
+}
+
+/// Place of a message in its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneKey {
+    pub lane: u32,
+    /// 9 minus the priority, so that 9 sorts first.
+    pub rank: u8,
+    pub due: Timestamp,
+    pub id: MessageId,
+}
+
+impl LaneKey {
+    pub fn new(lane: u32, priority: Priority, due: Timestamp, id: MessageId) -> LaneKey {
+        LaneKey { lane, rank: Priority::LEVELS - 1 - priority.get(), due, id }
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        let (due, id) = (self.due.as_millis().to_be_bytes(), self.id.as_u64().to_be_bytes());
+        key(family::LANE, &[&self.lane.to_be_bytes(), &[self.rank], &due, &id])
+    }
+
+    pub fn decode(bytes: &[u8]) -> Option<LaneKey> {
+        let (&first, rest) = bytes.split_first()?;
+        let rest: &[u8; 21] = rest.try_into().ok()?;
+        (first == family::LANE).then(|| LaneKey {
+            lane: u32::from_be_bytes([rest[0], rest[1], rest[2], rest[3]]),
+            rank: rest[4],
+            due: Timestamp::from_millis(be64(&rest[5..13])),
+            id: MessageId::from_u64(be64(&rest[13..21])),
+        })
+    }
+}
+
+/// All of one lane and rank from a due time on.
+pub fn lane_from(lane: u32, rank: u8, due: Timestamp) -> Vec<u8> {
+    key(family::LANE, &[&lane.to_be_bytes(), &[rank], &due.as_millis().to_be_bytes()])
+}
+
+/// Prefix of one lane and rank.
+pub fn lane_rank(lane: u32, rank: u8) -> Vec<u8> {
+    key(family::LANE, &[&lane.to_be_bytes(), &[rank]])
+}
+
+pub fn chain(recipient: Msisdn, id: MessageId) -> Vec<u8> {
+    key(family::CHAIN, &[&recipient.as_u64().to_be_bytes(), &id.as_u64().to_be_bytes()])
+}
+
+/// Prefix of a recipient's chain.
+pub fn chain_of(recipient: Msisdn) -> Vec<u8> {
+    key(family::CHAIN, &[&recipient.as_u64().to_be_bytes()])
+}
+
+pub fn begun(recipient: Msisdn, id: MessageId) -> Vec<u8> {
+    key(family::BEGUN, &[&recipient.as_u64().to_be_bytes(), &id.as_u64().to_be_bytes()])
+}
+
+/// Recipient and id out of a `d` or `w` key.
+pub fn decode_recipient_id(bytes: &[u8]) -> Option<(Msisdn, MessageId)> {
+    let rest: &[u8; 16] = bytes.get(1..)?.try_into().ok()?;
+    Some((Msisdn::from_u64(be64(&rest[..8])), MessageId::from_u64(be64(&rest[8..]))))
+}
+
+pub fn lease(lease: u64) -> Vec<u8> {
+    key(family::LEASE, &[&lease.to_be_bytes()])
+}
+
+pub fn receipt(account: u32, day: u32, reference: u64, id: MessageId, index: u8) -> Vec<u8> {
+    let (reference, id) = (reference.to_be_bytes(), id.as_u64().to_be_bytes());
+    key(family::RECEIPT, &[&account.to_be_bytes(), &day.to_be_bytes(), &reference, &id, &[index]])
+}
+
+/// Prefix of everything awaited under one reference on one day.
+pub fn receipt_of(account: u32, day: u32, reference: u64) -> Vec<u8> {
+    key(family::RECEIPT, &[&account.to_be_bytes(), &day.to_be_bytes(), &reference.to_be_bytes()])
+}
+
+/// Prefix of one account's receipts of one day.
+pub fn receipt_day(account: u32, day: u32) -> Vec<u8> {
+    key(family::RECEIPT, &[&account.to_be_bytes(), &day.to_be_bytes()])
+}
+
+/// Message and segment out of an `r` key.
+pub fn decode_receipt(bytes: &[u8]) -> Option<(MessageId, u8)> {
+    let rest: &[u8; 9] = bytes.get(17..)?.try_into().ok()?;
+    Some((MessageId::from_u64(be64(&rest[..8])), rest[8]))
+}
+
+pub fn unknown(id: MessageId) -> Vec<u8> {
+    key(family::UNKNOWN, &[&id.as_u64().to_be_bytes()])
+}
+
+pub fn idempotency(token: u64, digest: &[u8; 16]) -> Vec<u8> {
+    key(family::IDEMPOTENCY, &[&token.to_be_bytes(), digest])
+}
+
+pub fn unique_ref(digest: &[u8; 16]) -> Vec<u8> {
+    key(family::UNIQUE_REF, &[digest])
+}
+
+pub fn batch(batch: BatchId, n: u32) -> Vec<u8> {
+    key(family::BATCH, &[&batch.as_u64().to_be_bytes(), &n.to_be_bytes()])
+}
+
+/// Prefix of a batch.
+pub fn batch_of(batch: BatchId) -> Vec<u8> {
+    key(family::BATCH, &[&batch.as_u64().to_be_bytes()])
+}
+
+pub fn inbound(id: InboundId) -> Vec<u8> {
+    key(family::INBOUND, &[&id.as_u64().to_be_bytes()])
+}
+
+pub fn orphan(at: Timestamp, n: u32) -> Vec<u8> {
+    key(family::ORPHAN, &[&at.as_millis().to_be_bytes(), &n.to_be_bytes()])
+}
+
+pub fn core(name: &str) -> Vec<u8> {
+    key(family::CORE, &[name.as_bytes()])
+}
+
+/// The id in keys made of a family byte and an id.
+pub fn decode_id(bytes: &[u8]) -> Option<u64> {
+    let rest: &[u8; 8] = bytes.get(1..)?.try_into().ok()?;
+    Some(u64::from_be_bytes(*rest))
+}
+
+fn be64(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |sum, &b| (sum << 8) | u64::from(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lane_keys_sort_by_priority_then_due_then_id() {
+        let at = |p, due, id| {
+            LaneKey::new(7, Priority::new(p).unwrap(), Timestamp::from_millis(due), MessageId::from_u64(id))
+        };
+        let order = [at(9, 500, 1), at(4, 10, 3), at(4, 10, 4), at(4, 11, 2), at(0, 0, 0)];
+        for pair in order.windows(2) {
+            assert!(pair[0].encode() < pair[1].encode(), "{pair:?}");
+            assert!(pair[0] < pair[1]);
+        }
+        assert_eq!(LaneKey::decode(&order[0].encode()), Some(order[0]));
+    }
+
+    #[test]
+    fn a_prefix_range_ends_before_the_next_prefix() {
+        let (from, to) = under(vec![b'r', 0xFF, 0xFF]);
+        assert_eq!((from, to), (vec![b'r', 0xFF, 0xFF], vec![b's']));
+    }
+
+    #[test]
+    fn ids_come_back_out_of_keys() {
+        let id = MessageId::from_u64(0x0102_0304_0506_0708);
+        let to = Msisdn::parse_e164("+4915112345678").unwrap();
+        assert_eq!(decode_receipt(&receipt(1, 2, 3, id, 4)), Some((id, 4)));
+        assert_eq!(decode_recipient_id(&chain(to, id)), Some((to, id)));
+        assert_eq!(decode_id(&head(id)), Some(id.as_u64()));
+    }
+}

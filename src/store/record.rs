@@ -1,0 +1,57 @@
+//! The form of every stored value: a version byte, the postcard encoding, and a CRC-32C over both.
+//!
+//! ```text
+//! | version 1 | postcard ... | crc32c of all before, little endian 4 |
+//! ```
+//! Enums inside are append-only. A value of an older version is brought forward by [`super::migrate`];
+//! a value that does not check is damage and is never guessed at.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::StoreError;
+
+/// Version written now.
+pub const VERSION: u8 = 1;
+const CRC_BYTES: usize = 4;
+
+pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    let start = vec![VERSION];
+    // Our records hold no maps with unknown length and no types postcard refuses.
+    #[expect(clippy::expect_used, reason = "the types are ours and all encodable")]
+    let mut bytes = postcard::to_extend(value, start).expect("record types are encodable");
+    let crc = crc32c::crc32c(&bytes);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    let damaged = |what: &str| StoreError::Damaged(format!("a record {what}"));
+    let split =
+        bytes.len().checked_sub(CRC_BYTES).filter(|&at| at > 0).ok_or_else(|| damaged("is too short"))?;
+    let (checked, crc) = bytes.split_at(split);
+    if crc32c::crc32c(checked).to_le_bytes() != crc {
+        return Err(damaged("does not match its checksum"));
+    }
+    if checked[0] != VERSION {
+        return Err(damaged("has a version this program does not know"));
+    }
+    postcard::from_bytes(&checked[1..]).map_err(|e| damaged(&format!("cannot be decoded: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_reads_back_and_any_flipped_bit_is_seen() {
+        let bytes = encode(&(7u64, String::from("text")));
+        assert_eq!(decode::<(u64, String)>(&bytes).unwrap(), (7, String::from("text")));
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode::<(u64, String)>(&flipped).is_err(), "bit {bit}");
+        }
+        assert!(decode::<(u64, String)>(&[]).is_err());
+    }
+}
