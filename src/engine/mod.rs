@@ -17,6 +17,7 @@ use crate::link::{LinkFacts, LinkStatus};
 use crate::message::{Class, Encoding, LinkName, Msisdn, OnUnknown, Priority, Sender, Status, TokenName};
 use crate::store::StoreError;
 
+pub use crate::message::Resolution;
 pub use view::{Filter, MessageView, Page, View};
 
 /// A message as the outside asks for it, checked but not yet accepted.
@@ -85,14 +86,6 @@ pub enum Refusal {
     NotFound,
     #[error("the state forbids it")]
     State(Status),
-}
-
-/// What a person says of an unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resolution {
-    Resend,
-    Sent,
-    Failed,
 }
 
 /// Which unknowns a person resolves at once.

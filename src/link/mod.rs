@@ -19,10 +19,10 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::clock::Timestamp;
 use crate::id::MessageId;
-use crate::message::{
-    Cause, Encoding, LinkName, Msisdn, RawCode, ReceiptState, Reference, Sender, UnknownWhy,
-};
-use crate::retry::RetryClass;
+use crate::message::{Encoding, LinkName, Msisdn, RawCode, ReceiptState, Reference, Sender};
+
+pub use crate::message::Outcome;
+pub use crate::retry::RetryClass;
 
 /// Replies and receipts that a link may have handed up without an answer from the core.
 pub const INBOUND_CAPACITY: usize = 128;
@@ -54,25 +54,6 @@ pub struct Concat {
     pub reference: u16,
     pub total: u8,
     pub number: u8,
-}
-
-/// How one lease of one segment ended. Exactly one per submission.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Accepted {
-        reference: Reference,
-    },
-    /// Definitely not sent.
-    Refused {
-        cause: Cause,
-        retry: RetryClass,
-    },
-    /// No byte of it left: recalled, or the session ended first.
-    Unwritten,
-    /// It may have gone out.
-    Unknown {
-        why: UnknownWhy,
-    },
 }
 
 /// A session's handle for one inbound PDU that waits for its confirmation.
