@@ -496,6 +496,11 @@ mod tests {
     }
 
     #[test]
+    fn the_canonical_form_of_zeros_is_not_that_of_nothing() {
+        assert_eq!(["000", "", "00aF", "A00"].map(canonical), ["0", "", "af", "a00"]);
+    }
+
+    #[test]
     fn alternatives_are_canonical_and_leave_out_the_reference_itself() {
         assert_eq!(alternatives("0010", ReceiptId::Auto), ["a", "16"]);
         assert_eq!(alternatives("7", ReceiptId::Auto), Vec::<String>::new());
