@@ -43,8 +43,15 @@ pub struct Settings {
 #[derive(Debug)]
 pub enum Input {
     Command(Command),
-    Link { link: LinkIndex, event: LinkEvent },
-    Inbound { link: LinkIndex, token: InboundToken, inbound: Inbound },
+    Link {
+        link: LinkIndex,
+        event: LinkEvent,
+    },
+    Inbound {
+        link: LinkIndex,
+        token: InboundToken,
+        inbound: Inbound,
+    },
     /// Why nothing may be accepted now (disk low, stopping), or that it may again.
     Intake(Option<Refusal>),
     /// No more leases: the daemon stops.
@@ -214,7 +221,8 @@ impl Core {
     pub(super) fn empty(settings: Settings) -> Result<Core, LaneClash> {
         let names: Vec<LinkName> = settings.links.iter().map(|link| link.name.clone()).collect();
         let router = Router::new(&settings.routes, &names)?;
-        let seat = |facts: &LinkFacts| Seat { facts: facts.clone(), up: false, leased: 0, unfinished: Vec::new() };
+        let seat =
+            |facts: &LinkFacts| Seat { facts: facts.clone(), up: false, leased: 0, unfinished: Vec::new() };
         Ok(Core {
             lanes: Lanes::new(router.lanes().keys().copied()),
             links: settings.links.iter().map(seat).collect(),
@@ -299,7 +307,7 @@ impl Core {
     }
 
     /// The counters ride with every step that writes anything.
-    fn seal(&mut self, work: &mut Work) {
+    pub(super) fn seal(&mut self, work: &mut Work) {
         if !work.txn.batch.is_empty() {
             work.txn.put(keys::core(COUNTERS), &self.counters);
         }

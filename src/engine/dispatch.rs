@@ -42,7 +42,9 @@ impl Core {
 
     /// Share of the window in use, in thousandths.
     fn load_of(&self, link: LinkIndex) -> u32 {
-        self.links.get(link).map_or(u32::MAX, |s| u32::from(s.leased) * 1000 / u32::from(s.facts.window.max(1)))
+        self.links
+            .get(link)
+            .map_or(u32::MAX, |s| u32::from(s.leased) * 1000 / u32::from(s.facts.window.max(1)))
     }
 
     /// Gives a link its next segments; whether it got any, or a message left its lane otherwise.
@@ -82,7 +84,9 @@ impl Core {
             Policy::Balance => lane.via.contains(name),
             // The first that can send at all; one that only has no credit just now keeps its lane.
             Policy::Failover => {
-                let usable = |name| self.links.iter().position(|s| s.facts.name == *name).filter(|&at| self.usable(at));
+                let usable = |name: &crate::message::LinkName| {
+                    self.links.iter().position(|s| s.facts.name == *name).filter(|&at| self.usable(at))
+                };
                 lane.via.iter().find_map(usable) == Some(link)
             }
         }

@@ -137,7 +137,14 @@ impl Core {
                 break;
             }
             let gone = |status| {
-                matches!(status, Status::Canceled | Status::Failed | Status::Expired | Status::Blocked | Status::Undelivered)
+                matches!(
+                    status,
+                    Status::Canceled
+                        | Status::Failed
+                        | Status::Expired
+                        | Status::Blocked
+                        | Status::Undelivered
+                )
             };
             if record::decode::<Link>(&value)?.text == text && !gone(self.status_of(id, work)?) {
                 return Ok(Some(id));
@@ -200,7 +207,9 @@ impl Core {
             None => Err(Refusal::NotFound),
             Some((body, head)) => match self.close_waiting(id, &body, &head, Event::Cancel, work)? {
                 Some(status) => Ok(status),
-                None if matches!(head.state, State::Closed { how: Final::Canceled, .. }) => Ok(Status::Canceled),
+                None if matches!(head.state, State::Closed { how: Final::Canceled, .. }) => {
+                    Ok(Status::Canceled)
+                }
                 None => Err(Refusal::State(head.state.status(work.wall()))),
             },
         };
@@ -232,7 +241,12 @@ impl Core {
         Ok(Some(after.state.status(work.wall())))
     }
 
-    pub(super) fn pause(&mut self, link: Option<LinkName>, by: TokenName, work: &mut Work) -> Result<(), Refusal> {
+    pub(super) fn pause(
+        &mut self,
+        link: Option<LinkName>,
+        by: TokenName,
+        work: &mut Work,
+    ) -> Result<(), Refusal> {
         let targets = self.targets(link.as_ref())?;
         let pause = Pause { since: work.wall(), by };
         match &link {
@@ -270,8 +284,9 @@ impl Core {
 
     fn targets(&self, link: Option<&LinkName>) -> Result<Vec<LinkIndex>, Refusal> {
         let fits = |name: &LinkName| link.is_none_or(|wanted| wanted == name);
-        let found: Vec<LinkIndex> =
-            (0..self.links.len()).filter(|&at| self.links.get(at).is_some_and(|s| fits(&s.facts.name))).collect();
+        let found: Vec<LinkIndex> = (0..self.links.len())
+            .filter(|&at| self.links.get(at).is_some_and(|s| fits(&s.facts.name)))
+            .collect();
         if found.is_empty() && link.is_some() { Err(Refusal::NoSuchLink) } else { Ok(found) }
     }
 }

@@ -54,7 +54,8 @@ pub struct Lanes {
 impl Lanes {
     /// All of these lanes, with nothing known of the disk yet.
     pub fn new(lanes: impl Iterator<Item = LaneId>) -> Lanes {
-        let unread = || Horizon { near: BTreeMap::new(), edge: Some((Timestamp::MIN, MessageId::from_u64(0))) };
+        let unread =
+            || Horizon { near: BTreeMap::new(), edge: Some((Timestamp::MIN, MessageId::from_u64(0))) };
         Lanes { lanes: lanes.map(|lane| (lane, std::array::from_fn(|_| unread()))).collect() }
     }
 
@@ -71,8 +72,9 @@ impl Lanes {
                     horizon.edge = None;
                     let full = entries.len() == REFILL;
                     for (key, value) in entries {
-                        let key = keys::LaneKey::decode(&key)
-                            .ok_or_else(|| StoreError::Damaged(String::from("a lane key of the wrong length")))?;
+                        let key = keys::LaneKey::decode(&key).ok_or_else(|| {
+                            StoreError::Damaged(String::from("a lane key of the wrong length"))
+                        })?;
                         let waiting = Waiting { entry: record::decode(&value)?, body: None };
                         horizon.near.insert((key.due, key.id), waiting);
                         horizon.edge = full.then_some((key.due, key.id));

@@ -20,7 +20,11 @@ impl Memory {
         }
     }
 
-    fn range<'a>(&'a self, from: &[u8], to: &[u8]) -> impl DoubleEndedIterator<Item = (Vec<u8>, Vec<u8>)> + 'a {
+    fn range<'a>(
+        &'a self,
+        from: &[u8],
+        to: &[u8],
+    ) -> impl DoubleEndedIterator<Item = (Vec<u8>, Vec<u8>)> + 'a {
         let bounds = if from < to {
             (Bound::Included(from.to_vec()), Bound::Excluded(to.to_vec()))
         } else {

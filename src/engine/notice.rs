@@ -18,12 +18,32 @@ pub struct Notice {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NoticeKind {
     /// A message was accepted or changed its status.
-    Message { id: MessageId, status: Status, link: Option<LinkName> },
-    InboundReceived { id: InboundId, link: LinkName },
-    LinkUp { link: LinkName },
-    LinkDown { link: LinkName, reason: String },
-    LinkParked { link: LinkName, reason: String },
+    Message {
+        id: MessageId,
+        status: Status,
+        link: Option<LinkName>,
+    },
+    InboundReceived {
+        id: InboundId,
+        link: LinkName,
+    },
+    LinkUp {
+        link: LinkName,
+    },
+    LinkDown {
+        link: LinkName,
+        reason: String,
+    },
+    LinkParked {
+        link: LinkName,
+        reason: String,
+    },
     /// `None`: all sending.
-    Paused { link: Option<LinkName>, pause: Pause },
-    Resumed { link: Option<LinkName> },
+    Paused {
+        link: Option<LinkName>,
+        pause: Pause,
+    },
+    Resumed {
+        link: Option<LinkName>,
+    },
 }

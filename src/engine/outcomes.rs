@@ -1,9 +1,9 @@
 //! Outcomes: what became of a lease, and of a link. Each leased segment is settled exactly once.
 
+use super::Refusal;
 use super::core::{Answer, Core, LinkIndex, Work};
 use super::lanes::{LaneEntry, Waiting};
 use super::notice::{Notice, NoticeKind};
-use super::Refusal;
 use crate::id::MessageId;
 use crate::link::LinkEvent;
 use crate::message::{Body, Event, Head, Msisdn, Outcome, State, Status, apply};
@@ -11,7 +11,12 @@ use crate::store::keys::{self, LaneKey};
 use crate::store::{StoreError, record};
 
 impl Core {
-    pub(super) fn hear(&mut self, link: LinkIndex, event: LinkEvent, work: &mut Work) -> Result<(), StoreError> {
+    pub(super) fn hear(
+        &mut self,
+        link: LinkIndex,
+        event: LinkEvent,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
         match event {
             LinkEvent::Up => self.link_is(link, true, |link| NoticeKind::LinkUp { link }, work),
             LinkEvent::Down { reason } => {
@@ -117,7 +122,8 @@ impl Core {
             }
             return self.hand_back_if_stuck(id, work);
         }
-        let (rank, held) = self.active.remove(&id).map_or((0, Vec::new()), |active| (active.rank, active.held));
+        let (rank, held) =
+            self.active.remove(&id).map_or((0, Vec::new()), |active| (active.rank, active.held));
         held.into_iter().for_each(|number| self.end_lease(number, work));
         work.leased.push((id, false));
         for seat in &mut self.links {
@@ -136,7 +142,8 @@ impl Core {
     fn hand_back_if_stuck(&mut self, id: MessageId, work: &mut Work) -> Result<(), StoreError> {
         let Some(active) = self.active.get(&id) else { return Ok(()) };
         let up = self.links.get(active.link).is_some_and(|seat| seat.up);
-        let outstanding = (0..active.body.segment_count).any(|index| self.lease_of.contains_key(&(id, index)));
+        let outstanding =
+            (0..active.body.segment_count).any(|index| self.lease_of.contains_key(&(id, index)));
         if up || outstanding {
             return Ok(());
         }
@@ -154,7 +161,11 @@ impl Core {
     }
 
     /// Every long message that has nothing outstanding on a link that went down.
-    pub(super) fn hand_back_unfinished(&mut self, link: LinkIndex, work: &mut Work) -> Result<(), StoreError> {
+    pub(super) fn hand_back_unfinished(
+        &mut self,
+        link: LinkIndex,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
         let unfinished = self.links.get(link).map(|seat| seat.unfinished.clone()).unwrap_or_default();
         unfinished.into_iter().try_for_each(|id| self.hand_back_if_stuck(id, work))
     }
@@ -171,7 +182,8 @@ impl Core {
         let State::Waiting { due, .. } = head.state else { return Ok(()) };
         let Some(lane) = self.router.lane(body, head.bound_to()) else { return Ok(()) };
         let begun = Self::began(head);
-        let entry = LaneEntry { to: body.to, valid_until: body.valid_until, begun: *head != Head::accepted(body) };
+        let entry =
+            LaneEntry { to: body.to, valid_until: body.valid_until, begun: *head != Head::accepted(body) };
         let key = LaneKey::new(lane, body.priority, due, id);
         work.txn.put(key.encode(), &entry);
         if begun {
@@ -200,7 +212,13 @@ impl Core {
     }
 
     /// An answer to a segment that was already given up as unknown.
-    fn settle_late(&mut self, id: MessageId, index: u8, outcome: Outcome, work: &mut Work) -> Result<(), StoreError> {
+    fn settle_late(
+        &mut self,
+        id: MessageId,
+        index: u8,
+        outcome: Outcome,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
         let accepted = match &outcome {
             Outcome::Accepted { reference } => Some(reference.clone()),
             _ => None,
@@ -217,7 +235,12 @@ impl Core {
     }
 
     /// Applies an event to a message wherever it stands. `None` when it does not fit.
-    pub(super) fn change(&mut self, id: MessageId, event: Event, work: &mut Work) -> Result<Option<Body>, StoreError> {
+    pub(super) fn change(
+        &mut self,
+        id: MessageId,
+        event: Event,
+        work: &mut Work,
+    ) -> Result<Option<Body>, StoreError> {
         let plan = self.settings.queue.retry.clone();
         if let Some(active) = self.active.get(&id) {
             let (body, before) = (active.body.clone(), active.head.clone());

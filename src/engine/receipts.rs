@@ -138,7 +138,7 @@ impl Core {
     ) -> Result<(), StoreError> {
         let Some(account) = self.account_of(id, work)? else { return Ok(()) };
         let hash = account_hash(&account);
-        if !body.receipt {
+        if !body.receipt || reference.0.is_empty() {
             return Ok(());
         }
         let mut heard = false;
@@ -173,7 +173,9 @@ impl Core {
         receipt: Receipt,
         work: &mut Work,
     ) -> Result<(), StoreError> {
-        let Some(account) = self.links.get(link).map(|seat| seat.facts.account.clone()) else { return Ok(()) };
+        let Some(account) = self.links.get(link).map(|seat| seat.facts.account.clone()) else {
+            return Ok(());
+        };
         let hash = account_hash(&account);
         let found = self.find_awaited(hash, &receipt, work)?;
         if let Some((key, id, index)) = found {
@@ -301,8 +303,11 @@ impl Core {
         for (key, _) in work.txn.scan_back(&from, &end, DEPTH)? {
             let Some((_, id)) = keys::decode_recipient_id(&key) else { continue };
             let loaded = self.load(id, work)?;
-            let waits = |head: &crate::message::Head| matches!(head.state, crate::message::State::Sent { .. });
-            if self.active.contains_key(&id) || loaded.is_some_and(|(body, head)| body.receipt && waits(&head)) {
+            let waits =
+                |head: &crate::message::Head| matches!(head.state, crate::message::State::Sent { .. });
+            if self.active.contains_key(&id)
+                || loaded.is_some_and(|(body, head)| body.receipt && waits(&head))
+            {
                 return Ok(true);
             }
         }

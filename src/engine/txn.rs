@@ -74,7 +74,8 @@ impl<'a> Txn<'a> {
     /// The same range, descending.
     pub fn scan_back(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
         let over = self.over(from, to);
-        let mut merged: BTreeMap<_, _> = self.state.scan_back(from, to, limit + over.len())?.into_iter().collect();
+        let mut merged: BTreeMap<_, _> =
+            self.state.scan_back(from, to, limit + over.len())?.into_iter().collect();
         lay(&mut merged, over);
         Ok(merged.into_iter().rev().take(limit).collect())
     }

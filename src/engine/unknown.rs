@@ -49,7 +49,9 @@ pub fn load(state: &dyn Read) -> Result<Vec<(MessageId, UnknownNote)>, StoreErro
 
 impl Core {
     pub(super) fn note_unknown(&mut self, id: MessageId, body: &Body, head: &Head, work: &mut Work) {
-        let (State::Unknown { since, why }, Some(attempt)) = (&head.state, head.attempts.last()) else { return };
+        let (State::Unknown { since, why }, Some(attempt)) = (&head.state, head.attempts.last()) else {
+            return;
+        };
         let again = body.on_unknown == OnUnknown::Resend && !head.resent;
         let wait = if body.receipt { LATE_ANSWER + WITNESS } else { LATE_ANSWER };
         let unknown = |(index, s): (u8, &SegmentState)| (*s == SegmentState::Unknown).then_some(index);
@@ -104,7 +106,8 @@ impl Core {
     pub(super) fn resend_silent(&mut self, work: &mut Work) -> Result<(), StoreError> {
         let now = work.wall();
         let link_up = |note: &UnknownNote| self.links.iter().any(|s| s.up && s.facts.name == note.link);
-        let silent = self.unknowns.iter().filter(|(_, n)| n.resend_at.is_some_and(|at| at <= now) && link_up(n));
+        let silent =
+            self.unknowns.iter().filter(|(_, n)| n.resend_at.is_some_and(|at| at <= now) && link_up(n));
         let ids: Vec<MessageId> = silent.map(|(&id, _)| id).collect();
         for id in ids {
             if self.change(id, Event::Resend, work)?.is_some() {

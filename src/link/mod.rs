@@ -213,6 +213,15 @@ pub struct LinkEnd {
     pub bell: Arc<Notify>,
 }
 
+/// What we put into the TLV `user_message_reference` (SMPP 3.4 5.3.2.17): 16 bits that tell the segments of
+/// one recipient's unknown messages apart when an SMSC echoes them in a receipt.
+pub fn user_message_reference(id: MessageId, index: u8) -> u16 {
+    let mut bytes = [0; 9];
+    bytes[..8].copy_from_slice(&id.as_u64().to_be_bytes());
+    bytes[8] = index;
+    (crc32c::crc32c(&bytes) & 0xFFFF) as u16
+}
+
 /// Makes the two ends of a link.
 pub fn channel(facts: LinkFacts, bell: Arc<Notify>, now: Timestamp) -> (LinkPort, LinkEnd) {
     let window = usize::from(facts.window.max(1));
