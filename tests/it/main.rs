@@ -1,2 +1,3 @@
 //! it
 mod vectors_sms;
+mod store;
