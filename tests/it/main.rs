@@ -1,3 +1,4 @@
 //! it
-mod vectors_sms;
+mod simulation;
 mod store;
+mod vectors_sms;
