@@ -387,9 +387,8 @@ fn load(file: &TokenFile) -> Vec<Known> {
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
-    let malformed = || {
-        Problem::unauthorized("token_malformed", "Authorization must be one header: Bearer TOKEN.")
-    };
+    let malformed =
+        || Problem::unauthorized("token_malformed", "Authorization must be one header: Bearer TOKEN.");
     let text = value.to_str().map_err(|_| malformed())?;
     let (scheme, token) = text.split_once(' ').ok_or_else(malformed)?;
     if values.next().is_some() || !scheme.eq_ignore_ascii_case("bearer") || token.trim().is_empty() {
@@ -464,7 +463,8 @@ mod tests {
             assert!(tokens.check(&with("ndg_wrong"), Scope::Send, from).await.is_err());
         }
         let slow = tokens.clone();
-        let slow = tokio::spawn(async move { slow.check(&with("ndg_wrong"), Scope::Send, from).await.is_err() });
+        let slow =
+            tokio::spawn(async move { slow.check(&with("ndg_wrong"), Scope::Send, from).await.is_err() });
         tokio::task::yield_now().await;
         assert!(!slow.is_finished());
         assert!(tokens.check(&with(&token), Scope::Send, from).await.is_ok());

@@ -206,8 +206,7 @@ mod tests {
     fn what_is_not_an_object_is_not_json_whatever_its_depth() {
         let deep = "[".repeat(100_000);
         let inside = format!("{{\"metadata\":{}", "[".repeat(100_000));
-        let bodies: [&[u8]; 7] =
-            [b"", b"null", b"[]", b"{", b"{} x", deep.as_bytes(), inside.as_bytes()];
+        let bodies: [&[u8]; 7] = [b"", b"null", b"[]", b"{", b"{} x", deep.as_bytes(), inside.as_bytes()];
         for body in bodies {
             assert_eq!(code(body)["code"], "not_json", "{:?}", &body[..body.len().min(9)]);
         }

@@ -6,6 +6,7 @@
 
 pub mod auth;
 mod batch;
+mod draft;
 mod fields;
 mod guard;
 mod health;
@@ -34,7 +35,6 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Serialize;
 
 use crate::clock::{Clock, Now};
-use crate::config;
 use crate::engine::Engine;
 use crate::message::TokenName;
 
@@ -55,14 +55,13 @@ struct Shared {
     engine: Engine,
     tokens: Tokens,
     clock: Clock,
-    trusted_proxy: bool,
 }
 
 impl App {
     /// `state_dir` is where the token list is looked for.
-    pub fn new(engine: Engine, clock: Clock, state_dir: &Path, http: &config::Http) -> App {
+    pub fn new(engine: Engine, clock: Clock, state_dir: &Path) -> App {
         let tokens = Tokens::new(TokenFile::new(state_dir), clock.clone());
-        App(Arc::new(Shared { engine, tokens, clock, trusted_proxy: http.trusted_proxy }))
+        App(Arc::new(Shared { engine, tokens, clock }))
     }
 
     fn engine(&self) -> &Engine {

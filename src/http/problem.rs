@@ -150,9 +150,7 @@ impl IntoResponse for Problem {
         let (name, value) = match self.beside {
             Beside::Nothing => return response,
             Beside::RetryAfter => (RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS)),
-            Beside::Authenticate => {
-                (WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"nudged\""))
-            }
+            Beside::Authenticate => (WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"nudged\"")),
             Beside::Allow(methods) => (ALLOW, methods),
             Beside::Close => (CONNECTION, HeaderValue::from_static("close")),
         };

@@ -77,11 +77,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Traced<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Traced<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -113,7 +109,9 @@ mod tests {
     #[test]
     fn only_a_head_with_transfer_encoding_alone_is_plain() {
         assert!(is_plainly_chunked(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"));
-        assert!(!is_plainly_chunked(b"POST / HTTP/1.1\r\ncontent-LENGTH: 4\r\ntransfer-encoding: chunked\r\n"));
+        assert!(!is_plainly_chunked(
+            b"POST / HTTP/1.1\r\ncontent-LENGTH: 4\r\ntransfer-encoding: chunked\r\n"
+        ));
         assert!(!is_plainly_chunked(b"0\r\n\r\n"), "its head came with the request before");
     }
 

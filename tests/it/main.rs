@@ -1,2 +1,3 @@
 //! it
+mod http;
 mod vectors_sms;
