@@ -248,8 +248,8 @@ impl Door {
             .header_read_timeout(HEAD_WITHIN)
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)
-            .keep_alive(true)
-            .pipeline_flush(true);
+            // No pipeline_flush: with bytes left over, it closes before the last answer is written.
+            .keep_alive(true);
         let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), answer));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
