@@ -37,6 +37,11 @@ macro_rules! id {
                 self.0
             }
 
+            /// The least id that could be allotted at `at`.
+            pub const fn earliest(at: Timestamp) -> Self {
+                Self(at.as_millis() << SEQUENCE_BITS)
+            }
+
             /// When it was allotted, to the millisecond, unless the clock had gone back.
             pub const fn allotted_at(self) -> Timestamp {
                 Timestamp::from_millis(self.0 >> SEQUENCE_BITS)

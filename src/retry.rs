@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-/// What a refusal means for the next try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+
+/// What a refusal means for the next try; the later in this list, the more it weighs when the segments of
+/// one message differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RetryClass {
+    /// Ours to mend (account, settings): the link parks, the message waits and loses no try.
+    Park,
     /// Later, by the retry plan.
     Temporary,
     /// Never: this message will not pass.
     Permanent,
-    /// Ours to mend (account, settings): the link parks, the message waits and loses no try.
-    Park,
     /// The network keeps its own opt-out list and the number is on it.
     OptedOut,
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::ReceiptId;
 use crate::message::Encoding;
-use crate::sms::receipt::{self, NetworkError, Tlvs};
+use crate::sms::receipt::{self, Tlvs};
 use crate::sms::segment;
 
 /// Octets of a line at most: sixteen times the longest PDU, far above any text.
@@ -175,11 +175,11 @@ fn octet(value: &Value) -> Option<u8> {
     }
 }
 
-fn network_error(value: &Value) -> Option<NetworkError> {
+/// The error number of the TLV's three octets; the first names the kind of network.
+fn network_error(value: &Value) -> Option<u16> {
     let digits =
         value.as_str().filter(|text| text.len() == 6 && text.bytes().all(|b| b.is_ascii_hexdigit()))?;
-    let [_, octets @ ..] = u32::from_str_radix(digits, 16).ok()?.to_be_bytes();
-    Some(NetworkError::from_octets(octets))
+    u16::from_str_radix(&digits[2..], 16).ok()
 }
 
 enum Input {

@@ -4,11 +4,26 @@
 //! core's ends of the links. Everybody else holds an [`Engine`]: commands go through a bounded channel and
 //! are answered once their step is on the disk; reads go to the applied state beside it ([`view`]).
 
+pub mod core;
+pub mod dispatch;
+pub mod inbound;
+pub mod intake;
+pub mod lanes;
+pub mod memory;
+pub mod notice;
+pub mod order;
+pub mod outcomes;
+pub mod receipts;
+pub mod recover;
+pub mod sweep;
+pub mod txn;
+pub mod unknown;
 pub mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Timestamp;
@@ -17,6 +32,7 @@ use crate::link::{LinkFacts, LinkStatus};
 use crate::message::{Class, Encoding, LinkName, Msisdn, OnUnknown, Priority, Sender, Status, TokenName};
 use crate::store::StoreError;
 
+pub use crate::message::Resolution;
 pub use view::{Filter, MessageView, Page, View};
 
 /// A message as the outside asks for it, checked but not yet accepted.
@@ -85,14 +101,6 @@ pub enum Refusal {
     NotFound,
     #[error("the state forbids it")]
     State(Status),
-}
-
-/// What a person says of an unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resolution {
-    Resend,
-    Sent,
-    Failed,
 }
 
 /// Which unknowns a person resolves at once.
@@ -281,7 +289,7 @@ pub struct StatusTotal {
     pub count: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
     pub since: Timestamp,
     pub by: TokenName,

@@ -1,23 +1,29 @@
 //! Reading the applied state beside the core: one message, or a page of a list.
 //!
 //! What is read here is durable, because sled is written only after the journal's sync. The core is
-//! not asked, so a list of any length delays no commit.
+//! not asked, so a list of any length delays no commit. Only which messages are leased right now comes
+//! from the core, as a set it keeps up to date after every commit.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::ReadError;
 use crate::clock::Timestamp;
 use crate::id::{BatchId, MessageId};
-use crate::message::{Body, Head, LinkName, Msisdn, Status};
-use crate::store::Read;
+use crate::message::{Body, Head, LinkName, Msisdn, State, Status};
+use crate::store::keys::{self, family};
+use crate::store::{Read, record};
 
 /// Rows looked at for one page at most; a page with a sparse filter may be short and still go on.
 pub const ROWS_PER_PAGE: usize = 5_000;
+/// Rows read at once.
+const STRETCH: usize = 512;
 
 #[derive(Clone)]
 pub struct View {
     state: Arc<dyn Read + Send + Sync>,
+    leased: Arc<RwLock<HashSet<MessageId>>>,
 }
 
 impl fmt::Debug for View {
@@ -56,12 +62,38 @@ pub struct Page {
 
 impl View {
     pub fn new(state: Arc<dyn Read + Send + Sync>) -> View {
-        View { state }
+        View { state, leased: Arc::default() }
+    }
+
+    /// The core's word on leases that began or ended, after their commit.
+    pub(super) fn update_leased(&self, changes: &[(MessageId, bool)]) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut leased = self.leased.write().unwrap_or_else(PoisonError::into_inner);
+        for &(id, is_leased) in changes {
+            if is_leased {
+                leased.insert(id)
+            } else {
+                leased.remove(&id)
+            };
+        }
     }
 
     pub fn message(&self, id: MessageId, now: Timestamp) -> Result<Option<MessageView>, ReadError> {
-        let _ = (&self.state, id, now);
-        Ok(None)
+        // Asked first: what is settled between the two reads then shows its outcome.
+        let leased = self.leased.read().unwrap_or_else(PoisonError::into_inner).contains(&id);
+        let Some(bytes) = self.state.get(&keys::body(id))? else { return Ok(None) };
+        let body: Body = record::decode(&bytes)?;
+        let head = match self.state.get(&keys::head(id))? {
+            Some(bytes) => record::decode(&bytes)?,
+            None => Head::accepted(&body),
+        };
+        let status = match head.state {
+            State::Waiting { .. } if leased => Status::Sending,
+            ref state => state.status(now),
+        };
+        Ok(Some(MessageView { id, body, head, status }))
     }
 
     /// A page in order of acceptance; `after` is the last id of the page before.
@@ -73,7 +105,98 @@ impl View {
         limit: usize,
         now: Timestamp,
     ) -> Result<Page, ReadError> {
-        let _ = (filter, after, newest_first, limit, now);
-        Ok(Page::default())
+        let mut page = Page::default();
+        let mut last = after;
+        let mut looked_at = 0;
+        loop {
+            let ids = self.ids(filter, last, newest_first)?;
+            for &id in &ids {
+                if looked_at >= ROWS_PER_PAGE || page.messages.len() >= limit {
+                    page.next = last;
+                    return Ok(page);
+                }
+                looked_at += 1;
+                last = Some(id);
+                if let Some(message) = self.message(id, now)?.filter(|message| fits(filter, message)) {
+                    page.messages.push(message);
+                }
+            }
+            if ids.len() < STRETCH {
+                return Ok(page);
+            }
+        }
     }
+
+    /// The next ids after `after` in the narrowest index the filter allows.
+    fn ids(
+        &self,
+        filter: &Filter,
+        after: Option<MessageId>,
+        back: bool,
+    ) -> Result<Vec<MessageId>, ReadError> {
+        if let Some(batch) = filter.batch {
+            return self.batch(batch, after, back);
+        }
+        let (prefix, id_at) = match (filter.to, filter.status) {
+            (Some(to), _) => (keys::chain_of(to), 9),
+            (None, Some(Status::Unknown)) => (vec![family::UNKNOWN], 1),
+            _ => (vec![family::BODY], 1),
+        };
+        let place = |id: MessageId| [prefix.as_slice(), &id.as_u64().to_be_bytes()].concat();
+        let (mut from, mut to) = keys::under(prefix.clone());
+        if let Some(since) = filter.since {
+            from = place(MessageId::earliest(since));
+        }
+        if let Some(until) = filter.until {
+            to = place(MessageId::earliest(until));
+        }
+        let entries = match (after, back) {
+            (None, false) => self.state.scan(&from, &to, STRETCH)?,
+            (None, true) => self.state.scan_back(&from, &to, STRETCH)?,
+            (Some(id), false) => {
+                let next = [place(id), vec![0]].concat();
+                self.state.scan(&next.max(from), &to, STRETCH)?
+            }
+            (Some(id), true) => self.state.scan_back(&from, &place(id).min(to), STRETCH)?,
+        };
+        let id = |key: &[u8]| {
+            let bytes: [u8; 8] = key.get(id_at..)?.try_into().ok()?;
+            Some(MessageId::from_u64(u64::from_be_bytes(bytes)))
+        };
+        Ok(entries.iter().filter_map(|(key, _)| id(key)).collect())
+    }
+
+    fn batch(
+        &self,
+        batch: BatchId,
+        after: Option<MessageId>,
+        back: bool,
+    ) -> Result<Vec<MessageId>, ReadError> {
+        let (from, to) = keys::under(keys::batch_of(batch));
+        let mut ids: Vec<MessageId> = Vec::new();
+        for (_, value) in self.state.scan(&from, &to, STRETCH)? {
+            ids.extend(record::decode::<Vec<MessageId>>(&value)?);
+        }
+        if back {
+            ids.reverse();
+        }
+        let passed = |id: &MessageId| match after {
+            None => false,
+            Some(after) if back => *id >= after,
+            Some(after) => *id <= after,
+        };
+        Ok(ids.into_iter().skip_while(passed).take(STRETCH).collect())
+    }
+}
+
+fn fits(filter: &Filter, message: &MessageView) -> bool {
+    let at = message.body.accepted_at;
+    filter.client_ref.as_ref().is_none_or(|r| message.body.client_ref.as_ref() == Some(r))
+        && filter.status.is_none_or(|status| message.status == status)
+        && filter.since.is_none_or(|since| at >= since)
+        && filter.until.is_none_or(|until| at < until)
+        && filter
+            .link
+            .as_ref()
+            .is_none_or(|link| message.head.attempts.last().is_some_and(|a| a.link == *link))
 }

@@ -19,10 +19,10 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::clock::Timestamp;
 use crate::id::MessageId;
-use crate::message::{
-    Cause, Encoding, LinkName, Msisdn, RawCode, ReceiptState, Reference, Sender, UnknownWhy,
-};
-use crate::retry::RetryClass;
+use crate::message::{Encoding, LinkName, Msisdn, RawCode, ReceiptState, Reference, Sender};
+
+pub use crate::message::Outcome;
+pub use crate::retry::RetryClass;
 
 /// Replies and receipts that a link may have handed up without an answer from the core.
 pub const INBOUND_CAPACITY: usize = 128;
@@ -54,25 +54,6 @@ pub struct Concat {
     pub reference: u16,
     pub total: u8,
     pub number: u8,
-}
-
-/// How one lease of one segment ended. Exactly one per submission.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Accepted {
-        reference: Reference,
-    },
-    /// Definitely not sent.
-    Refused {
-        cause: Cause,
-        retry: RetryClass,
-    },
-    /// No byte of it left: recalled, or the session ended first.
-    Unwritten,
-    /// It may have gone out.
-    Unknown {
-        why: UnknownWhy,
-    },
 }
 
 /// A session's handle for one inbound PDU that waits for its confirmation.
@@ -230,6 +211,15 @@ pub struct LinkEnd {
     pub status: watch::Sender<LinkStatus>,
     /// Rung after every send, so that one waiter in the core hears all links.
     pub bell: Arc<Notify>,
+}
+
+/// What we put into the TLV `user_message_reference` (SMPP 3.4 5.3.2.17): 16 bits that tell the segments of
+/// one recipient's unknown messages apart when an SMSC echoes them in a receipt.
+pub fn user_message_reference(id: MessageId, index: u8) -> u16 {
+    let mut bytes = [0; 9];
+    bytes[..8].copy_from_slice(&id.as_u64().to_be_bytes());
+    bytes[8] = index;
+    (crc32c::crc32c(&bytes) & 0xFFFF) as u16
 }
 
 /// Makes the two ends of a link.

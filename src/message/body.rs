@@ -292,6 +292,32 @@ pub struct Body {
     pub batch: Option<BatchId>,
 }
 
+/// A plain message for tests.
+#[cfg(test)]
+pub fn sample() -> Body {
+    Body {
+        to: Msisdn(4_915_112_345_678),
+        text: String::from("Your invoice 4711 is due."),
+        sender: None,
+        link: None,
+        class: Class::Reminder,
+        priority: Priority::default(),
+        accepted_at: Timestamp::from_millis(1_000),
+        due: Timestamp::from_millis(1_000),
+        valid_until: Timestamp::from_millis(1_000 + 48 * 3_600_000),
+        encoding: Encoding::Gsm7,
+        segment_count: 1,
+        concat_reference: 0,
+        on_unknown: OnUnknown::Hold,
+        flash: false,
+        receipt: true,
+        client_ref: None,
+        metadata: None,
+        token: "test".into(),
+        batch: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Body, LinkName};
 use crate::clock::Timestamp;
+use crate::retry::RetryClass;
 
 /// Attempts kept in a head; the oldest goes when one more begins.
 pub const MAX_ATTEMPTS_KEPT: usize = 16;
@@ -128,8 +129,21 @@ pub enum SegmentState {
         reference: Reference,
         at: Timestamp,
     },
-    Refused(Cause),
+    Refused {
+        cause: Cause,
+        retry: RetryClass,
+    },
     Unknown,
+    Delivered {
+        reference: Reference,
+        at: Timestamp,
+    },
+    /// Its receipt says that it will never arrive.
+    Undelivered {
+        reference: Reference,
+        cause: Cause,
+        at: Timestamp,
+    },
 }
 
 /// What the network calls a segment it accepted: TP-MR in decimal or SMPP `message_id`. May be empty or

@@ -8,7 +8,7 @@ pub mod apply;
 pub mod body;
 pub mod head;
 
-pub use apply::{Effects, Event, Stale, apply};
+pub use apply::{Event, Outcome, Resolution, Stale, apply};
 pub use body::{Body, Class, Encoding, LinkName, Msisdn, OnUnknown, Priority, Sender, TokenName};
 pub use head::{
     Attempt, Cause, Deferral, Final, Head, RawCode, Reason, ReceiptState, ReceiptWait, Reference,

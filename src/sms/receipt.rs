@@ -7,8 +7,6 @@
 
 mod time;
 
-use std::fmt;
-
 use crate::config::ReceiptId;
 use crate::message::{Cause, RawCode, Reason, ReceiptState};
 
@@ -42,20 +40,8 @@ impl Kind {
 pub struct Tlvs {
     pub receipted_message_id: Option<String>,
     pub message_state: Option<u8>,
-    pub network_error_code: Option<NetworkError>,
-}
-
-/// network_error_code (SMPP 3.4 5.3.2.31): which kind of network, and its own error number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NetworkError {
-    pub network: u8,
-    pub code: u16,
-}
-
-impl NetworkError {
-    pub const fn from_octets(octets: [u8; 3]) -> NetworkError {
-        NetworkError { network: octets[0], code: u16::from_be_bytes([octets[1], octets[2]]) }
-    }
+    /// The error number, its last two octets; what it means depends on the network (5.3.2.31).
+    pub network_error_code: Option<u16>,
 }
 
 /// A receipt, read. What was absent or could not be read is `None`.
@@ -159,7 +145,7 @@ pub fn parse(esm_class: u8, text: &str, tlvs: &Tlvs) -> Option<Receipt> {
         receipt.id = word(id).map(str::to_owned).or(receipt.id);
     }
     if let Some(error) = tlvs.network_error_code {
-        receipt.err = Some(error.code.to_string());
+        receipt.err = Some(error.to_string());
     }
     receipt.message_state = tlvs.message_state;
     let verdict = match (tlvs.message_state, &receipt.stat) {
@@ -303,12 +289,6 @@ impl Match {
     }
 }
 
-impl fmt::Display for Match {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// Compares the reference of a submit_sm_resp with that of a receipt: as is, without leading zeros,
 /// without regard to case, and last hexadecimal against decimal as far as `mode` allows it. The order
 /// matters among many: one that matches [`Match::HexDec`] counts only where no other matches better,
@@ -429,7 +409,7 @@ mod tests {
         let tlvs = Tlvs {
             receipted_message_id: Some("404".into()),
             message_state: Some(5),
-            network_error_code: Some(NetworkError::from_octets([3, 0x01, 0x02])),
+            network_error_code: Some(258),
         };
         let receipt = parse(4, "id:1028 stat:DELIVRD err:000", &tlvs).unwrap();
         assert_eq!(receipt.id.as_deref(), Some("404"));
@@ -513,6 +493,11 @@ mod tests {
             assert_eq!(match_reference("404", "1028", mode), submitted_hex, "{mode:?}");
             assert_eq!(match_reference("1028", "404", mode), submitted_decimal, "{mode:?}");
         }
+    }
+
+    #[test]
+    fn the_canonical_form_of_zeros_is_not_that_of_nothing() {
+        assert_eq!(["000", "", "00aF", "A00"].map(canonical), ["0", "", "af", "a00"]);
     }
 
     #[test]

@@ -105,9 +105,9 @@ impl LaneKey {
     }
 }
 
-/// All of one lane and rank from a due time on.
-pub fn lane_from(lane: u32, rank: u8, due: Timestamp) -> Vec<u8> {
-    key(family::LANE, &[&lane.to_be_bytes(), &[rank], &due.as_millis().to_be_bytes()])
+/// Where a lane begins; also the prefix of all of it.
+pub fn lane_start(lane: u32) -> Vec<u8> {
+    key(family::LANE, &[&lane.to_be_bytes()])
 }
 
 /// Prefix of one lane and rank.
@@ -148,9 +148,10 @@ pub fn receipt_of(account: u32, day: u32, reference: u64) -> Vec<u8> {
     key(family::RECEIPT, &[&account.to_be_bytes(), &day.to_be_bytes(), &reference.to_be_bytes()])
 }
 
-/// Prefix of one account's receipts of one day.
-pub fn receipt_day(account: u32, day: u32) -> Vec<u8> {
-    key(family::RECEIPT, &[&account.to_be_bytes(), &day.to_be_bytes()])
+/// The day in an `r` key.
+pub fn receipt_day_of(bytes: &[u8]) -> Option<u32> {
+    let day: &[u8; 4] = bytes.get(5..9)?.try_into().ok()?;
+    Some(u32::from_be_bytes(*day))
 }
 
 /// Message and segment out of an `r` key.

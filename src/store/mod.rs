@@ -4,11 +4,38 @@
 //! applies it to sled as one atomic batch that carries `applied_seq`. Only then may anybody be answered.
 //! sled's own `flush` is no sync and rot in it is silent, so nothing rests on it: it can always be
 //! rebuilt from the last snapshot and the journal. This is the only floor that names sled or the journal's files.
+//!
+//! ```text
+//! <dir>/lock         held while anybody uses the directory     <dir>/ballast     space to open with on a full disk
+//! <dir>/journal/     segments (journal.rs, frame.rs)           <dir>/checkpoint  how far the state is durable (mark.rs)
+//! <dir>/state/       sled (state.rs)                           <dir>/snapshot    the state to rebuild from (snapshot.rs)
+//! <dir>/state.aside-<n>  states that did not fit the journal   <dir>/suspect     the state must be rebuilt, and why
+//! ```
 
+mod files;
+pub mod frame;
+mod journal;
 pub mod keys;
+mod maintain;
+mod mark;
+pub mod migrate;
+mod open;
 pub mod record;
+pub mod snapshot;
+mod state;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::clock::Timestamp;
+use journal::Journal;
+use maintain::Upkeep;
+use mark::{Mark, Stop};
+use state::{Applied, State};
+
+pub use journal::Follower;
+pub use open::{Opened, Recovery, open};
+pub use state::Reader;
 
 /// Puts and deletes of one step, and the events it made. Later writes to a key replace earlier ones.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -28,7 +55,7 @@ impl Batch {
 /// A page of entries, key and value, in key order (or reverse).
 pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Reading the applied state. sled implements it ([`state`]), and so does a map in the simulation.
+/// Reading the applied state. sled implements it ([`Reader`]), and so does a map in the simulation.
 pub trait Read {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
     /// At most `limit` entries with `from <= key < to`, ascending.
@@ -46,4 +73,226 @@ pub enum StoreError {
     Damaged(String),
     #[error("another nudged uses {0}")]
     Locked(String),
+    #[error(
+        "the {what} has version {found} and this program knows {known}: a newer nudged wrote it, run that one"
+    )]
+    Newer { what: &'static str, found: u32, known: u32 },
+}
+
+/// Sizes, all in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Length of a journal segment; on a disk with little free space a sixty-fourth of that.
+    pub segment_bytes: u64,
+    /// Journal after which a new snapshot is taken.
+    pub snapshot_after: u64,
+    /// Journal after which the state is made durable; bounds the replay after a crash.
+    pub checkpoint_after: u64,
+    /// File given up when the disk is too full to open.
+    pub ballast_bytes: u64,
+    /// sled's page cache.
+    pub cache_bytes: u64,
+    /// A state larger than this and 20 times its snapshot is written anew at the start.
+    pub compact_above: u64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            segment_bytes: 64 << 20,
+            snapshot_after: 256 << 20,
+            checkpoint_after: 16 << 20,
+            ballast_bytes: 32 << 20,
+            cache_bytes: 64 << 20,
+            compact_above: 256 << 20,
+        }
+    }
+}
+
+impl Options {
+    /// Small, so that tests rotate, check and snapshot soon.
+    pub fn for_tests() -> Options {
+        Options {
+            segment_bytes: 16 << 10,
+            snapshot_after: 64 << 10,
+            checkpoint_after: 16 << 10,
+            ballast_bytes: 4 << 10,
+            cache_bytes: 4 << 20,
+            compact_above: 256 << 20,
+        }
+    }
+}
+
+/// The place of a durable batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Sequence of the batch; for an empty one that of the last before it.
+    pub seq: u64,
+    /// Number of the batch's first event, or of the next event to come.
+    pub first_event: u64,
+}
+
+/// The store, owned by the one thread that writes.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+    options: Options,
+    journal: Journal,
+    state: State,
+    /// What failed; nothing is written after it.
+    failed: Option<String>,
+    upkeep: Upkeep,
+}
+
+impl Store {
+    /// Makes a batch durable and applies it. An empty batch writes nothing.
+    ///
+    /// # Errors
+    /// Any error leaves open whether the batch survives, and every later commit fails too: end the daemon
+    /// and open again.
+    pub fn commit(&mut self, batch: &Batch, now: Timestamp) -> Result<Committed, StoreError> {
+        self.check()?;
+        if batch.is_empty() {
+            return Ok(Committed { seq: self.seq(), first_event: self.journal.next().event });
+        }
+        let result = self.write(batch, now);
+        self.remember(result)
+    }
+
+    fn write(&mut self, batch: &Batch, now: Timestamp) -> Result<Committed, StoreError> {
+        let reserved = |key: &Vec<u8>| key.first().is_none_or(|&first| first == state::RESERVED);
+        if batch.writes.keys().any(reserved) {
+            return Err(StoreError::Damaged(String::from("a batch writes a reserved key")));
+        }
+        let at = self.journal.append(batch, now)?;
+        let applied = Applied { seq: at.seq, hash: self.journal.next().prev };
+        let writes = batch.writes.iter().map(|(key, value)| (&key[..], value.as_deref()));
+        self.state.apply(applied, writes)?;
+        Ok(Committed { seq: at.seq, first_event: at.event })
+    }
+
+    /// Reads what is applied, from any thread, for as long as it is kept.
+    pub fn reader(&self) -> Reader {
+        Reader { state: self.state.clone() }
+    }
+
+    /// Reads journal records from `seq` on, and later ones as they come, from any thread.
+    ///
+    /// # Errors
+    /// `Damaged` when the journal does not go back that far.
+    pub fn read_from(&self, seq: u64) -> Result<Follower, StoreError> {
+        self.journal.follow(seq)
+    }
+
+    /// Sequence of the last durable batch; 0 before the first.
+    pub fn seq(&self) -> u64 {
+        self.journal.head()
+    }
+
+    /// Bytes that can still be written where the store lies.
+    pub fn free_bytes(&self) -> Result<u64, StoreError> {
+        files::free_bytes(&self.dir)
+    }
+
+    /// Makes everything durable and notes that the stop was clean.
+    pub fn close(mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.check()?;
+        tracing::debug!(seq = self.seq(), at = %now, "closing the store");
+        self.upkeep.finish()?;
+        self.state.sync()?;
+        let applied = Applied { seq: self.seq(), hash: self.journal.next().prev };
+        let digest = open::digest_if_small(&self.state)?;
+        Mark::new(applied, Stop::Clean { digest }).write(&self.dir)
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        let Some(why) = &self.failed else { return Ok(()) };
+        let source = std::io::Error::other("the store has failed before");
+        Err(StoreError::Io { doing: why.clone(), source })
+    }
+
+    fn remember<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(e) = &result {
+            self.failed = Some(e.to_string());
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    pub(super) const NOW: Timestamp = Timestamp::from_millis(1_795_269_900_000);
+
+    pub(super) fn ready(dir: &TempDir) -> (Store, Recovery) {
+        match open(dir.path(), Options::for_tests(), NOW).unwrap() {
+            Opened::Ready { store, recovery } => (store, recovery),
+            Opened::Quarantined { why, .. } => panic!("{why}"),
+        }
+    }
+
+    pub(super) fn batch(n: u8) -> Batch {
+        let mut batch = Batch::default();
+        batch.writes.insert(vec![b'h', n], Some(vec![n; 40]));
+        batch.events.push(vec![n]);
+        batch
+    }
+
+    #[test]
+    fn what_was_committed_is_there_after_a_reopen_and_counting_goes_on() {
+        let dir = TempDir::new().unwrap();
+        let (mut store, first) = ready(&dir);
+        assert!(first.fresh);
+        assert_eq!(store.commit(&batch(1), NOW).unwrap(), Committed { seq: 1, first_event: 1 });
+        assert_eq!(store.commit(&Batch::default(), NOW).unwrap(), Committed { seq: 1, first_event: 2 });
+        drop(store);
+        let (mut store, second) = ready(&dir);
+        assert_eq!((second.fresh, second.clean, second.rebuilt), (false, false, None));
+        assert_eq!(store.reader().get(&[b'h', 1]).unwrap(), Some(vec![1; 40]));
+        assert_eq!(store.commit(&batch(2), NOW).unwrap(), Committed { seq: 2, first_event: 2 });
+        store.close(NOW).unwrap();
+        assert!(ready(&dir).1.clean);
+    }
+
+    #[test]
+    fn a_second_opening_is_refused_while_a_reader_lives() {
+        let dir = TempDir::new().unwrap();
+        let reader = ready(&dir).0.reader();
+        let again = open(dir.path(), Options::for_tests(), NOW);
+        assert!(matches!(again, Err(StoreError::Locked(_))));
+        drop(reader);
+        ready(&dir);
+    }
+
+    #[test]
+    fn after_a_failed_write_nothing_is_committed_any_more() {
+        let dir = TempDir::new().unwrap();
+        let (mut store, _) = ready(&dir);
+        store.commit(&batch(1), NOW).unwrap();
+        store.journal.break_writing();
+        assert!(matches!(store.commit(&batch(2), NOW), Err(StoreError::Io { .. })));
+        store.journal.mend_writing();
+        assert!(matches!(store.commit(&batch(3), NOW), Err(StoreError::Io { .. })));
+        assert!(store.maintain(NOW).is_err());
+        assert!(store.close(NOW).is_err());
+        let (store, recovery) = ready(&dir);
+        assert_eq!((store.seq(), recovery.clean), (1, false));
+        assert_eq!(store.reader().get(&[b'h', 2]).unwrap(), None);
+    }
+
+    #[test]
+    fn reserved_keys_are_refused_and_hidden() {
+        let dir = TempDir::new().unwrap();
+        let (mut store, _) = ready(&dir);
+        store.commit(&batch(1), NOW).unwrap();
+        let reader = store.reader();
+        assert_eq!(reader.get(&[0, b'a']).unwrap(), None);
+        assert_eq!(reader.scan(&[], &[255], 10).unwrap(), [(vec![b'h', 1], vec![1; 40])]);
+        assert_eq!(reader.scan_back(&[], &[255], 10).unwrap().len(), 1);
+        let mut reserved = Batch::default();
+        reserved.writes.insert(vec![0, b'a'], Some(Vec::new()));
+        assert!(store.commit(&reserved, NOW).is_err());
+    }
 }

@@ -9,7 +9,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::StoreError;
+use super::{StoreError, migrate};
 
 /// Version written now.
 pub const VERSION: u8 = 1;
@@ -33,10 +33,12 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
     if crc32c::crc32c(checked).to_le_bytes() != crc {
         return Err(damaged("does not match its checksum"));
     }
-    if checked[0] != VERSION {
-        return Err(damaged("has a version this program does not know"));
+    let undecodable = |e| damaged(&format!("cannot be decoded: {e}"));
+    if checked[0] == VERSION {
+        return postcard::from_bytes(&checked[1..]).map_err(undecodable);
     }
-    postcard::from_bytes(&checked[1..]).map_err(|e| damaged(&format!("cannot be decoded: {e}")))
+    let encoded = migrate::forward(&migrate::STEPS, checked[0], &checked[1..])?;
+    postcard::from_bytes(&encoded).map_err(undecodable)
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
 //! it
 mod http;
 mod vectors_sms;
+mod store;

@@ -1,6 +1,8 @@
 //! The alphabet, the segments and the receipts, held against the vectors through `nudged debug`, and
 //! against any text at all.
 
+#![expect(clippy::unwrap_used, reason = "tests, and the functions that read the vectors for them")]
+
 use std::fs;
 
 use nudged::cli::debug::{self, What};

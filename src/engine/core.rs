@@ -1,0 +1,404 @@
+//! The core: one deterministic state machine that decides everything, and nothing else does.
+//!
+//! [`Core::step`] takes commands, link events and both clocks, reads the applied state, and returns what to
+//! write and what may be done once it is on the disk: submissions, controls, answers. No I/O beyond reads,
+//! no await, no clock, no randomness: the same inputs give the same step. The modules beside this file are
+//! parts of the same machine, one room each, all with `fn (&mut Core, .., &mut Work)`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::lanes::Lanes;
+use super::notice::{Notice, NoticeKind};
+use super::order::Order;
+use super::receipts::Orphans;
+use super::sweep::Sweep;
+use super::txn::Txn;
+use super::unknown::UnknownNote;
+use super::{AcceptAnswer, Command, Pause, Refusal};
+use crate::clock::{Now, Timestamp};
+use crate::config::{Queue, Route};
+use crate::id::{Allotter, MessageId};
+use crate::link::{Control, Inbound, InboundToken, LinkEvent, LinkFacts, Submission};
+use crate::message::{Body, Head, LinkName, State, Status};
+use crate::route::{LaneClash, Router};
+use crate::store::{Batch, Read, StoreError, keys, record};
+
+/// Links by position in [`Settings::links`].
+pub type LinkIndex = usize;
+
+/// What the core needs of the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub queue: Queue,
+    pub routes: Vec<Route>,
+    pub links: Vec<LinkFacts>,
+}
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Input {
+    Command(Command),
+    Link {
+        link: LinkIndex,
+        event: LinkEvent,
+    },
+    Inbound {
+        link: LinkIndex,
+        token: InboundToken,
+        inbound: Inbound,
+    },
+    /// Why nothing may be accepted now (disk low, stopping), or that it may again.
+    Intake(Option<Refusal>),
+    /// No more leases: the daemon stops.
+    Stop,
+}
+
+/// What a step decided. Nothing of it may happen before `batch` is on the disk.
+#[derive(Debug, Default)]
+pub struct Step {
+    pub batch: Batch,
+    pub submissions: Vec<(LinkIndex, Submission)>,
+    pub controls: Vec<(LinkIndex, Control)>,
+    pub answers: Vec<Answer>,
+    /// When the core wants to be asked again if nothing happens before; `None`: only for an input.
+    pub wake_at: Option<Timestamp>,
+    /// Messages whose lease began or ended, `true`: leased now.
+    pub leased: Vec<(MessageId, bool)>,
+}
+
+/// An answer to a command, sent once its step is on the disk.
+#[derive(Debug)]
+pub enum Answer {
+    Accept(oneshot::Sender<AcceptAnswer>, AcceptAnswer),
+    Status(oneshot::Sender<Result<Status, Refusal>>, Result<Status, Refusal>),
+    Count(oneshot::Sender<Result<u64, Refusal>>, Result<u64, Refusal>),
+    Done(oneshot::Sender<Result<(), Refusal>>, Result<(), Refusal>),
+}
+
+impl Answer {
+    /// A caller that went away needs no answer; what it asked for is done all the same.
+    pub fn send(self) {
+        let heard = match self {
+            Answer::Accept(to, answer) => to.send(answer).is_ok(),
+            Answer::Status(to, answer) => to.send(answer).is_ok(),
+            Answer::Count(to, answer) => to.send(answer).is_ok(),
+            Answer::Done(to, answer) => to.send(answer).is_ok(),
+        };
+        if !heard {
+            tracing::debug!(event = "answer_unheard");
+        }
+    }
+}
+
+/// The work of one step in the making.
+pub struct Work<'a> {
+    pub txn: Txn<'a>,
+    pub now: Now,
+    pub submissions: Vec<(LinkIndex, Submission)>,
+    pub controls: Vec<(LinkIndex, Control)>,
+    pub answers: Vec<Answer>,
+    /// Leases begun in this step, one a link.
+    pub leasing: BTreeMap<LinkIndex, (u64, Lease)>,
+    pub leased: Vec<(MessageId, bool)>,
+}
+
+impl<'a> Work<'a> {
+    pub fn new(state: &'a dyn Read, now: Now) -> Work<'a> {
+        Work {
+            txn: Txn::new(state),
+            now,
+            submissions: Vec::new(),
+            controls: Vec::new(),
+            answers: Vec::new(),
+            leasing: BTreeMap::new(),
+            leased: Vec::new(),
+        }
+    }
+
+    pub fn wall(&self) -> Timestamp {
+        self.now.wall
+    }
+}
+
+/// The record of one lease: written before any of its bytes may go, deleted once all of it is settled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    pub link: LinkName,
+    pub account: LinkName,
+    pub at: Timestamp,
+    /// Message and its leased segments.
+    pub entries: Vec<(MessageId, Vec<u8>)>,
+}
+
+/// Numbers that go with every step that writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    pub ids: Allotter,
+    /// The last lease.
+    pub lease: u64,
+    /// The last concatenation reference.
+    pub concat: u16,
+    /// Messages kept, by status; a message is `scheduled` until it is first begun.
+    pub by_status: [u64; Status::ALL.len()],
+    /// Changes of status ever, by link.
+    pub totals: BTreeMap<(Status, Option<LinkName>), u64>,
+    pub inbound: u64,
+    pub receipts_unmatched: u64,
+    pub orphans: u32,
+}
+
+/// Who paused what, kept across restarts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pauses {
+    pub all: Option<Pause>,
+    pub links: BTreeMap<LinkName, Pause>,
+}
+
+/// A leased message.
+#[derive(Clone, Debug)]
+pub struct Active {
+    pub body: Arc<Body>,
+    pub head: Head,
+    pub link: LinkIndex,
+    pub rank: u8,
+    /// Leases whose segments are settled while the message goes on; their records stay until it is done,
+    /// so that a crash finds it.
+    pub held: Vec<u64>,
+}
+
+/// What the core knows of a link.
+#[derive(Debug)]
+pub struct Seat {
+    pub facts: LinkFacts,
+    pub up: bool,
+    /// Segments leased and unanswered.
+    pub leased: u16,
+    /// Long messages with segments still to be leased here, in order.
+    pub unfinished: Vec<MessageId>,
+}
+
+/// A cancel that waits for the link to hand the message back.
+#[derive(Debug)]
+pub struct PendingCancel {
+    pub reply: oneshot::Sender<Result<Status, Refusal>>,
+    pub deadline: Instant,
+}
+
+pub struct Core {
+    pub(super) settings: Settings,
+    pub(super) router: Router,
+    pub(super) counters: Counters,
+    pub(super) pauses: Pauses,
+    pub(super) lanes: Lanes,
+    pub(super) order: Order,
+    pub(super) links: Vec<Seat>,
+    pub(super) active: HashMap<MessageId, Active>,
+    /// Segments of each lease that have no outcome yet.
+    pub(super) leases: HashMap<u64, u32>,
+    /// The lease each leased segment belongs to.
+    pub(super) lease_of: HashMap<(MessageId, u8), u64>,
+    pub(super) unknowns: BTreeMap<MessageId, UnknownNote>,
+    pub(super) orphans: Orphans,
+    pub(super) cancels: BTreeMap<MessageId, Vec<PendingCancel>>,
+    pub(super) intake: Option<Refusal>,
+    pub(super) stopping: bool,
+    pub(super) sweep: Sweep,
+    /// Lanes in the order in which they were served last, for fairness among equals.
+    pub(super) served: BTreeMap<crate::route::LaneId, u64>,
+    pub(super) turn: u64,
+}
+
+pub const COUNTERS: &str = "counters";
+pub const PAUSES: &str = "pauses";
+
+impl Core {
+    /// An empty core; [`Core::recover`] fills it from the state.
+    pub(super) fn empty(settings: Settings) -> Result<Core, LaneClash> {
+        let names: Vec<LinkName> = settings.links.iter().map(|link| link.name.clone()).collect();
+        let router = Router::new(&settings.routes, &names)?;
+        let seat =
+            |facts: &LinkFacts| Seat { facts: facts.clone(), up: false, leased: 0, unfinished: Vec::new() };
+        Ok(Core {
+            lanes: Lanes::new(router.lanes().keys().copied()),
+            links: settings.links.iter().map(seat).collect(),
+            router,
+            settings,
+            counters: Counters::default(),
+            pauses: Pauses::default(),
+            order: Order::default(),
+            active: HashMap::new(),
+            leases: HashMap::new(),
+            lease_of: HashMap::new(),
+            unknowns: BTreeMap::new(),
+            orphans: Orphans::default(),
+            cancels: BTreeMap::new(),
+            intake: None,
+            stopping: false,
+            sweep: Sweep::default(),
+            served: BTreeMap::new(),
+            turn: 0,
+        })
+    }
+
+    /// Decides on everything that has come. The caller puts the batch on the disk before it acts.
+    pub fn step(&mut self, state: &dyn Read, inputs: Vec<Input>, now: Now) -> Result<Step, StoreError> {
+        if !self.order.is_full() {
+            self.lanes.refill(state)?;
+        }
+        let mut work = Work::new(state, now);
+        for input in inputs {
+            self.take(input, &mut work)?;
+        }
+        self.sweep_due(&mut work)?;
+        self.dispatch(&mut work)?;
+        self.seal(&mut work);
+        let wake_at = self.wake_at(now);
+        let Work { txn, submissions, controls, answers, leased, .. } = work;
+        Ok(Step { batch: txn.batch, submissions, controls, answers, wake_at, leased })
+    }
+
+    fn take(&mut self, input: Input, work: &mut Work) -> Result<(), StoreError> {
+        match input {
+            Input::Command(command) => self.obey(command, work),
+            Input::Link { link, event } => self.hear(link, event, work),
+            Input::Inbound { link, token, inbound } => self.receive(link, token, inbound, work),
+            Input::Intake(refusal) => {
+                self.intake = refusal;
+                Ok(())
+            }
+            Input::Stop => {
+                self.stopping = true;
+                self.intake = Some(Refusal::Stopping);
+                Ok(())
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command, work: &mut Work) -> Result<(), StoreError> {
+        match command {
+            Command::Accept { drafts, batch, reply } => self.accept(drafts, batch, reply, work),
+            Command::Cancel { id, reply } => self.cancel(id, reply, work),
+            Command::Resolve { id, how, reply } => {
+                let answer = self.resolve(id, how, work)?;
+                work.answers.push(Answer::Status(reply, answer));
+                Ok(())
+            }
+            Command::ResolveMany { which, how, reply } => {
+                let count = self.resolve_many(&which, how, work)?;
+                work.answers.push(Answer::Count(reply, Ok(count)));
+                Ok(())
+            }
+            Command::Pause { link, by, reply } => {
+                let answer = self.pause(link, by, work);
+                work.answers.push(Answer::Done(reply, answer));
+                Ok(())
+            }
+            Command::Resume { link, reply, .. } => {
+                let answer = self.resume(link, work);
+                work.answers.push(Answer::Done(reply, answer));
+                Ok(())
+            }
+        }
+    }
+
+    /// The counters ride with every step that writes anything.
+    pub(super) fn seal(&mut self, work: &mut Work) {
+        if !work.txn.batch.is_empty() {
+            work.txn.put(keys::core(COUNTERS), &self.counters);
+        }
+    }
+
+    fn wake_at(&self, now: Now) -> Option<Timestamp> {
+        let next_sweep = now.wall.saturating_add(self.sweep.wait(now));
+        let hungry = !self.order.is_full() && self.lanes.wants_refill() && self.any_credit();
+        if hungry {
+            return Some(now.wall);
+        }
+        let next_due = if self.any_credit() { self.lanes.next_due(now.wall) } else { None };
+        next_due.into_iter().chain([next_sweep]).chain(self.cancel_deadline(now)).min()
+    }
+
+    fn cancel_deadline(&self, now: Now) -> Option<Timestamp> {
+        let first = self.cancels.values().flatten().map(|cancel| cancel.deadline).min()?;
+        Some(now.wall.saturating_add(first.saturating_duration_since(now.mono) + Duration::from_millis(1)))
+    }
+
+    fn any_credit(&self) -> bool {
+        (0..self.links.len()).any(|link| self.credits(link) > 0)
+    }
+
+    /// Segments that may be leased to a link now.
+    pub(super) fn credits(&self, link: LinkIndex) -> u16 {
+        let Some(seat) = self.links.get(link) else { return 0 };
+        let paused = self.pauses.all.is_some() || self.pauses.links.contains_key(&seat.facts.name);
+        if !seat.up || paused || self.stopping { 0 } else { seat.facts.window.saturating_sub(seat.leased) }
+    }
+
+    /// Body and head of a message that is not leased.
+    pub(super) fn load(&self, id: MessageId, work: &Work) -> Result<Option<(Body, Head)>, StoreError> {
+        let Some(body) = work.txn.get::<Body>(&keys::body(id))? else { return Ok(None) };
+        let head = work.txn.get(&keys::head(id))?.unwrap_or_else(|| Head::accepted(&body));
+        Ok(Some((body, head)))
+    }
+
+    /// Writes a head, keeps the counters and indexes that follow from its state, and tells the world.
+    pub(super) fn store_head(
+        &mut self,
+        id: MessageId,
+        body: &Body,
+        before: &Head,
+        after: &Head,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let (was, is) = (counted(body, before), counted(body, after));
+        if *after == Head::accepted(body) {
+            work.txn.delete_if_present(keys::head(id))?;
+        } else {
+            work.txn.put(keys::head(id), after);
+        }
+        if was != is {
+            self.recount(Some(was), Some(is));
+            self.tell(id, is, after, work);
+        }
+        let (was_unknown, is_unknown) = (was == Status::Unknown, is == Status::Unknown);
+        if is_unknown && !was_unknown {
+            self.note_unknown(id, body, after, work);
+        } else if was_unknown && !is_unknown {
+            self.unknowns.remove(&id);
+            work.txn.delete(keys::unknown(id));
+        }
+        Ok(())
+    }
+
+    pub(super) fn recount(&mut self, was: Option<Status>, is: Option<Status>) {
+        if let Some(was) = was {
+            let count = &mut self.counters.by_status[was as usize];
+            *count = count.saturating_sub(1);
+        }
+        if let Some(is) = is {
+            self.counters.by_status[is as usize] += 1;
+        }
+    }
+
+    /// One event for the change, and its count by link.
+    pub(super) fn tell(&mut self, id: MessageId, status: Status, head: &Head, work: &mut Work) {
+        let link = head.attempts.last().map(|attempt| attempt.link.clone());
+        *self.counters.totals.entry((status, link.clone())).or_default() += 1;
+        let notice = Notice { at: work.wall(), kind: NoticeKind::Message { id, status, link } };
+        work.txn.batch.events.push(record::encode(&notice));
+    }
+}
+
+/// The status under which a message is counted; unlike the one that is shown it does not depend on now.
+pub fn counted(body: &Body, head: &Head) -> Status {
+    match &head.state {
+        State::Waiting { .. } if head.attempts.is_empty() && body.due > body.accepted_at => Status::Scheduled,
+        State::Waiting { .. } => Status::Queued,
+        other => other.status(Timestamp::MAX),
+    }
+}

@@ -1,0 +1,356 @@
+//! Intake: accept, cancel, pause. The only way a message comes into being.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::core::{Answer, Core, LinkIndex, PAUSES, PendingCancel, Work, counted};
+use super::lanes::{LaneEntry, Waiting};
+use super::notice::{Notice, NoticeKind};
+use super::{AcceptAnswer, Accepted, BatchWish, Draft, Idempotency, Pause, Refusal};
+use crate::clock::Timestamp;
+use crate::id::{BatchId, MessageId};
+use crate::link::Control;
+use crate::message::{Body, Event, Final, Head, LinkName, Msisdn, State, Status, TokenName, apply};
+use crate::store::keys::{self, LaneKey};
+use crate::store::{StoreError, record};
+
+/// Messages of one recipient looked at for a duplicate; more than this within the window is no reminder.
+const DUPLICATE_DEPTH: usize = 64;
+/// How long a cancel waits for the link's word that nothing was written.
+const CANCEL_WAIT: Duration = Duration::from_secs(2);
+/// How long an idempotency key is kept.
+pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The value of an idempotency or unique_ref key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    pub id: MessageId,
+    /// Digest of the request body; a reference has none.
+    pub body: [u8; 16],
+    pub at: Timestamp,
+}
+
+/// The value of a chain key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    pub text: u64,
+}
+
+impl Core {
+    pub(super) fn accept(
+        &mut self,
+        drafts: Vec<Draft>,
+        wish: BatchWish,
+        reply: oneshot::Sender<AcceptAnswer>,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let (batch, n) = match wish {
+            BatchWish::None => (None, 0),
+            BatchWish::New => (Some(BatchId::from_u64(self.counters.ids.next(work.wall()))), 0),
+            BatchWish::Continue { batch, n } => (Some(batch), n),
+        };
+        let mut results = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            results.push(self.accept_one(draft, batch, work)?);
+        }
+        if let Some(batch) = batch {
+            let ids: Vec<MessageId> = results.iter().flatten().map(|accepted| accepted.id).collect();
+            work.txn.put(keys::batch(batch, n), &ids);
+        }
+        work.answers.push(Answer::Accept(reply, AcceptAnswer { batch, results }));
+        Ok(())
+    }
+
+    fn accept_one(
+        &mut self,
+        draft: Draft,
+        batch: Option<BatchId>,
+        work: &mut Work,
+    ) -> Result<Result<Accepted, Refusal>, StoreError> {
+        let places = KeyPlaces::of(&draft);
+        if let Some(before) = places.find(&draft, work)? {
+            return match before {
+                Ok(id) => Ok(Ok(Accepted { id, status: self.status_of(id, work)?, repeated: true })),
+                Err(refusal) => Ok(Err(refusal)),
+            };
+        }
+        let text = text_digest(&draft.text);
+        if let Some(refusal) = self.refusal(&draft, text, work)? {
+            return Ok(Err(refusal));
+        }
+        let now = work.wall();
+        let id = MessageId::from_u64(self.counters.ids.next(now));
+        places.write(id, &draft, work);
+        let body = self.body(draft, batch, now);
+        let Some(lane) = self.router.lane(&body, None) else { return Ok(Err(Refusal::NoSuchLink)) };
+        work.txn.put(keys::body(id), &body);
+        work.txn.put(keys::chain(body.to, id), &Link { text });
+        let head = Head::accepted(&body);
+        let status = counted(&body, &head);
+        self.recount(None, Some(status));
+        self.tell(id, status, &head, work);
+        let entry = LaneEntry { to: body.to, valid_until: body.valid_until, begun: false };
+        let key = LaneKey::new(lane, body.priority, body.due, id);
+        work.txn.put_new(key.encode(), &entry);
+        self.lanes.insert(key, Waiting { entry, body: Some(Arc::new(body)) });
+        Ok(Ok(Accepted { id, status, repeated: false }))
+    }
+
+    /// Why this draft cannot be taken, if so.
+    fn refusal(&self, draft: &Draft, text: u64, work: &Work) -> Result<Option<Refusal>, StoreError> {
+        if let Some(closed) = &self.intake {
+            return Ok(Some(closed.clone()));
+        }
+        let waiting = self.waiting();
+        if waiting >= self.settings.queue.max_queued {
+            return Ok(Some(Refusal::QueueFull));
+        }
+        if let Some(link) = &draft.link
+            && !self.links.iter().any(|seat| seat.facts.name == *link)
+        {
+            return Ok(Some(Refusal::NoSuchLink));
+        }
+        let due = draft.send_at.unwrap_or(work.wall()).max(work.wall());
+        if draft.valid_until.is_some_and(|until| until <= due) {
+            return Ok(Some(Refusal::NeverValid));
+        }
+        if draft.allow_duplicate || self.settings.queue.duplicate_window.is_zero() {
+            return Ok(None);
+        }
+        Ok(self.duplicate(draft.to, text, work)?.map(|of| Refusal::Duplicate { of }))
+    }
+
+    fn waiting(&self) -> u64 {
+        self.counters.by_status[Status::Queued as usize] + self.counters.by_status[Status::Scheduled as usize]
+    }
+
+    /// The same text to the same number within the window, unless it never went and never will.
+    fn duplicate(&self, to: Msisdn, text: u64, work: &Work) -> Result<Option<MessageId>, StoreError> {
+        let (from, end) = keys::under(keys::chain_of(to));
+        let since = work.wall().saturating_sub(self.settings.queue.duplicate_window);
+        for (key, value) in work.txn.scan_back(&from, &end, DUPLICATE_DEPTH)? {
+            let Some((_, id)) = keys::decode_recipient_id(&key) else { continue };
+            if id.allotted_at() < since {
+                break;
+            }
+            let gone = |status| {
+                matches!(
+                    status,
+                    Status::Canceled
+                        | Status::Failed
+                        | Status::Expired
+                        | Status::Blocked
+                        | Status::Undelivered
+                )
+            };
+            if record::decode::<Link>(&value)?.text == text && !gone(self.status_of(id, work)?) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    fn body(&mut self, draft: Draft, batch: Option<BatchId>, now: Timestamp) -> Body {
+        let due = draft.send_at.unwrap_or(now).max(now);
+        if draft.segment_count > 1 {
+            self.counters.concat = self.counters.concat.wrapping_add(1);
+        }
+        Body {
+            to: draft.to,
+            text: draft.text,
+            sender: draft.sender,
+            link: draft.link,
+            class: draft.class,
+            priority: draft.priority,
+            accepted_at: now,
+            due,
+            valid_until: draft.valid_until.unwrap_or(due.saturating_add(self.settings.queue.validity)),
+            encoding: draft.encoding,
+            segment_count: draft.segment_count,
+            concat_reference: self.counters.concat,
+            on_unknown: draft.on_unknown.unwrap_or(self.settings.queue.on_unknown),
+            flash: draft.flash,
+            receipt: draft.receipt,
+            client_ref: draft.client_ref,
+            metadata: draft.metadata,
+            token: draft.token,
+            batch,
+        }
+    }
+
+    /// Status now, leased messages included.
+    pub(super) fn status_of(&self, id: MessageId, work: &Work) -> Result<Status, StoreError> {
+        if self.active.contains_key(&id) {
+            return Ok(Status::Sending);
+        }
+        let loaded = self.load(id, work)?;
+        Ok(loaded.map_or(Status::Unknown, |(_, head)| head.state.status(work.wall())))
+    }
+
+    pub(super) fn cancel(
+        &mut self,
+        id: MessageId,
+        reply: oneshot::Sender<Result<Status, Refusal>>,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        if let Some(active) = self.active.get(&id) {
+            // Only the link knows whether a byte of it is out; it hands back what is not.
+            work.controls.push((active.link, Control::Recall(id)));
+            let deadline = work.now.mono + CANCEL_WAIT;
+            self.cancels.entry(id).or_default().push(PendingCancel { reply, deadline });
+            return Ok(());
+        }
+        let answer = match self.load(id, work)? {
+            None => Err(Refusal::NotFound),
+            Some((body, head)) => match self.close_waiting(id, &body, &head, Event::Cancel, work)? {
+                Some(status) => Ok(status),
+                None if matches!(head.state, State::Closed { how: Final::Canceled, .. }) => {
+                    Ok(Status::Canceled)
+                }
+                None => Err(Refusal::State(head.state.status(work.wall()))),
+            },
+        };
+        work.answers.push(Answer::Status(reply, answer));
+        Ok(())
+    }
+
+    /// Ends a waiting message: out of its lane, out of the order, closed. `None` when it is not waiting.
+    pub(super) fn close_waiting(
+        &mut self,
+        id: MessageId,
+        body: &Body,
+        head: &Head,
+        event: Event,
+        work: &mut Work,
+    ) -> Result<Option<Status>, StoreError> {
+        let State::Waiting { due, .. } = head.state else { return Ok(None) };
+        let Ok(after) = apply(head.clone(), event, body, &self.settings.queue.retry, work.wall()) else {
+            return Ok(None);
+        };
+        if let Some(lane) = self.router.lane(body, head.bound_to()) {
+            let key = LaneKey::new(lane, body.priority, due, id);
+            self.lanes.remove(key);
+            self.order.unpark(body.to, key);
+            work.txn.delete(key.encode());
+        }
+        self.store_head(id, body, head, &after, work)?;
+        self.settled(body.to, id, head, work);
+        Ok(Some(after.state.status(work.wall())))
+    }
+
+    pub(super) fn pause(
+        &mut self,
+        link: Option<LinkName>,
+        by: TokenName,
+        work: &mut Work,
+    ) -> Result<(), Refusal> {
+        let targets = self.targets(link.as_ref())?;
+        let pause = Pause { since: work.wall(), by };
+        match &link {
+            None => {
+                self.pauses.all.get_or_insert(pause.clone());
+            }
+            Some(name) => {
+                self.pauses.links.entry(name.clone()).or_insert(pause.clone());
+            }
+        }
+        work.controls.extend(targets.into_iter().map(|link| (link, Control::RecallAll)));
+        self.keep_pauses(NoticeKind::Paused { link, pause }, work);
+        Ok(())
+    }
+
+    pub(super) fn resume(&mut self, link: Option<LinkName>, work: &mut Work) -> Result<(), Refusal> {
+        let targets = self.targets(link.as_ref())?;
+        match &link {
+            None => self.pauses.all = None,
+            Some(name) => {
+                self.pauses.links.remove(name);
+                // Resuming one link is also a person's word that what parked it is mended.
+                let down = targets.into_iter().filter(|&at| self.links.get(at).is_some_and(|seat| !seat.up));
+                work.controls.extend(down.map(|at| (at, Control::Restart)));
+            }
+        }
+        self.keep_pauses(NoticeKind::Resumed { link }, work);
+        Ok(())
+    }
+
+    fn keep_pauses(&self, kind: NoticeKind, work: &mut Work) {
+        work.txn.put(keys::core(PAUSES), &self.pauses);
+        work.txn.batch.events.push(record::encode(&Notice { at: work.wall(), kind }));
+    }
+
+    fn targets(&self, link: Option<&LinkName>) -> Result<Vec<LinkIndex>, Refusal> {
+        let fits = |name: &LinkName| link.is_none_or(|wanted| wanted == name);
+        let found: Vec<LinkIndex> = (0..self.links.len())
+            .filter(|&at| self.links.get(at).is_some_and(|s| fits(&s.facts.name)))
+            .collect();
+        if found.is_empty() && link.is_some() { Err(Refusal::NoSuchLink) } else { Ok(found) }
+    }
+}
+
+/// Where a draft's idempotency key and unique reference are kept.
+struct KeyPlaces {
+    key: Option<(Vec<u8>, Idempotency)>,
+    reference: Option<Vec<u8>>,
+}
+
+impl KeyPlaces {
+    fn of(draft: &Draft) -> KeyPlaces {
+        let token = u64_digest(draft.token.as_str().as_bytes());
+        let reference = draft.client_ref.as_ref().filter(|_| draft.unique_ref);
+        KeyPlaces {
+            key: draft.idempotency.map(|i| (keys::idempotency(token, &i.key), i)),
+            reference: reference.map(|r| keys::unique_ref(&digest(&[draft.token.as_str(), r]))),
+        }
+    }
+
+    /// The message accepted under either before, or why the key may not be used again.
+    fn find(&self, draft: &Draft, work: &Work) -> Result<Option<Result<MessageId, Refusal>>, StoreError> {
+        if let Some((place, idempotency)) = &self.key
+            && let Some(before) = work.txn.get::<KeyRecord>(place)?
+            && work.wall().since(before.at) < IDEMPOTENCY_KEPT
+        {
+            let same = before.body == idempotency.body;
+            return Ok(Some(if same { Ok(before.id) } else { Err(Refusal::KeyReused) }));
+        }
+        if let (Some(place), true) = (&self.reference, draft.unique_ref)
+            && let Some(before) = work.txn.get::<KeyRecord>(place)?
+        {
+            return Ok(Some(Ok(before.id)));
+        }
+        Ok(None)
+    }
+
+    fn write(self, id: MessageId, draft: &Draft, work: &mut Work) {
+        let at = work.wall();
+        if let Some((place, idempotency)) = self.key {
+            work.txn.put(place, &KeyRecord { id, body: idempotency.body, at });
+        }
+        if let (Some(place), true) = (self.reference, draft.unique_ref) {
+            work.txn.put(place, &KeyRecord { id, body: [0; 16], at });
+        }
+    }
+}
+
+fn text_digest(text: &str) -> u64 {
+    u64_digest(text.as_bytes())
+}
+
+pub(super) fn u64_digest(bytes: &[u8]) -> u64 {
+    let hash = blake3::hash(bytes);
+    hash.as_bytes()[..8].iter().fold(0, |sum, &b| (sum << 8) | u64::from(b))
+}
+
+pub(super) fn digest(fields: &[&str]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    for field in fields {
+        hasher.update(&(field.len() as u64).to_be_bytes());
+        hasher.update(field.as_bytes());
+    }
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    digest
+}

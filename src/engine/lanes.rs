@@ -1,0 +1,223 @@
+//! The near end of every lane in memory: a bounded horizon over the due index on disk.
+//!
+//! Per lane and rank (9 minus priority) the earliest entries are kept; `edge` says up to where memory
+//! knows the disk. An entry beyond it waits on disk only, so a million messages for a dead link cost a
+//! live one nothing. Whatever takes an entry out of here is responsible for its key on disk.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::id::MessageId;
+use crate::message::{Body, Msisdn, Priority};
+use crate::route::LaneId;
+use crate::store::{Read, StoreError, keys, record};
+
+/// Entries read at once, and below which a horizon is read on.
+const REFILL: usize = 256;
+/// Entries one horizon may hold; beyond it the farthest go back to being on disk only.
+const HORIZON: usize = 1024;
+const RANKS: usize = Priority::LEVELS as usize;
+
+/// What dispatch needs to know of a waiting message without reading its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneEntry {
+    pub to: Msisdn,
+    pub valid_until: Timestamp,
+    /// It has a head on disk.
+    pub begun: bool,
+}
+
+/// A waiting message in memory; the body where it was just accepted.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    pub entry: LaneEntry,
+    pub body: Option<Arc<Body>>,
+}
+
+type Place = (Timestamp, MessageId);
+
+#[derive(Debug, Default)]
+struct Horizon {
+    near: BTreeMap<Place, Waiting>,
+    /// The last place memory knows; `None`: it knows everything.
+    edge: Option<Place>,
+}
+
+#[derive(Debug)]
+pub struct Lanes {
+    lanes: BTreeMap<LaneId, [Horizon; RANKS]>,
+}
+
+impl Lanes {
+    /// All of these lanes, with nothing known of the disk yet.
+    pub fn new(lanes: impl Iterator<Item = LaneId>) -> Lanes {
+        let unread =
+            || Horizon { near: BTreeMap::new(), edge: Some((Timestamp::MIN, MessageId::from_u64(0))) };
+        Lanes { lanes: lanes.map(|lane| (lane, std::array::from_fn(|_| unread()))).collect() }
+    }
+
+    /// Reads on where a horizon has run low. Only between steps, when the disk shows every write.
+    pub fn refill(&mut self, state: &dyn Read) -> Result<bool, StoreError> {
+        let mut grew = false;
+        for (&lane, ranks) in &mut self.lanes {
+            for (rank, horizon) in ranks.iter_mut().enumerate() {
+                if let Some((due, id)) = horizon.edge.filter(|_| horizon.near.len() < REFILL) {
+                    let mut from = keys::LaneKey { lane, rank: rank as u8, due, id }.encode();
+                    from.push(0);
+                    let (_, to) = keys::under(keys::lane_rank(lane, rank as u8));
+                    let entries = state.scan(&from, &to, REFILL)?;
+                    horizon.edge = None;
+                    let full = entries.len() == REFILL;
+                    for (key, value) in entries {
+                        let key = keys::LaneKey::decode(&key).ok_or_else(|| {
+                            StoreError::Damaged(String::from("a lane key of the wrong length"))
+                        })?;
+                        let waiting = Waiting { entry: record::decode(&value)?, body: None };
+                        horizon.near.insert((key.due, key.id), waiting);
+                        horizon.edge = full.then_some((key.due, key.id));
+                    }
+                    grew = true;
+                }
+            }
+        }
+        Ok(grew)
+    }
+
+    /// Whether a horizon has run low and the disk may have more.
+    pub fn wants_refill(&self) -> bool {
+        self.lanes.values().flatten().any(|h| h.edge.is_some() && h.near.len() < REFILL)
+    }
+
+    /// Puts an entry where it belongs; beyond the edge it stays on disk only.
+    pub fn insert(&mut self, key: keys::LaneKey, waiting: Waiting) {
+        let Some(horizon) = self.horizon(key.lane, key.rank) else { return };
+        let place = (key.due, key.id);
+        if horizon.edge.is_some_and(|edge| place > edge) {
+            return;
+        }
+        horizon.near.insert(place, waiting);
+        if horizon.near.len() > HORIZON {
+            horizon.near.pop_last();
+            horizon.edge = horizon.near.last_key_value().map(|(place, _)| *place);
+        }
+    }
+
+    pub fn remove(&mut self, key: keys::LaneKey) -> Option<Waiting> {
+        self.horizon(key.lane, key.rank)?.near.remove(&(key.due, key.id))
+    }
+
+    /// The first entry of a lane that is due, highest priority first.
+    pub fn first_due(&self, lane: LaneId, now: Timestamp) -> Option<keys::LaneKey> {
+        let ranks = self.lanes.get(&lane)?;
+        (0u8..).zip(ranks).find_map(|(rank, horizon)| {
+            let (&(due, id), _) = horizon.near.first_key_value()?;
+            (due <= now).then_some(keys::LaneKey { lane, rank, due, id })
+        })
+    }
+
+    /// When the next entry that is not yet due will be.
+    pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        let from = (now.saturating_add(std::time::Duration::from_millis(1)), MessageId::from_u64(0));
+        let horizons = self.lanes.values().flatten();
+        horizons.filter_map(|h| h.near.range(from..).next().map(|((due, _), _)| *due)).min()
+    }
+
+    /// Acceptance time of the oldest entry that is due, as far as memory sees.
+    pub fn oldest_due(&self, now: Timestamp) -> Option<Timestamp> {
+        let firsts = self.lanes.values().flatten().filter_map(|h| h.near.first_key_value());
+        firsts.filter(|((due, _), _)| *due <= now).map(|((_, id), _)| id.allotted_at()).min()
+    }
+
+    fn horizon(&mut self, lane: LaneId, rank: u8) -> Option<&mut Horizon> {
+        self.lanes.get_mut(&lane)?.get_mut(usize::from(rank))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::memory::Memory;
+    use keys::LaneKey;
+
+    fn key(priority: u8, due: u64, id: u64) -> LaneKey {
+        let priority = Priority::new(priority).unwrap();
+        LaneKey::new(1, priority, Timestamp::from_millis(due), MessageId::from_u64(id))
+    }
+
+    fn waiting() -> Waiting {
+        let to = Msisdn::parse_e164("+4915112345678").unwrap();
+        Waiting { entry: LaneEntry { to, valid_until: Timestamp::MAX, begun: false }, body: None }
+    }
+
+    fn on_disk(keys: impl Iterator<Item = LaneKey>) -> Memory {
+        let mut memory = Memory::default();
+        memory.map.extend(keys.map(|key| (key.encode(), record::encode(&waiting().entry))));
+        memory
+    }
+
+    #[test]
+    fn a_higher_priority_that_is_due_goes_before_an_older_lower_one() {
+        let mut lanes = Lanes::new([1].into_iter());
+        lanes.refill(&Memory::default()).unwrap();
+        for key in [key(4, 10, 1), key(9, 20, 2)] {
+            lanes.insert(key, waiting());
+        }
+        let at = |ms| Timestamp::from_millis(ms);
+        assert_eq!(lanes.first_due(1, at(15)), Some(key(4, 10, 1)));
+        assert_eq!(lanes.first_due(1, at(20)), Some(key(9, 20, 2)));
+        assert_eq!(lanes.next_due(at(15)), Some(at(20)));
+    }
+
+    #[test]
+    fn everything_on_disk_is_met_in_order_whatever_is_inserted_meanwhile() {
+        let memory = on_disk((0..3000).map(|n| key(4, n * 2, n)));
+        let mut lanes = Lanes::new([1].into_iter());
+        let mut seen = Vec::new();
+        lanes.refill(&memory).unwrap();
+        let mut disk = memory;
+        for late in [1u64, 1001, 5001] {
+            let key = key(4, late, late);
+            disk.map.insert(key.encode(), record::encode(&waiting().entry));
+            lanes.insert(key, waiting());
+        }
+        loop {
+            while let Some(first) = lanes.first_due(1, Timestamp::MAX) {
+                lanes.remove(first).unwrap();
+                disk.map.remove(&first.encode());
+                seen.push(first.due);
+            }
+            if !lanes.refill(&disk).unwrap() {
+                break;
+            }
+        }
+        assert_eq!(seen.len(), 3003);
+        assert!(seen.is_sorted());
+    }
+
+    #[test]
+    fn a_full_horizon_gives_its_far_end_back_to_the_disk_and_finds_it_again() {
+        let mut lanes = Lanes::new([1].into_iter());
+        lanes.refill(&Memory::default()).unwrap();
+        let keys: Vec<LaneKey> = (0..HORIZON as u64 + 50).map(|n| key(4, n, n)).collect();
+        for &key in &keys {
+            lanes.insert(key, waiting());
+        }
+        let mut disk = on_disk(keys.iter().copied());
+        let mut met = 0;
+        loop {
+            while let Some(first) = lanes.first_due(1, Timestamp::MAX) {
+                assert_eq!(first, keys[met]);
+                lanes.remove(first).unwrap();
+                disk.map.remove(&first.encode());
+                met += 1;
+            }
+            if !lanes.refill(&disk).unwrap() {
+                break;
+            }
+        }
+        assert_eq!(met, keys.len());
+    }
+}

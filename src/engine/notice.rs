@@ -1,0 +1,49 @@
+//! Published events: what webhooks and event readers are told. Stored in the journal record of the step
+//! that made them; the journal numbers them.
+
+use serde::{Deserialize, Serialize};
+
+use super::Pause;
+use crate::clock::Timestamp;
+use crate::id::{InboundId, MessageId};
+use crate::message::{LinkName, Status};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    pub at: Timestamp,
+    pub kind: NoticeKind,
+}
+
+/// Append only: stored by position.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NoticeKind {
+    /// A message was accepted or changed its status.
+    Message {
+        id: MessageId,
+        status: Status,
+        link: Option<LinkName>,
+    },
+    InboundReceived {
+        id: InboundId,
+        link: LinkName,
+    },
+    LinkUp {
+        link: LinkName,
+    },
+    LinkDown {
+        link: LinkName,
+        reason: String,
+    },
+    LinkParked {
+        link: LinkName,
+        reason: String,
+    },
+    /// `None`: all sending.
+    Paused {
+        link: Option<LinkName>,
+        pause: Pause,
+    },
+    Resumed {
+        link: Option<LinkName>,
+    },
+}

@@ -1,0 +1,158 @@
+//! Order per recipient: the next message starts when the one before is settled.
+//!
+//! "Settled" is accepted, refused for good or unknown; a receipt or a person is never waited for. A
+//! message that was begun and waits for its retry holds back later ones of the same or lower priority.
+//! Only recipients with something begun or leased are here; those held back are parked in lane order and
+//! come out one at a time.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::id::MessageId;
+use crate::message::Msisdn;
+use crate::store::keys::LaneKey;
+
+use super::lanes::Waiting;
+
+/// Messages parked at most, over all recipients; beyond it dispatch takes no more from the lanes.
+pub const MAX_PARKED: usize = 65_536;
+
+#[derive(Debug, Default)]
+struct Turn {
+    leased: Option<MessageId>,
+    /// Begun and waiting for a retry, with their rank.
+    begun: BTreeMap<MessageId, u8>,
+    /// By rank, due, id.
+    parked: BTreeMap<(u8, crate::clock::Timestamp, MessageId), (LaneKey, Waiting)>,
+}
+
+#[derive(Debug, Default)]
+pub struct Order {
+    turns: HashMap<Msisdn, Turn>,
+    parked: usize,
+}
+
+impl Order {
+    /// Whether this message may start now.
+    pub fn may_start(&self, to: Msisdn, id: MessageId, rank: u8) -> bool {
+        let Some(turn) = self.turns.get(&to) else { return true };
+        let held = turn.begun.iter().any(|(&other, &its_rank)| other < id && its_rank <= rank);
+        turn.leased.is_none() && !held
+    }
+
+    pub fn leased(&mut self, to: Msisdn, id: MessageId) {
+        let turn = self.turns.entry(to).or_default();
+        turn.leased = Some(id);
+        turn.begun.remove(&id);
+    }
+
+    /// It waits for a retry and holds its place.
+    pub fn begun(&mut self, to: Msisdn, id: MessageId, rank: u8) {
+        self.turns.entry(to).or_default().begun.insert(id, rank);
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.parked >= MAX_PARKED
+    }
+
+    pub fn park(&mut self, key: LaneKey, waiting: Waiting) {
+        let turn = self.turns.entry(waiting.entry.to).or_default();
+        if turn.parked.insert((key.rank, key.due, key.id), (key, waiting)).is_none() {
+            self.parked += 1;
+        }
+    }
+
+    /// Takes a parked message out for good (canceled, expired).
+    pub fn unpark(&mut self, to: Msisdn, key: LaneKey) -> Option<Waiting> {
+        let turn = self.turns.get_mut(&to)?;
+        let (_, waiting) = turn.parked.remove(&(key.rank, key.due, key.id))?;
+        self.parked -= 1;
+        self.forget_if_idle(to);
+        Some(waiting)
+    }
+
+    /// This message holds nobody back any more. The next one that may start comes out, if any.
+    pub fn settled(&mut self, to: Msisdn, id: MessageId) -> Option<(LaneKey, Waiting)> {
+        let turn = self.turns.get_mut(&to)?;
+        if turn.leased == Some(id) {
+            turn.leased = None;
+        }
+        turn.begun.remove(&id);
+        self.next(to)
+    }
+
+    /// It went back to waiting but holds its place; one that may overtake it comes out.
+    pub fn unlease(&mut self, to: Msisdn, id: MessageId) -> Option<(LaneKey, Waiting)> {
+        let turn = self.turns.get_mut(&to)?;
+        if turn.leased == Some(id) {
+            turn.leased = None;
+        }
+        self.next(to)
+    }
+
+    /// The first parked message that may start; its place is free again.
+    pub fn next(&mut self, to: Msisdn) -> Option<(LaneKey, Waiting)> {
+        let turn = self.turns.get(&to)?;
+        let may = |key: &&LaneKey| self.may_start(to, key.id, key.rank);
+        let next = turn.parked.values().map(|(key, _)| key).find(may).copied();
+        let out = next.and_then(|key| self.turns.get_mut(&to)?.parked.remove(&(key.rank, key.due, key.id)));
+        if out.is_some() {
+            self.parked -= 1;
+        }
+        self.forget_if_idle(to);
+        out
+    }
+
+    fn forget_if_idle(&mut self, to: Msisdn) {
+        let idle = |turn: &Turn| turn.leased.is_none() && turn.begun.is_empty() && turn.parked.is_empty();
+        if self.turns.get(&to).is_some_and(idle) {
+            self.turns.remove(&to);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::engine::lanes::LaneEntry;
+    use crate::message::Priority;
+
+    const TO: Msisdn = Msisdn::from_u64(4_915_112_345_678);
+
+    fn id(n: u64) -> MessageId {
+        MessageId::from_u64(n)
+    }
+
+    fn key(priority: u8, n: u64) -> LaneKey {
+        LaneKey::new(1, Priority::new(priority).unwrap(), Timestamp::from_millis(n), id(n))
+    }
+
+    fn waiting() -> Waiting {
+        Waiting { entry: LaneEntry { to: TO, valid_until: Timestamp::MAX, begun: false }, body: None }
+    }
+
+    #[test]
+    fn the_next_message_comes_out_when_the_one_before_is_settled() {
+        let mut order = Order::default();
+        order.leased(TO, id(1));
+        assert!(!order.may_start(TO, id(2), 5));
+        order.park(key(4, 3), waiting());
+        order.park(key(4, 2), waiting());
+        let (first, _) = order.settled(TO, id(1)).unwrap();
+        assert_eq!(first, key(4, 2), "the earlier one, whichever was parked first");
+        order.leased(TO, id(2));
+        assert_eq!(order.settled(TO, id(2)).unwrap().0, key(4, 3));
+        assert!(order.settled(TO, id(3)).is_none());
+        assert!(order.turns.is_empty(), "nothing is remembered of an idle recipient");
+    }
+
+    #[test]
+    fn a_retry_holds_back_equals_but_not_a_higher_priority() {
+        let mut order = Order::default();
+        let (rank4, rank9) = (key(4, 2).rank, key(9, 2).rank);
+        order.begun(TO, id(1), rank4);
+        assert!(!order.may_start(TO, id(2), rank4));
+        assert!(order.may_start(TO, id(2), rank9));
+        assert!(order.may_start(TO, id(1), rank4), "the retry itself may");
+    }
+}

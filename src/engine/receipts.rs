@@ -1,0 +1,331 @@
+//! Receipts: finding the message a receipt speaks of, whenever and however it comes.
+//!
+//! An accepted segment that asked for a receipt has a key by account, day and reference; one lookup a day
+//! back finds it, however many wait. A reference is only a hint (SMSCs repeat and reformat it), so the
+//! recipient must fit as well. A receipt that fits nothing is kept: its submit_sm_resp may still come.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::core::{Core, LinkIndex, Work};
+use super::intake::u64_digest;
+use crate::clock::Timestamp;
+use crate::id::MessageId;
+use crate::link::{Receipt, user_message_reference};
+use crate::message::{Body, Event, LinkName, Msisdn, ReceiptState, Reference};
+use crate::sms::receipt::canonical;
+use crate::store::{Read, StoreError, keys, record};
+
+/// Days back in which a receipt is looked for: the longest validity a network honours and a day of grace.
+pub const RECEIPT_DAYS: u32 = 9;
+/// How long a receipt that fits nothing is kept.
+pub const ORPHAN_KEPT: Duration = Duration::from_secs(72 * 3600);
+/// Orphans held for matching; a carrier that sends more for strangers is not ours to remember.
+const MAX_ORPHANS: usize = 50_000;
+/// Final receipts remembered so that a repeat is known as one.
+const RECENT: usize = 4096;
+/// Candidates looked at under one reference: a carrier with a constant message_id has many.
+const MAX_CANDIDATES: usize = 256;
+
+/// The value of a receipt key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awaited {
+    pub to: Msisdn,
+    pub reference: Reference,
+}
+
+/// A receipt that fitted nothing yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orphan {
+    pub account: LinkName,
+    pub at: Timestamp,
+    pub reference: Option<Reference>,
+    pub state: ReceiptState,
+    pub recipient: Option<Msisdn>,
+}
+
+/// Orphans by account and reference, oldest key first, and the final receipts of late.
+#[derive(Debug, Default)]
+pub struct Orphans {
+    kept: BTreeMap<Vec<u8>, Orphan>,
+    by_reference: HashMap<(u32, u64), Vec<Vec<u8>>>,
+    recent: VecDeque<(u32, u64)>,
+}
+
+impl Orphans {
+    pub fn load(state: &dyn Read) -> Result<Orphans, StoreError> {
+        let (from, to) = keys::all(keys::family::ORPHAN);
+        let mut orphans = Orphans::default();
+        for (key, value) in state.scan(&from, &to, MAX_ORPHANS)? {
+            orphans.insert(key, record::decode(&value)?);
+        }
+        Ok(orphans)
+    }
+
+    fn insert(&mut self, key: Vec<u8>, orphan: Orphan) {
+        if let Some(reference) = &orphan.reference {
+            let place = (account_hash(&orphan.account), reference_hash(reference));
+            self.by_reference.entry(place).or_default().push(key.clone());
+        }
+        self.kept.insert(key, orphan);
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Option<Orphan> {
+        let orphan = self.kept.remove(key)?;
+        if let Some(reference) = &orphan.reference {
+            let place = (account_hash(&orphan.account), reference_hash(reference));
+            if let Some(keys) = self.by_reference.get_mut(&place) {
+                keys.retain(|other| other != key);
+                if keys.is_empty() {
+                    self.by_reference.remove(&place);
+                }
+            }
+        }
+        Some(orphan)
+    }
+
+    /// Orphans that speak of this segment, oldest first.
+    fn of(&self, account: u32, reference: &Reference, to: Msisdn) -> Vec<Vec<u8>> {
+        let found = self.by_reference.get(&(account, reference_hash(reference)));
+        let fits = |key: &&Vec<u8>| self.kept.get(*key).is_some_and(|o| o.recipient.is_none_or(|r| r == to));
+        found.into_iter().flatten().filter(fits).cloned().collect()
+    }
+
+    /// Keys of those kept long enough.
+    pub fn expired(&self, before: Timestamp, limit: usize) -> Vec<Vec<u8>> {
+        self.kept.iter().take_while(|(_, o)| o.at < before).take(limit).map(|(key, _)| key.clone()).collect()
+    }
+
+    pub fn forget(&mut self, key: &[u8]) {
+        self.remove(key);
+    }
+
+    fn remember_final(&mut self, account: u32, reference: &Reference) {
+        if self.recent.len() >= RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((account, reference_hash(reference)));
+    }
+
+    fn is_repeat(&self, account: u32, reference: &Reference) -> bool {
+        self.recent.contains(&(account, reference_hash(reference)))
+    }
+}
+
+pub fn account_hash(account: &LinkName) -> u32 {
+    crc32c::crc32c(account.as_str().as_bytes())
+}
+
+fn reference_hash(reference: &Reference) -> u64 {
+    u64_digest(canonical(&reference.0).as_bytes())
+}
+
+fn is_final(state: &ReceiptState) -> bool {
+    matches!(state, ReceiptState::Delivered | ReceiptState::Failed(_))
+}
+
+impl Core {
+    /// A segment was accepted: its receipt may come, or has come already.
+    pub(super) fn await_receipt(
+        &mut self,
+        id: MessageId,
+        index: u8,
+        body: &Body,
+        reference: &Reference,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let Some(account) = self.account_of(id, work)? else { return Ok(()) };
+        let hash = account_hash(&account);
+        if !body.receipt || reference.0.is_empty() {
+            return Ok(());
+        }
+        let mut heard = false;
+        for key in self.orphans.of(hash, reference, body.to) {
+            if let Some(orphan) = self.orphans.remove(&key) {
+                work.txn.delete(key);
+                heard |= is_final(&orphan.state);
+                let event = Event::Receipt { index, reference: orphan.reference, state: orphan.state };
+                self.change(id, event, work)?;
+            }
+        }
+        if heard {
+            self.orphans.remember_final(hash, reference);
+        } else {
+            let key = keys::receipt(hash, work.wall().day(), reference_hash(reference), id, index);
+            work.txn.put(key, &Awaited { to: body.to, reference: reference.clone() });
+        }
+        Ok(())
+    }
+
+    fn account_of(&self, id: MessageId, work: &Work) -> Result<Option<LinkName>, StoreError> {
+        if let Some(active) = self.active.get(&id) {
+            return Ok(active.head.attempts.last().map(|a| a.account.clone()));
+        }
+        let head = self.load(id, work)?.map(|(_, head)| head);
+        Ok(head.and_then(|head| head.attempts.last().map(|a| a.account.clone())))
+    }
+
+    pub(super) fn receive_receipt(
+        &mut self,
+        link: LinkIndex,
+        receipt: Receipt,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let Some(account) = self.links.get(link).map(|seat| seat.facts.account.clone()) else {
+            return Ok(());
+        };
+        let hash = account_hash(&account);
+        let found = self.find_awaited(hash, &receipt, work)?;
+        if let Some((key, id, index)) = found {
+            return self.credit(hash, Some(key), id, index, receipt, work);
+        }
+        if let Some((id, index)) = self.find_unknown(&account, &receipt, work)? {
+            return self.credit(hash, None, id, index, receipt, work);
+        }
+        if receipt.reference.as_ref().is_some_and(|reference| self.orphans.is_repeat(hash, reference)) {
+            tracing::debug!(event = "receipt_repeated", link = %account);
+            return Ok(());
+        }
+        self.keep_orphan(account, receipt, work);
+        Ok(())
+    }
+
+    fn credit(
+        &mut self,
+        account: u32,
+        key: Option<Vec<u8>>,
+        id: MessageId,
+        index: u8,
+        receipt: Receipt,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let ended = is_final(&receipt.state);
+        let reference = receipt.reference.clone();
+        let event = Event::Receipt { index, reference: receipt.reference, state: receipt.state };
+        let changed = self.change(id, event, work)?;
+        match (key, ended) {
+            (Some(key), true) => work.txn.delete(key),
+            (None, false) => {
+                // It was unknown and is known to be with the network now: the final receipt comes by this reference.
+                if let (Some(body), Some(reference)) = (&changed, &reference) {
+                    let key = keys::receipt(account, work.wall().day(), reference_hash(reference), id, index);
+                    work.txn.put(key, &Awaited { to: body.to, reference: reference.clone() });
+                }
+            }
+            _ => {}
+        }
+        if let (true, Some(reference)) = (ended, &reference) {
+            self.orphans.remember_final(account, reference);
+        }
+        Ok(())
+    }
+
+    /// The awaited segment a receipt speaks of: as written first, then by its alternatives if just one fits.
+    fn find_awaited(
+        &self,
+        account: u32,
+        receipt: &Receipt,
+        work: &Work,
+    ) -> Result<Option<(Vec<u8>, MessageId, u8)>, StoreError> {
+        if let Some(reference) = &receipt.reference {
+            let mut found = self.candidates(account, reference, receipt.recipient, work)?;
+            let exact = found.iter().position(|(_, awaited)| awaited.reference == *reference);
+            if !found.is_empty() {
+                let (key, _) = found.swap_remove(exact.unwrap_or(0));
+                return Ok(keys::decode_receipt(&key).map(|(id, index)| (key, id, index)));
+            }
+        }
+        let mut found = Vec::new();
+        for alternative in &receipt.alternatives {
+            found.extend(self.candidates(account, alternative, receipt.recipient, work)?);
+        }
+        match (found.pop(), found.is_empty()) {
+            (Some((key, _)), true) => Ok(keys::decode_receipt(&key).map(|(id, index)| (key, id, index))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Everything awaited under a reference whose recipient fits, today's first, then a day back at a time.
+    fn candidates(
+        &self,
+        account: u32,
+        reference: &Reference,
+        recipient: Option<Msisdn>,
+        work: &Work,
+    ) -> Result<Vec<(Vec<u8>, Awaited)>, StoreError> {
+        let today = work.wall().day();
+        for day in (today.saturating_sub(RECEIPT_DAYS)..=today + 1).rev() {
+            let (from, to) = keys::under(keys::receipt_of(account, day, reference_hash(reference)));
+            let mut found = Vec::new();
+            for (key, value) in work.txn.scan(&from, &to, MAX_CANDIDATES)? {
+                let awaited: Awaited = record::decode(&value)?;
+                if recipient.is_none_or(|r| r == awaited.to) {
+                    found.push((key, awaited));
+                }
+            }
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// The unknown segment a receipt proves: by the echoed user_message_reference, or because it is the only
+    /// one to this number on this account and nothing else of that number waits for a receipt.
+    fn find_unknown(
+        &self,
+        account: &LinkName,
+        receipt: &Receipt,
+        work: &Work,
+    ) -> Result<Option<(MessageId, u8)>, StoreError> {
+        let Some(to) = receipt.recipient else { return Ok(None) };
+        let fitting: Vec<(MessageId, u8)> = self
+            .unknowns
+            .iter()
+            .filter(|(_, note)| note.to == to && note.account == *account)
+            .flat_map(|(&id, note)| note.segments.iter().map(move |&index| (id, index)))
+            .collect();
+        if let Some(echo) = receipt.user_message_reference {
+            return Ok(fitting.into_iter().find(|&(id, index)| user_message_reference(id, index) == echo));
+        }
+        match fitting.as_slice() {
+            [only] if !self.awaits_others(to, work)? => Ok(Some(*only)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether any of the latest messages to a number still waits for its receipt.
+    fn awaits_others(&self, to: Msisdn, work: &Work) -> Result<bool, StoreError> {
+        const DEPTH: usize = 32;
+        let (from, end) = keys::under(keys::chain_of(to));
+        for (key, _) in work.txn.scan_back(&from, &end, DEPTH)? {
+            let Some((_, id)) = keys::decode_recipient_id(&key) else { continue };
+            let loaded = self.load(id, work)?;
+            let waits =
+                |head: &crate::message::Head| matches!(head.state, crate::message::State::Sent { .. });
+            if self.active.contains_key(&id)
+                || loaded.is_some_and(|(body, head)| body.receipt && waits(&head))
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn keep_orphan(&mut self, account: LinkName, receipt: Receipt, work: &mut Work) {
+        self.counters.receipts_unmatched += 1;
+        if self.orphans.kept.len() >= MAX_ORPHANS {
+            tracing::warn!(event = "receipt_dropped", link = %account, kept = MAX_ORPHANS);
+            return;
+        }
+        tracing::info!(event = "receipt_unmatched", link = %account);
+        self.counters.orphans = self.counters.orphans.wrapping_add(1);
+        let key = keys::orphan(work.wall(), self.counters.orphans);
+        let (reference, state, recipient) = (receipt.reference, receipt.state, receipt.recipient);
+        let orphan = Orphan { account, at: work.wall(), reference, state, recipient };
+        work.txn.put(key.clone(), &orphan);
+        self.orphans.insert(key, orphan);
+    }
+}

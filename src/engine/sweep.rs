@@ -1,0 +1,210 @@
+//! Slow sweeps: expiry, receipts that never came, keys and messages past their time.
+//!
+//! Each sweep walks its family a bounded stretch a tick from where it stopped, so a million messages cost a
+//! tick no more than ten. Nothing here is on the way of a message that is sent in time.
+
+use std::time::{Duration, Instant};
+
+use super::core::{Core, Work};
+use super::inbound::StoredReply;
+use super::intake::{IDEMPOTENCY_KEPT, KeyRecord, digest};
+use super::lanes::LaneEntry;
+use super::receipts::{ORPHAN_KEPT, RECEIPT_DAYS};
+use crate::clock::{Now, Timestamp};
+use crate::id::{BatchId, MessageId};
+use crate::link::Control;
+use crate::message::{Body, Event, Head, State};
+use crate::store::keys::{self, LaneKey, family};
+use crate::store::{Entries, StoreError, record};
+
+/// Time between two ticks.
+const TICK: Duration = Duration::from_secs(1);
+/// Entries a sweep looks at in one tick.
+const STRETCH: usize = 256;
+/// A batch's list of ids outlives its messages' default validity and receipts by far; then it goes.
+const BATCH_GRACE: Duration = Duration::from_secs(31 * 24 * 3600);
+
+/// Where each sweep stopped.
+#[derive(Debug, Default)]
+pub struct Sweep {
+    last: Option<Instant>,
+    lanes: Cursor,
+    receipts: Cursor,
+    keys: Cursor,
+    bodies: Cursor,
+    replies: Cursor,
+    batches: Cursor,
+}
+
+impl Sweep {
+    /// Until the next tick.
+    pub fn wait(&self, now: Now) -> Duration {
+        self.last.map_or(Duration::ZERO, |last| (last + TICK).saturating_duration_since(now.mono))
+    }
+}
+
+/// A walk around one family of keys.
+#[derive(Debug, Default)]
+struct Cursor(Option<Vec<u8>>);
+
+impl Cursor {
+    /// The next stretch; the walk begins again after the last.
+    fn stretch(&mut self, family: u8, work: &Work) -> Result<Entries, StoreError> {
+        let (start, end) = keys::all(family);
+        let from = self.0.take().unwrap_or(start);
+        let entries = work.txn.scan(&from, &end, STRETCH)?;
+        if entries.len() == STRETCH {
+            self.0 = entries.last().map(|(key, _)| {
+                let mut next = key.clone();
+                next.push(0);
+                next
+            });
+        }
+        Ok(entries)
+    }
+
+    /// What follows is younger still: begin again.
+    fn restart(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Core {
+    pub(super) fn sweep_due(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        self.end_cancels(work);
+        if !self.sweep.wait(work.now).is_zero() {
+            return Ok(());
+        }
+        self.sweep.last = Some(work.now.mono);
+        self.recall_expired(work);
+        self.sweep_lanes(work)?;
+        self.resend_silent(work)?;
+        self.sweep_receipts(work)?;
+        self.sweep_orphans(work);
+        self.sweep_keys(work)?;
+        self.sweep_bodies(work)?;
+        self.sweep_replies(work)?;
+        self.sweep_batches(work)
+    }
+
+    /// Leased and past its validity: back, if nothing of it is out; the lanes' sweep or dispatch ends it.
+    fn recall_expired(&self, work: &mut Work) {
+        let now = work.wall();
+        let late = self.active.iter().filter(|(_, active)| active.body.valid_until <= now);
+        work.controls.extend(late.map(|(&id, active)| (active.link, Control::Recall(id))));
+    }
+
+    fn sweep_lanes(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        for (key, value) in self.sweep.lanes.stretch(family::LANE, work)? {
+            let Some(id) = LaneKey::decode(&key).map(|key| key.id) else { continue };
+            let entry: LaneEntry = record::decode(&value)?;
+            if entry.valid_until <= work.wall()
+                && let Some((body, head)) = self.load(id, work)?
+            {
+                self.close_waiting(id, &body, &head, Event::Expire, work)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Receipt keys of days too long ago: it never came.
+    fn sweep_receipts(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        let today = work.wall().day();
+        for (key, _) in self.sweep.receipts.stretch(family::RECEIPT, work)? {
+            let day = keys::receipt_day_of(&key);
+            let (Some(day), Some((id, _))) = (day, keys::decode_receipt(&key)) else { continue };
+            if day + RECEIPT_DAYS < today {
+                work.txn.delete(key);
+                self.change(id, Event::ReceiptNeverCame, work)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sweep_orphans(&mut self, work: &mut Work) {
+        for key in self.orphans.expired(work.wall().saturating_sub(ORPHAN_KEPT), STRETCH) {
+            self.orphans.forget(&key);
+            work.txn.delete(key);
+        }
+    }
+
+    fn sweep_keys(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        for (key, value) in self.sweep.keys.stretch(family::IDEMPOTENCY, work)? {
+            if work.wall().since(record::decode::<KeyRecord>(&value)?.at) >= IDEMPOTENCY_KEPT {
+                work.txn.delete(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Messages closed longer than the retention, oldest first.
+    fn sweep_bodies(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        let before = work.wall().saturating_sub(self.settings.queue.retention);
+        for (key, value) in self.sweep.bodies.stretch(family::BODY, work)? {
+            let Some(id) = keys::decode_id(&key).map(MessageId::from_u64) else { continue };
+            if id.allotted_at() >= before {
+                self.sweep.bodies.restart();
+                break;
+            }
+            let body: Body = record::decode(&value)?;
+            let head: Head = work.txn.get(&keys::head(id))?.unwrap_or_else(|| Head::accepted(&body));
+            if ended_at(&head).is_some_and(|at| at < before) {
+                self.forget_message(id, &body, &head, work)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn forget_message(
+        &mut self,
+        id: MessageId,
+        body: &Body,
+        head: &Head,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        if let Some(reference) = &body.client_ref {
+            let key = keys::unique_ref(&digest(&[body.token.as_str(), reference]));
+            if work.txn.get::<KeyRecord>(&key)?.is_some_and(|record| record.id == id) {
+                work.txn.delete(key);
+            }
+        }
+        self.recount(Some(super::core::counted(body, head)), None);
+        work.txn.delete(keys::body(id));
+        work.txn.delete_if_present(keys::head(id))?;
+        work.txn.delete(keys::chain(body.to, id));
+        Ok(())
+    }
+
+    fn sweep_replies(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        let before = work.wall().saturating_sub(self.settings.queue.retention);
+        for (key, value) in self.sweep.replies.stretch(family::INBOUND, work)? {
+            if record::decode::<StoredReply>(&value)?.received_at >= before {
+                self.sweep.replies.restart();
+                break;
+            }
+            work.txn.delete(key);
+        }
+        Ok(())
+    }
+
+    fn sweep_batches(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        let before = work.wall().saturating_sub(self.settings.queue.retention.saturating_add(BATCH_GRACE));
+        for (key, _) in self.sweep.batches.stretch(family::BATCH, work)? {
+            let Some(batch) = key.get(..9).and_then(keys::decode_id).map(BatchId::from_u64) else { continue };
+            if batch.allotted_at() >= before {
+                self.sweep.batches.restart();
+                break;
+            }
+            work.txn.delete(key);
+        }
+        Ok(())
+    }
+}
+
+/// When a message came to rest for good; `None` while it may still change by itself or by a person.
+fn ended_at(head: &Head) -> Option<Timestamp> {
+    match head.state {
+        State::Closed { at, .. } | State::Sent { at, .. } => Some(at),
+        State::Waiting { .. } | State::Leased { .. } | State::Unknown { .. } => None,
+    }
+}

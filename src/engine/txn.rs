@@ -1,0 +1,128 @@
+//! One step's view of the state: what is applied, with the step's own writes over it.
+//!
+//! Commands of one step see each other's writes, so two of them can never overwrite each other unseen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::store::{Batch, Entries, Read, StoreError, record};
+
+pub struct Txn<'a> {
+    state: &'a dyn Read,
+    pub batch: Batch,
+    /// Keys made in this step that the state cannot have: deleting one again costs nothing.
+    fresh: BTreeSet<Vec<u8>>,
+}
+
+impl<'a> Txn<'a> {
+    pub fn new(state: &'a dyn Read) -> Txn<'a> {
+        Txn { state, batch: Batch::default(), fresh: BTreeSet::new() }
+    }
+
+    pub fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
+        let bytes = match self.batch.writes.get(key) {
+            Some(written) => written.clone(),
+            None => self.state.get(key)?,
+        };
+        bytes.map(|bytes| record::decode(&bytes)).transpose()
+    }
+
+    pub fn contains(&self, key: &[u8]) -> Result<bool, StoreError> {
+        match self.batch.writes.get(key) {
+            Some(written) => Ok(written.is_some()),
+            None => Ok(self.state.get(key)?.is_some()),
+        }
+    }
+
+    pub fn put<T: Serialize>(&mut self, key: Vec<u8>, value: &T) {
+        self.batch.writes.insert(key, Some(record::encode(value)));
+    }
+
+    /// A put of a key that cannot exist yet.
+    pub fn put_new<T: Serialize>(&mut self, key: Vec<u8>, value: &T) {
+        self.fresh.insert(key.clone());
+        self.put(key, value);
+    }
+
+    pub fn delete(&mut self, key: Vec<u8>) {
+        if self.fresh.remove(&key) {
+            self.batch.writes.remove(&key);
+        } else {
+            self.batch.writes.insert(key, None);
+        }
+    }
+
+    /// Deletes a key that is often absent: only where the state or the step has it.
+    pub fn delete_if_present(&mut self, key: Vec<u8>) -> Result<(), StoreError> {
+        if self.contains(&key)? {
+            self.delete(key);
+        }
+        Ok(())
+    }
+
+    /// At most `limit` entries with `from <= key < to`, ascending, the step's own writes included.
+    pub fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
+        let over = self.over(from, to);
+        // Every deleted entry may hide one of the state's, so that many more are read.
+        let mut merged: BTreeMap<_, _> = self.state.scan(from, to, limit + over.len())?.into_iter().collect();
+        lay(&mut merged, over);
+        Ok(merged.into_iter().take(limit).collect())
+    }
+
+    /// The same range, descending.
+    pub fn scan_back(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
+        let over = self.over(from, to);
+        let mut merged: BTreeMap<_, _> =
+            self.state.scan_back(from, to, limit + over.len())?.into_iter().collect();
+        lay(&mut merged, over);
+        Ok(merged.into_iter().rev().take(limit).collect())
+    }
+
+    fn over(&self, from: &[u8], to: &[u8]) -> Vec<(&Vec<u8>, &Option<Vec<u8>>)> {
+        if from >= to {
+            return Vec::new();
+        }
+        self.batch.writes.range(from.to_vec()..to.to_vec()).collect()
+    }
+}
+
+fn lay(merged: &mut BTreeMap<Vec<u8>, Vec<u8>>, over: Vec<(&Vec<u8>, &Option<Vec<u8>>)>) {
+    for (key, written) in over {
+        match written {
+            Some(value) => merged.insert(key.clone(), value.clone()),
+            None => merged.remove(key),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::memory::Memory;
+
+    #[test]
+    fn scans_see_the_steps_own_puts_and_deletes() {
+        let mut memory = Memory::default();
+        for n in 0..5u8 {
+            memory.map.insert(vec![b'a', n], record::encode(&n));
+        }
+        let mut txn = Txn::new(&memory);
+        txn.delete(vec![b'a', 0]);
+        txn.delete(vec![b'a', 1]);
+        txn.put(vec![b'a', 9], &9u8);
+        let keys = |entries: Entries| entries.into_iter().map(|(k, _)| k[1]).collect::<Vec<_>>();
+        assert_eq!(keys(txn.scan(b"a", b"b", 2).unwrap()), [2, 3]);
+        assert_eq!(keys(txn.scan_back(b"a", b"b", 2).unwrap()), [9, 4]);
+    }
+
+    #[test]
+    fn a_key_made_and_deleted_in_one_step_leaves_no_trace() {
+        let memory = Memory::default();
+        let mut txn = Txn::new(&memory);
+        txn.put_new(b"lx".to_vec(), &1u8);
+        txn.delete(b"lx".to_vec());
+        assert!(txn.batch.is_empty());
+    }
+}
