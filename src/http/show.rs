@@ -7,8 +7,8 @@ use super::messages::MessageIdText;
 use crate::clock::Timestamp;
 use crate::engine::MessageView;
 use crate::message::{
-    Attempt, Body, Cause, Class, Deferral, Final, Head, OnUnknown, Reason, ReceiptWait, SegmentState, State,
-    Status, UnknownWhy,
+    Attempt, Body, Cause, Class, Deferral, Final, Head, OnUnknown, Reason, ReceiptWait, Reference,
+    SegmentState, State, Status, UnknownWhy,
 };
 
 #[derive(Serialize)]
@@ -29,7 +29,7 @@ pub struct MessageJson<'a> {
     link: Option<&'a str>,
     encoding: &'static str,
     segment_count: u8,
-    segments: Vec<SegmentJson<'a>>,
+    segments: Vec<SegmentJson>,
     attempts: Vec<AttemptJson<'a>>,
     receipt: ReceiptJson,
     timeline: Vec<MomentJson<'a>>,
@@ -56,9 +56,9 @@ struct ReasonJson {
 }
 
 #[derive(Serialize)]
-struct SegmentJson<'a> {
+struct SegmentJson {
     state: &'static str,
-    reference: Option<&'a str>,
+    reference: Option<String>,
     at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<ReasonJson>,
@@ -68,7 +68,7 @@ struct SegmentJson<'a> {
 struct AttemptJson<'a> {
     link: &'a str,
     begun_at: String,
-    segments: Vec<SegmentJson<'a>>,
+    segments: Vec<SegmentJson>,
 }
 
 #[derive(Serialize)]
@@ -156,27 +156,50 @@ fn unknown_json(why: UnknownWhy) -> ReasonJson {
     ReasonJson { code, raw: None, sentence }
 }
 
-/// Each segment once: accepted in whichever attempt, else as in the last attempt that had it.
-fn segments<'a>(body: &Body, head: &'a Head) -> Vec<SegmentJson<'a>> {
+/// Each segment once: as accepted in whichever attempt, else as in the last attempt that had it.
+fn segments<'a>(body: &Body, head: &'a Head) -> Vec<SegmentJson> {
     let of_attempts = |index: usize| -> Option<&'a SegmentState> {
         let mut states = head.attempts.iter().rev().filter_map(|attempt| attempt.segments.get(index));
         let last = states.clone().next();
-        states.find(|state| matches!(state, SegmentState::Accepted { .. })).or(last)
+        states.find(|state| is_accepted(state)).or(last)
     };
     let waiting = || SegmentJson { state: "waiting", reference: None, at: None, reason: None };
     (0..usize::from(body.segment_count)).map(|n| of_attempts(n).map_or_else(waiting, segment)).collect()
 }
 
-fn segment(state: &SegmentState) -> SegmentJson<'_> {
+/// The network took it, whatever became of it then.
+fn is_accepted(state: &SegmentState) -> bool {
+    match state {
+        SegmentState::Accepted { .. } | SegmentState::Delivered { .. } | SegmentState::Undelivered { .. } => {
+            true
+        }
+        SegmentState::Unwritten
+        | SegmentState::Written
+        | SegmentState::Refused { .. }
+        | SegmentState::Unknown => false,
+    }
+}
+
+fn segment(state: &SegmentState) -> SegmentJson {
     let plain = |state| SegmentJson { state, reference: None, at: None, reason: None };
+    let taken = |state, reference: &Reference, at: &Timestamp| SegmentJson {
+        state,
+        reference: Some(reference.0.clone()),
+        at: Some(at.to_rfc3339()),
+        reason: None,
+    };
     match state {
         SegmentState::Unwritten => plain("unwritten"),
         SegmentState::Written => plain("written"),
         SegmentState::Unknown => plain("unknown"),
-        SegmentState::Accepted { reference, at } => {
-            SegmentJson { reference: Some(&reference.0), at: Some(at.to_rfc3339()), ..plain("accepted") }
+        SegmentState::Accepted { reference, at } => taken("accepted", reference, at),
+        SegmentState::Delivered { reference, at } => taken("delivered", reference, at),
+        SegmentState::Undelivered { reference, cause, at } => {
+            SegmentJson { reason: Some(cause_json(cause)), ..taken("undelivered", reference, at) }
         }
-        SegmentState::Refused(cause) => SegmentJson { reason: Some(cause_json(cause)), ..plain("refused") },
+        SegmentState::Refused { cause, .. } => {
+            SegmentJson { reason: Some(cause_json(cause)), ..plain("refused") }
+        }
     }
 }
 
@@ -215,7 +238,12 @@ fn timeline<'a>(body: &Body, head: &'a Head, status: Status) -> Vec<MomentJson<'
         moments.push((attempt.begun, "sending", link));
         let answered = attempt.segments.iter().filter_map(|segment| match segment {
             SegmentState::Accepted { at, .. } => Some((*at, "segment_accepted", link)),
-            _ => None,
+            SegmentState::Delivered { at, .. } => Some((*at, "segment_delivered", link)),
+            SegmentState::Undelivered { at, .. } => Some((*at, "segment_undelivered", link)),
+            SegmentState::Unwritten
+            | SegmentState::Written
+            | SegmentState::Refused { .. }
+            | SegmentState::Unknown => None,
         });
         moments.extend(answered);
     }
@@ -227,4 +255,71 @@ fn timeline<'a>(body: &Body, head: &'a Head, status: Status) -> Vec<MomentJson<'
     }
     moments.sort_by_key(|(at, ..)| *at);
     moments.into_iter().map(|(at, event, link)| MomentJson { at: at.to_rfc3339(), event, link }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::MessageId;
+    use crate::message::{Msisdn, RawCode, body};
+    use serde_json::{Value, json};
+
+    const NOW: Timestamp = Timestamp::from_millis(5_000);
+
+    fn shown(body: Body, head: Head) -> Value {
+        let status = head.state.status(NOW);
+        let view = MessageView { id: MessageId::from_u64(1), body, head, status };
+        serde_json::to_value(MessageJson::of(&view)).unwrap()
+    }
+
+    fn sent_by(link: &str, segments: Vec<SegmentState>) -> Attempt {
+        Attempt { link: link.into(), account: link.into(), begun: NOW, lease: 1, segments }
+    }
+
+    #[test]
+    fn a_message_that_waits_shows_its_number_text_and_segments() {
+        let body = Body { segment_count: 2, metadata: Some(String::from(r#"{ "a": 1 }"#)), ..body::sample() };
+        let head = Head::accepted(&body);
+        let json = shown(body, head);
+        assert_eq!(json["to"], Msisdn::from_u64(4_915_112_345_678).to_e164());
+        assert_eq!((&json["status"], &json["reason"]), (&json!("queued"), &Value::Null));
+        assert_eq!(json["segments"][1], json!({"state": "waiting", "reference": null, "at": null}));
+        assert_eq!((&json["metadata"], &json["receipt"]["state"]), (&json!({"a": 1}), &json!("asked")));
+    }
+
+    #[test]
+    fn a_segment_accepted_once_stays_accepted_through_later_attempts() {
+        let body = Body { segment_count: 2, ..body::sample() };
+        let taken = SegmentState::Accepted { reference: Reference(String::from("ab")), at: NOW };
+        let mut head = Head::accepted(&body);
+        head.attempts.push(sent_by("one", vec![taken, SegmentState::Unknown]));
+        head.attempts.push(sent_by("two", vec![SegmentState::Unwritten, SegmentState::Written]));
+        let json = shown(body, head);
+        assert_eq!((&json["segments"][0]["reference"], &json["link"]), (&json!("ab"), &json!("two")));
+        assert_eq!(json["segments"][1]["state"], "written");
+        assert_eq!(json["attempts"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn an_unknown_says_why_when_and_by_which_link() {
+        let body = body::sample();
+        let mut head = Head::accepted(&body);
+        head.attempts.push(sent_by("carrier", vec![SegmentState::Unknown]));
+        head.state = State::Unknown { since: NOW, why: UnknownWhy::NoAnswer };
+        let json = shown(body, head);
+        assert_eq!((&json["status"], &json["reason"]["code"]), (&json!("unknown"), &json!("smsc.no_answer")));
+        assert_eq!((&json["link"], json["timeline"].as_array().unwrap().len()), (&json!("carrier"), 3));
+        assert_eq!(json["timeline"][2], json!({"at": NOW.to_rfc3339(), "event": "unknown"}));
+    }
+
+    #[test]
+    fn a_failure_shows_the_stable_code_and_the_raw_one() {
+        let body = body::sample();
+        let mut head = Head::accepted(&body);
+        let cause = Cause::new(Reason::SmscBadDestination, RawCode::CommandStatus(0x0B));
+        head.state = State::Closed { how: Final::Failed(cause), at: NOW };
+        let reason = &shown(body, head)["reason"];
+        assert_eq!(reason["code"], "smsc.bad_destination");
+        assert_eq!(reason["raw"], "command_status 0x0000000B");
+    }
 }

@@ -1,6 +1,8 @@
 //! The HTTP side over a real socket, with a fake core behind it: hostile.md's table row by row, and what
 //! promises.md asks of the API.
 
+#![allow(clippy::unwrap_used, reason = "these are tests, their common parts too")]
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -17,8 +19,8 @@ use nudged::http::auth::{Scope, TokenFile};
 use nudged::http::serve::{bind, serve};
 use nudged::id::{BatchId, MessageId};
 use nudged::link::{Connection, LinkFacts, LinkStatus};
-use nudged::message::Status;
-use nudged::store::{Entries, Read, StoreError};
+use nudged::message::{Body, Class, Encoding, Msisdn, OnUnknown, Priority, Status};
+use nudged::store::{Entries, Read, StoreError, keys, record};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -28,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 const START: Timestamp = Timestamp::from_millis(1_795_269_900_000);
 const NUMBER: &str = "+4915112345678";
 
+/// The applied state, filled before the daemon starts.
 #[derive(Default)]
 struct Map(BTreeMap<Vec<u8>, Vec<u8>>);
 
@@ -152,16 +155,16 @@ fn snapshot(now: Now) -> Snapshot {
 
 impl Rig {
     async fn start() -> Rig {
-        Rig::with_scopes(&Scope::ALL).await
+        Rig::with(&Scope::ALL, Map::default()).await
     }
 
-    async fn with_scopes(scopes: &[Scope]) -> Rig {
+    async fn with(scopes: &[Scope], state: Map) -> Rig {
         let clock = Clock::manual(START);
         let dir = tempfile::tempdir().unwrap();
         let token = TokenFile::new(dir.path()).add("crm", scopes, START).unwrap();
         let (commands, mut received) = mpsc::channel(64);
         let (publish, snapshots) = watch::channel(Arc::new(snapshot(clock.now())));
-        let view = View::new(Arc::new(Map::default()));
+        let view = View::new(Arc::new(state));
         let app = App::new(Engine::new(commands, snapshots, view), clock.clone(), dir.path());
         let listen = vec![Listen::Tcp(([127, 0, 0, 1], 0).into())];
         let bound = bind(&Http { listen, trusted_proxy: false }).unwrap();
@@ -590,7 +593,7 @@ async fn other_methods_are_405_with_allow_and_no_method_is_overridden() {
 
 #[tokio::test]
 async fn a_wrong_token_is_401_a_missing_scope_403_and_a_token_in_the_address_nothing() {
-    let rig = Rig::with_scopes(&[Scope::Read]).await;
+    let rig = Rig::with(&[Scope::Read], Map::default()).await;
     let (status, body) = rig.post("/v1/messages", message()).await;
     assert_eq!((status, &body["code"]), (403, &json!("scope_missing")));
     assert!(body["detail"].as_str().unwrap().contains("send"));
@@ -805,4 +808,90 @@ async fn a_request_in_flight_is_answered_when_the_daemon_stops_and_no_new_one_is
     assert_eq!(flying.await.unwrap().0, 202);
     rig.served.await.unwrap().unwrap();
     assert!(TcpStream::connect(rig.address).await.is_err());
+}
+
+/// `count` accepted messages with ids from 1.
+fn stored(count: u64) -> Map {
+    let body = Body {
+        to: Msisdn::parse_e164(NUMBER).unwrap(),
+        text: String::from("<script>alert(1)</script>"),
+        sender: None,
+        link: None,
+        class: Class::default(),
+        priority: Priority::default(),
+        accepted_at: START,
+        due: START,
+        valid_until: Timestamp::MAX,
+        encoding: Encoding::Gsm7,
+        segment_count: 1,
+        concat_reference: 0,
+        on_unknown: OnUnknown::Hold,
+        flash: false,
+        receipt: true,
+        client_ref: None,
+        metadata: None,
+        token: "crm".into(),
+        batch: None,
+    };
+    let bytes = record::encode(&body);
+    Map((1..=count).map(|n| (keys::body(MessageId::from_u64(n)), bytes.clone())).collect())
+}
+
+#[tokio::test]
+async fn a_stored_message_is_shown_whole_and_a_list_goes_on_where_it_ended() {
+    let rig = Rig::with(&Scope::ALL, stored(7)).await;
+    let (status, body) = rig.get(&format!("/v1/messages/{}", MessageId::from_u64(3))).await;
+    assert_eq!((status, &body["to"], &body["status"]), (200, &json!(NUMBER), &json!("queued")));
+    let mut seen = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let (status, page) = rig.get(&format!("/v1/messages?limit=3&order=asc{cursor}")).await;
+        assert_eq!(status, 200);
+        let ids = page["data"].as_array().unwrap().iter();
+        seen.extend(ids.map(|m| m["id"].as_str().unwrap().parse::<MessageId>().unwrap().as_u64()));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7]);
+}
+
+/// Collects what is logged on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_holds_no_number_no_text_no_token_and_no_line_of_the_callers_making() {
+    let log = Log::default();
+    let sink = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
+        .with_writer(move || sink.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let rig = Rig::start().await;
+    let body = json!({"to": NUMBER, "text": "canary-text", "canary-field": NUMBER, "sender": "far too long a sender"});
+    assert_eq!(rig.post("/v1/messages", body).await.0, 422);
+    assert_eq!(rig.get("/v1/messages?to=%2B4915112345678&status=queued").await.0, 422);
+    assert_eq!(rig.get("/v1/conversations/%2B4915112345678").await.0, 404);
+    let wrong = rig.client.get(rig.url("/v1/links")).bearer_auth("ndg_canary-token");
+    assert_eq!(answer(wrong.header("user-agent", "x\u{e9}\u{1}".replace('\u{1}', ""))).await.0, 401);
+    assert_eq!(rig.get("/v1/links/a%0Afake%20log%20line%1b[31m").await.0, 404);
+    drop(guard);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("fields_refused") && text.contains("token_unknown"), "{text}");
+    for canary in ["4915112345678", "canary", "fake log line", "\u{1b}", &rig.token] {
+        assert!(!text.contains(canary), "{canary:?} in\n{text}");
+    }
 }

@@ -1,4 +1,4 @@
 //! it
 mod http;
-mod vectors_sms;
 mod store;
+mod vectors_sms;
