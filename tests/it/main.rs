@@ -1,4 +1,6 @@
 //! it
+
+mod http;
 mod simulation;
 mod store;
 mod vectors_sms;
