@@ -1,1 +1,3 @@
-//! it
+//! Behaviour tests in one binary, a file per behaviour.
+
+mod config;
