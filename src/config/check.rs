@@ -142,6 +142,10 @@ fn state_dir(text: &str) -> Result<PathBuf, Bad> {
 fn http(mut section: Section<'_>, problems: &mut Vec<Problem>) -> Http {
     let listen = section.texts("listen", vec![Listen::Tcp(([127, 0, 0, 1], 8025).into())], value::listen);
     let trusted_proxy = section.switch("trusted_proxy", false);
+    if section.is_empty_list("listen") {
+        let remedy = "name at least one address, such as \"127.0.0.1:8025\"";
+        section.refuse_value("listen", Bad::new("is empty", remedy));
+    }
     if let Some(bad) = listen_fault(&listen, trusted_proxy) {
         section.refuse_value("listen", bad);
     }
@@ -150,9 +154,6 @@ fn http(mut section: Section<'_>, problems: &mut Vec<Problem>) -> Http {
 }
 
 fn listen_fault(listen: &[Listen], trusted_proxy: bool) -> Option<Bad> {
-    if listen.is_empty() {
-        return Some(Bad::new("is empty", "name at least one address, such as \"127.0.0.1:8025\""));
-    }
     // Port 0 asks for any free port, so two of them do not collide.
     let fixed = |at: &Listen| !matches!(at, Listen::Tcp(address) if address.port() == 0);
     if let Some((_, twice)) = listen.iter().enumerate().find(|(i, at)| fixed(at) && listen[..*i].contains(at))
@@ -328,7 +329,9 @@ fn route(mut section: Section<'_>, links: &[LinkName], problems: &mut Vec<Proble
     if let Some((_, name)) = twice {
         section.refuse_value("via", Bad::new(format!("{:?} is named twice", name.as_str()), "remove one"));
     }
-    section.expect_entries("via");
+    if section.is_absent("via") || section.is_empty_list("via") {
+        section.refuse_value("via", Bad::new("names nothing", "add via = [\"carrier\"], the names of links"));
+    }
     problems.extend(section.end(&[]));
     route
 }

@@ -196,13 +196,13 @@ impl<'t> Section<'t> {
         self.refuse(key, line, bad);
     }
 
-    /// Reports a list that is absent or has no entry.
-    pub fn expect_entries(&mut self, key: &'static str) {
-        let empty =
-            self.peek(key).is_none_or(|entry| entry.value.as_array().is_some_and(|list| list.is_empty()));
-        if empty {
-            self.refuse_value(key, Bad::new("names nothing", format!("add {key} = [\"...\"]")));
-        }
+    pub fn is_absent(&self, key: &'static str) -> bool {
+        self.peek(key).is_none()
+    }
+
+    /// It stands there as `[]`.
+    pub fn is_empty_list(&self, key: &'static str) -> bool {
+        self.peek(key).is_some_and(|entry| entry.value.as_array().is_some_and(|list| list.is_empty()))
     }
 
     /// Refuses every key nobody asked for, those of `later` as not supported by this version, and gives all
