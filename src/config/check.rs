@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::raw::{self, Section};
 use super::value::{self, Bad};
 use super::{Alphabet, Config, Http, Listen, Long, Numbering, Policy, Queue, ReceiptId, Route, Secret, Smpp};
-use crate::message::{LinkName, TokenName};
+use crate::message::LinkName;
 
 /// One thing that is wrong with the configuration. `Display` is one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -320,8 +320,7 @@ fn route(mut section: Section<'_>, links: &[LinkName], problems: &mut Vec<Proble
         to: section.texts("to", Vec::new(), value::prefix),
         class: section.texts("class", Vec::new(), |text| value::word(text, &value::CLASSES)),
         sender: section.texts("sender", Vec::new(), value::route_sender),
-        token: section
-            .texts("token", Vec::new(), |text| value::name(text).map(|name| TokenName::from(name.as_str()))),
+        token: section.texts("token", Vec::new(), value::token_name),
         via: section.texts("via", Vec::new(), |text| value::name(text).and_then(|name| known(name, links))),
         policy: section.text("policy", Policy::Failover, |text| value::word(text, &POLICIES)),
     };

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Listen;
-use crate::message::{Class, LinkName, OnUnknown, Sender};
+use crate::message::{Class, LinkName, OnUnknown, Sender, TokenName};
 use crate::pace::Rate;
 use crate::retry::RetryClass;
 
@@ -25,8 +25,10 @@ impl Bad {
     }
 }
 
-/// A name is the label of metrics and part of paths and keys; longer ones break neither but help nobody.
+/// A link's name is the label of metrics and part of paths and keys; longer ones help nobody.
 const NAME_MAX: usize = 32;
+/// As long as `nudged token add` takes them.
+const TOKEN_NAME_MAX: usize = 64;
 /// `sun_path` of unix(7) is 108 octets with its end.
 const UNIX_PATH_MAX: usize = 107;
 /// No carrier sells more; beyond it a figure is a slip of the hand.
@@ -117,11 +119,20 @@ fn show_scaled(value: u64, units: &[(&str, u64)]) -> String {
 
 /// 1 to 32 of a-z A-Z 0-9 . _ -
 pub fn name(text: &str) -> Result<LinkName, Bad> {
+    named(text, NAME_MAX).map(LinkName::from)
+}
+
+/// 1 to 64 of a-z A-Z 0-9 . _ -
+pub fn token_name(text: &str) -> Result<TokenName, Bad> {
+    named(text, TOKEN_NAME_MAX).map(TokenName::from)
+}
+
+fn named(text: &str, max: usize) -> Result<&str, Bad> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    if (1..=NAME_MAX).contains(&text.len()) && text.bytes().all(allowed) {
-        Ok(LinkName::from(text))
+    if (1..=max).contains(&text.len()) && text.bytes().all(allowed) {
+        Ok(text)
     } else {
-        Err(Bad::new(format!("{text:?} is not a name"), "use 1 to 32 of a-z A-Z 0-9 . _ -"))
+        Err(Bad::new(format!("{text:?} is not a name"), format!("use 1 to {max} of a-z A-Z 0-9 . _ -")))
     }
 }
 

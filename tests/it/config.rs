@@ -194,7 +194,7 @@ fn problems_of_a_route_say_line_key_why_and_remedy() {
             ("[[route]]\nvia = ['c']\nto = ['']\n", 3, "route[1].to", "prefix", "+49"),
             ("[[route]]\nvia = ['c']\nclass = ['spam']\n", 3, "route[1].class", "not one of", "reminder"),
             ("[[route]]\nvia = ['c']\nsender = ['!']\n", 3, "route[1].sender", "not a sender", "must"),
-            ("[[route]]\nvia = ['c']\ntoken = ['a b']\n", 3, "route[1].token", "not a name", "1 to 32"),
+            ("[[route]]\nvia = ['c']\ntoken = ['a b']\n", 3, "route[1].token", "not a name", "1 to 64"),
             ("[[route]]\nvia = ['c']\npolicy = 'random'\n", 3, "route[1].policy", "not one of", "balance"),
             ("[[route]]\nvia = ['c']\nvai = 1\n", 3, "route[1].vai", "not a key", "did you mean via?"),
         ],
