@@ -21,12 +21,25 @@ const CREDENTIALS: &str = "$CREDENTIALS_DIRECTORY/";
 /// Reads and checks the file. A relative `state_dir` is taken from the file's directory, as secrets are.
 pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
     let text = read_text(path).map_err(|why| vec![file_problem(path, why)])?;
-    let base = path.parent().unwrap_or(Path::new("")).to_owned();
+    let base = beside(path);
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let mut config =
         config::check(&text, &|name| read_secret(&resolve(name, &base, credentials.as_deref())?))?;
     config.state_dir = base.join(&config.state_dir);
     Ok(config)
+}
+
+/// Where the state is, for commands that need nothing else: they must not fail for secrets that only the
+/// service may read.
+pub fn state_dir(path: &Path) -> Result<PathBuf, Vec<Problem>> {
+    let text = read_text(path).map_err(|why| vec![file_problem(path, why)])?;
+    let config = config::check(&text, &|_| Ok(Secret::new(String::from("unread"))))?;
+    Ok(beside(path).join(config.state_dir))
+}
+
+/// The directory that relative names are taken from.
+fn beside(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).to_owned()
 }
 
 fn file_problem(path: &Path, why: String) -> Problem {
@@ -168,6 +181,13 @@ mod tests {
         assert!(resolve(name, Path::new("/etc"), None).unwrap_err().contains("not set"));
         assert_eq!(resolve("/abs/pw", Path::new("/etc"), None), Ok("/abs/pw".into()));
         assert_eq!(resolve("pw", Path::new("/etc"), None), Ok("/etc/pw".into()));
+    }
+
+    #[test]
+    fn the_state_is_found_without_the_secrets() {
+        let (directory, path) = directory(&format!("state_dir = 'state'\n{LINK}"), b"x", 0o644);
+        assert!(load(&path).is_err());
+        assert_eq!(state_dir(&path), Ok(directory.path().join("state")));
     }
 
     #[test]

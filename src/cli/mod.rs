@@ -8,6 +8,7 @@ pub mod check;
 pub mod client;
 pub mod completions;
 pub mod config_file;
+pub mod debug;
 pub mod links;
 pub mod log;
 pub mod man;
@@ -63,6 +64,8 @@ enum Command {
     Pause(pause::Args),
     /// Resume all sending, or one link
     Resume(resume::Args),
+    /// Say what texts and receipts on standard input mean
+    Debug(debug::Args),
     /// Print shell completions
     Completions(completions::Args),
     /// Print the manual page
@@ -95,6 +98,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Messages(args) => messages::run(args),
         Command::Pause(args) => pause::run(args),
         Command::Resume(args) => resume::run(args),
+        Command::Debug(args) => debug::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     }

@@ -2,3 +2,4 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it stands")]
 
 mod config;
+mod vectors_sms;
