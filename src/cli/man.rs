@@ -26,7 +26,8 @@ fn page() -> io::Result<String> {
     main.render_name_section(&mut head)?;
     main.render_synopsis_section(&mut head)?;
     let mut page = String::from_utf8_lossy(&head).into_owned();
-    let mut tree = command();
+    // The page must not depend on the environment it is made in.
+    let mut tree = command().mut_subcommands(|sub| sub.mut_args(|arg| arg.hide_env_values(true)));
     tree.build();
     for sub in tree.get_subcommands_mut() {
         describe(&mut page, sub).map_err(io::Error::other)?;

@@ -78,7 +78,7 @@ fn write_smpp(out: &mut String, link: &Smpp) -> fmt::Result {
     writeln!(out, "receipt_id = {}", quoted(show_word(*receipt_id, &RECEIPT_IDS)))?;
     writeln!(out, "enquire_link = {}", quoted(&show_duration(*enquire_link)))?;
     writeln!(out, "response_timeout = {}", quoted(&show_duration(*response_timeout)))?;
-    writeln!(out, "status = {{ {} }}", status.join(", "))
+    writeln!(out, "status = {{{}}}", status.join(", "))
 }
 
 fn write_numbering(out: &mut String, side: &str, numbering: Numbering) -> fmt::Result {
