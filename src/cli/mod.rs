@@ -18,6 +18,7 @@ pub mod resume;
 pub mod run;
 pub mod send;
 pub mod status;
+pub mod token;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -52,6 +53,8 @@ enum Command {
     Run(run::Args),
     /// Check the configuration: every problem, or what counts
     Check(check::Args),
+    /// Make, list and revoke API tokens
+    Token(token::Args),
     /// Send a message
     Send(send::Args),
     /// Show the daemon's state
@@ -92,6 +95,7 @@ fn dispatch(command: Command) -> ExitCode {
     match command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(args),
+        Command::Token(args) => token::run(args),
         Command::Send(args) => send::run(args),
         Command::Status(args) => status::run(args),
         Command::Links(args) => links::run(args),

@@ -1,1 +1,229 @@
-//! (being written)
+//! The JSON API, the status page and the metrics. Floor 4, and the only floor that names axum.
+//!
+//! It parses, asks the engine, and shows. Nothing is decided here about a message beyond the form of its
+//! fields, and no success is answered before the engine has answered. [`serve`] owns the sockets and what
+//! holds for every request; a module a subject holds the calls; [`problem`] is how all of them say no.
+
+pub mod auth;
+mod batch;
+mod draft;
+mod fields;
+mod guard;
+mod health;
+mod links;
+mod messages;
+mod page;
+pub mod problem;
+pub mod serve;
+mod show;
+mod wire;
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequestParts, Path as PathParam, Query};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::response::Response;
+use axum::routing::{get, post};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::Serialize;
+
+use crate::clock::{Clock, Now};
+use crate::engine::Engine;
+use crate::message::TokenName;
+
+use auth::{Scope, TokenFile, Tokens};
+use problem::Problem;
+
+/// A body beyond this is refused, except for a batch.
+pub const MAX_BODY: usize = 256 * 1024;
+/// How long the body of a request may take to come.
+const BODY_WITHIN: Duration = Duration::from_secs(5);
+
+/// What all calls share. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    engine: Engine,
+    tokens: Tokens,
+    clock: Clock,
+}
+
+impl App {
+    /// `state_dir` is where the token list is looked for.
+    pub fn new(engine: Engine, clock: Clock, state_dir: &Path) -> App {
+        let tokens = Tokens::new(TokenFile::new(state_dir), clock.clone());
+        App(Arc::new(Shared { engine, tokens, clock }))
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    fn now(&self) -> Now {
+        self.0.clock.now()
+    }
+
+    /// Whoever asks must hold a token with `scope`.
+    async fn allow(&self, parts: &Parts, scope: Scope) -> Result<TokenName, Problem> {
+        let from = parts.extensions.get::<Peer>().and_then(|peer| peer.address);
+        self.0.tokens.check(&parts.headers, scope, from).await
+    }
+
+    fn router(&self) -> Router {
+        Router::new()
+            .route("/v1/messages", post(messages::create).get(messages::list))
+            .route("/v1/messages/batch", post(batch::create))
+            .route("/v1/messages/{id}", get(messages::show).delete(messages::cancel))
+            .route("/v1/messages/{id}/resolve", post(messages::resolve))
+            .route("/v1/unknowns/resolve", post(messages::resolve_many))
+            .route("/v1/links", get(links::list))
+            .route("/v1/links/{name}", get(links::show))
+            .route("/v1/links/{name}/pause", post(links::pause))
+            .route("/v1/links/{name}/resume", post(links::resume))
+            .route("/v1/status", get(links::status))
+            .route("/v1/pause", post(links::pause_all))
+            .route("/v1/resume", post(links::resume_all))
+            .route("/healthz", get(health::live))
+            .route("/readyz", get(health::ready))
+            .route("/metrics", get(health::metrics))
+            .route("/", get(page::show))
+            .route(page::STYLE_PATH, get(page::style))
+            .route(page::SCRIPT_PATH, get(page::script))
+            .fallback(|| async { Problem::not_found() })
+            .with_state(self.clone())
+    }
+}
+
+/// Who is at the other end of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Peer {
+    /// `None` on a unix socket.
+    address: Option<IpAddr>,
+}
+
+impl Peer {
+    fn is_local(&self) -> bool {
+        self.address.is_none_or(|address| address.to_canonical().is_loopback())
+    }
+}
+
+/// One name or id out of the path. What cannot be decoded names nothing.
+struct Segment(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Segment, Problem> {
+        let param = PathParam::<String>::from_request_parts(parts, state).await;
+        param.map(|PathParam(text)| Segment(text)).map_err(|_| Problem::not_found())
+    }
+}
+
+/// The query as pairs; each name once.
+fn query(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
+    let parsed = Query::<Vec<(String, String)>>::try_from_uri(uri);
+    let Query(pairs) = parsed.map_err(|_| Problem::bad_request("bad_query", "The query cannot be read."))?;
+    let twice = |(at, (name, _)): &(usize, &(String, String))| pairs[..*at].iter().any(|(n, _)| n == name);
+    match pairs.iter().enumerate().find(twice) {
+        Some((_, (name, _))) => Err(Problem::field(name, "stands more than once")),
+        None => Ok(pairs),
+    }
+}
+
+/// For calls that take no query: a filter that would be ignored, or a token in the address, is refused.
+fn no_query(uri: &Uri) -> Result<(), Problem> {
+    match query(uri)?.first() {
+        Some((name, _)) => Err(Problem::field(name, "is not a parameter of this call")),
+        None => Ok(()),
+    }
+}
+
+/// The whole body, or why not: too large, too slow, broken off.
+async fn read_body(
+    clock: &Clock,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    within: Duration,
+) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let detail = format!("The body is larger than {limit} bytes.");
+        Problem::closing(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    };
+    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(too_large());
+    }
+    match clock.within(within, Limited::new(body, limit).collect()).await {
+        None => {
+            let detail = "The body did not come in time.";
+            Err(Problem::closing(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail))
+        }
+        Some(Ok(collected)) => Ok(collected.to_bytes()),
+        Some(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Some(Err(_)) => {
+            let detail = "The body broke off or is not framed as HTTP/1.1 says.";
+            Err(Problem::closing(StatusCode::BAD_REQUEST, "body_broken", detail))
+        }
+    }
+}
+
+/// The body of a call that takes one JSON object.
+async fn read_json(app: &App, parts: &Parts, body: Body) -> Result<Bytes, Problem> {
+    if media_type(&parts.headers) != Some("application/json") {
+        return Err(wrong_type("application/json"));
+    }
+    read_body(app.clock(), &parts.headers, body, MAX_BODY, BODY_WITHIN).await
+}
+
+fn wrong_type(right: &str) -> Problem {
+    let detail = format!("Content-Type must be {right}.");
+    Problem::closing(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", detail)
+}
+
+/// The media type without parameters; a charset other than UTF-8 makes it another type.
+fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let text = values.next()?.to_str().ok()?;
+    let mut parameters = text.split(';').map(str::trim);
+    let media = parameters.next()?;
+    let utf8 = |parameter: &str| {
+        parameter.is_empty()
+            || parameter.eq_ignore_ascii_case("charset=utf-8")
+            || parameter.eq_ignore_ascii_case("charset=\"utf-8\"")
+    };
+    let known = ["application/json", "application/x-ndjson", "application/ndjson"];
+    let known = known.into_iter().find(|name| media.eq_ignore_ascii_case(name))?;
+    (values.next().is_none() && parameters.all(utf8)).then_some(known)
+}
+
+/// A JSON answer.
+fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => typed(status, "application/json", bytes),
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be written as JSON");
+            axum::response::IntoResponse::into_response(Problem::internal())
+        }
+    }
+}
+
+fn typed(status: StatusCode, media: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+}

@@ -163,3 +163,22 @@ fn the_answer_as_json_is_the_answer() {
     assert_eq!(text(&output.stdout), "{\"data\":[{\"name\":\"gsm1\"}]}\n");
     assert!(request.starts_with("GET /v1/links HTTP/1.1\r\n"), "{request}");
 }
+
+#[test]
+fn a_token_is_printed_alone_and_only_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = config_in(directory.path(), "state_dir = 'state'\n");
+    let add = ["token", "add", "crm", "--scope", "send,read", "--config", &path];
+    ended(&nudged(&add), 1);
+    std::fs::create_dir(directory.path().join("state")).unwrap();
+    let output = nudged(&add);
+    ended(&output, 0);
+    assert_eq!(text(&output.stdout).lines().count(), 1);
+    let listed = nudged(&["token", "list", "--config", &path]);
+    assert!(text(&listed.stdout).starts_with("crm\tsend,read\t"), "{listed:?}");
+    assert!(!text(&listed.stdout).contains(text(&output.stdout).trim()));
+    ended(&nudged(&add), 1);
+    ended(&nudged(&["token", "add", "x", "--scope", "root", "--config", &path]), 64);
+    ended(&nudged(&["token", "revoke", "crm", "--config", &path]), 0);
+    ended(&nudged(&["token", "revoke", "crm", "--config", &path]), 1);
+}

@@ -1,0 +1,224 @@
+//! What machines ask: alive, ready, and the numbers. None of it names a recipient or a text.
+
+use std::fmt::{self, Write as _};
+
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::auth::Scope;
+use super::problem::Problem;
+use super::{App, Peer};
+use crate::engine::{COMMIT_BUCKETS, Snapshot};
+use crate::link::{Connection, LinkStatus, SUBMIT_BUCKETS};
+use crate::message::Status;
+
+/// Alive means that this answers; whether it can work is [`ready`]'s answer.
+pub async fn live() -> Response {
+    super::json(StatusCode::OK, &json!({"status": "ok"}))
+}
+
+pub async fn ready(State(app): State<App>) -> Response {
+    let reasons = reasons(&app.engine().snapshot());
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    super::json(status, &json!({"ready": reasons.is_empty(), "reasons": reasons}))
+}
+
+/// Why it is not ready. The sentences are fixed, because anybody may read them.
+fn reasons(snapshot: &Snapshot) -> Vec<Value> {
+    let reason = |code: &str, detail: String| json!({"code": code, "detail": detail});
+    let mut reasons = Vec::new();
+    if snapshot.quarantine.is_some() {
+        reasons.push(reason("quarantined", String::from("the state did not fit the journal")));
+    }
+    if let Some(refusal) = &snapshot.intake_closed
+        && snapshot.quarantine.is_none()
+    {
+        reasons.push(reason("intake_closed", refusal.to_string()));
+    }
+    if !snapshot.links.iter().any(|link| link.status.connection == Connection::Up) {
+        reasons.push(reason("no_link_up", String::from("no link is up")));
+    }
+    reasons
+}
+
+pub async fn metrics(State(app): State<App>, parts: Parts) -> Result<Response, Problem> {
+    let local = parts.extensions.get::<Peer>().is_some_and(Peer::is_local);
+    if !local || is_forwarded(&parts.headers) {
+        app.allow(&parts, Scope::Read).await?;
+    }
+    let text = render(&app.engine().snapshot());
+    Ok(super::typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
+}
+
+/// Through a proxy on this machine everybody looks local.
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| headers.contains_key(*name))
+}
+
+/// The text exposition format of Prometheus, 0.0.4.
+struct Text(String);
+
+/// A label's value with the three characters escaped that the format asks for.
+struct Label<'a>(&'a str);
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            '\\' => f.write_str("\\\\"),
+            '"' => f.write_str("\\\""),
+            '\n' => f.write_str("\\n"),
+            c => f.write_char(c),
+        })
+    }
+}
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP {name} {help}"));
+        self.line(format_args!("# TYPE {name} {kind}"));
+    }
+
+    fn line(&mut self, line: fmt::Arguments<'_>) {
+        // Writing to a String cannot fail.
+        if self.0.write_fmt(line).is_ok() {
+            self.0.push('\n');
+        }
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl fmt::Display) {
+        self.family(name, kind, help);
+        self.line(format_args!("{name} {value}"));
+    }
+
+    /// `buckets` are cumulative and end with the infinite one. `label` is empty or `name="value",`.
+    fn histogram(&mut self, name: &str, label: &str, bounds: &[f64], buckets: &[u64], sum: f64) {
+        for (bound, count) in bounds.iter().zip(buckets) {
+            let le = if bound.is_finite() { bound.to_string() } else { String::from("+Inf") };
+            self.line(format_args!("{name}_bucket{{{label}le=\"{le}\"}} {count}"));
+        }
+        let braced = match label.trim_end_matches(',') {
+            "" => String::new(),
+            label => format!("{{{label}}}"),
+        };
+        self.line(format_args!("{name}_sum{braced} {sum}"));
+        self.line(format_args!("{name}_count{braced} {}", buckets.last().copied().unwrap_or_default()));
+    }
+}
+
+fn render(snapshot: &Snapshot) -> String {
+    let mut text = Text(String::with_capacity(4096));
+    messages(&mut text, snapshot);
+    links(&mut text, snapshot);
+    let commit = "nudged_store_commit_seconds";
+    text.family(commit, "histogram", "Time from a command to its answer being durable.");
+    text.histogram(
+        commit,
+        "",
+        &COMMIT_BUCKETS,
+        &snapshot.commits.buckets,
+        snapshot.commits.sum.as_secs_f64(),
+    );
+    text.single("nudged_inbound_total", "counter", "Replies received.", snapshot.inbound_total);
+    let unmatched = "nudged_receipts_unmatched_total";
+    text.single(unmatched, "counter", "Receipts that fitted no message.", snapshot.receipts_unmatched);
+    text.single(
+        "nudged_store_free_bytes",
+        "gauge",
+        "Free space under the state directory.",
+        snapshot.free_bytes,
+    );
+    text.single(
+        "nudged_journal_seq",
+        "counter",
+        "Sequence number of the journal's head.",
+        snapshot.journal_seq,
+    );
+    let quarantined = u8::from(snapshot.quarantine.is_some());
+    text.single("nudged_quarantined", "gauge", "1 when nothing may be sent or written.", quarantined);
+    text.0
+}
+
+fn messages(text: &mut Text, snapshot: &Snapshot) {
+    let name = "nudged_messages_total";
+    text.family(name, "counter", "Changes of a message's status, by link where one was involved.");
+    for total in &snapshot.totals {
+        let link = Label(total.link.as_ref().map_or("", |link| link.as_str()));
+        let status = total.status.as_str();
+        text.line(format_args!("{name}{{status=\"{status}\",link=\"{link}\"}} {}", total.count));
+    }
+    let name = "nudged_queue_messages";
+    text.family(name, "gauge", "Messages that are not closed, by status.");
+    for (status, count) in Status::ALL.iter().zip(snapshot.by_status) {
+        if is_open(*status) {
+            text.line(format_args!("{name}{{status=\"{}\"}} {count}", status.as_str()));
+        }
+    }
+    let oldest = snapshot.oldest_due.map_or(0.0, |at| snapshot.at.since(at).as_secs_f64());
+    let help = "Age of the longest waiting message that is due.";
+    text.single("nudged_queue_oldest_seconds", "gauge", help, oldest);
+}
+
+const fn is_open(status: Status) -> bool {
+    match status {
+        Status::Scheduled | Status::Queued | Status::Sending | Status::Unknown => true,
+        Status::Sent
+        | Status::Delivered
+        | Status::Undelivered
+        | Status::Failed
+        | Status::Expired
+        | Status::Canceled
+        | Status::Blocked => false,
+    }
+}
+
+fn links(text: &mut Text, snapshot: &Snapshot) {
+    type Read = fn(&crate::engine::LinkSnapshot) -> u64;
+    let families: [(&str, &str, &str, Read); 5] = [
+        ("nudged_link_up", "gauge", "1 when the link is up and not paused.", |link| {
+            u64::from(super::links::state_of(link) == "up")
+        }),
+        ("nudged_link_window_in_use", "gauge", "Segments leased and unanswered.", |link| link.leased.into()),
+        ("nudged_link_submitted_total", "counter", "Segments submitted.", |link| link.status.submitted_total),
+        ("nudged_link_throttled_total", "counter", "Requests to slow down.", |link| {
+            link.status.throttled_total
+        }),
+        ("nudged_link_sessions_total", "counter", "Sessions begun.", |link| link.status.sessions_total),
+    ];
+    for (name, kind, help, read) in families {
+        text.family(name, kind, help);
+        for link in &snapshot.links {
+            let label = Label(link.facts.name.as_str());
+            text.line(format_args!("{name}{{link=\"{label}\"}} {}", read(link)));
+        }
+    }
+    let name = "nudged_submit_seconds";
+    text.family(name, "histogram", "Time from a submission's bytes to its answer.");
+    for link in &snapshot.links {
+        let label = format!("link=\"{}\",", Label(link.facts.name.as_str()));
+        let LinkStatus { submit_buckets, submit_sum, .. } = &link.status;
+        text.histogram(name, &label, &SUBMIT_BUCKETS, submit_buckets, submit_sum.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_values_are_escaped() {
+        assert_eq!(Label("a\"b\\c\nd").to_string(), "a\\\"b\\\\c\\nd");
+    }
+
+    #[test]
+    fn a_histogram_ends_with_infinity_sum_and_count() {
+        let mut text = Text(String::new());
+        text.histogram("x", "link=\"a\",", &[0.5, f64::INFINITY], &[1, 3], 2.5);
+        assert_eq!(
+            text.0,
+            "x_bucket{link=\"a\",le=\"0.5\"} 1\nx_bucket{link=\"a\",le=\"+Inf\"} 3\nx_sum{link=\"a\"} 2.5\nx_count{link=\"a\"} 3\n"
+        );
+    }
+}

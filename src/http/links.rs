@@ -1,0 +1,167 @@
+//! Links and the state of the whole: look, pause, resume.
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::auth::Scope;
+use super::problem::Problem;
+use super::{App, BODY_WITHIN, Segment, no_query, read_body};
+use crate::engine::{LinkSnapshot, Pause, Refusal, Snapshot};
+use crate::link::Connection;
+use crate::message::{LinkName, Status};
+
+/// A pause takes no body; a few blank bytes that a client sends are no offence.
+const NO_BODY: usize = 64;
+
+/// The word of the API for a link's state; a pause by a person goes before what the link says.
+pub fn state_of(link: &LinkSnapshot) -> &'static str {
+    match (&link.paused, link.status.connection) {
+        (_, Connection::Parked) => "parked",
+        (Some(_), _) => "paused",
+        (None, Connection::Up) => "up",
+        (None, Connection::Connecting) => "connecting",
+        (None, Connection::Down) => "down",
+    }
+}
+
+#[derive(Serialize)]
+pub struct LinkJson<'a> {
+    name: &'a str,
+    kind: &'static str,
+    account: &'a str,
+    state: &'static str,
+    since: String,
+    reason: Option<String>,
+    window: u16,
+    window_in_use: u16,
+    in_flight: u16,
+    /// Segments a second; `null` = unlimited.
+    pace: Option<f64>,
+    submitted_total: u64,
+    throttled_total: u64,
+    sessions_total: u64,
+}
+
+impl<'a> LinkJson<'a> {
+    pub fn of(link: &'a LinkSnapshot) -> LinkJson<'a> {
+        let (facts, status) = (&link.facts, &link.status);
+        let state = state_of(link);
+        let paused = link.paused.as_ref().filter(|_| state == "paused");
+        LinkJson {
+            name: facts.name.as_str(),
+            kind: facts.kind,
+            account: facts.account.as_str(),
+            state,
+            since: paused.map_or(status.since, |pause| pause.since).to_rfc3339(),
+            reason: paused.map(|pause| format!("paused by {}", pause.by)).or_else(|| status.reason.clone()),
+            window: facts.window,
+            window_in_use: link.leased,
+            in_flight: status.in_flight,
+            pace: status.pace,
+            submitted_total: status.submitted_total,
+            throttled_total: status.throttled_total,
+            sessions_total: status.sessions_total,
+        }
+    }
+}
+
+pub async fn list(State(app): State<App>, parts: Parts) -> Result<Response, Problem> {
+    app.allow(&parts, Scope::Read).await?;
+    no_query(&parts.uri)?;
+    let snapshot = app.engine().snapshot();
+    let links: Vec<LinkJson> = snapshot.links.iter().map(LinkJson::of).collect();
+    Ok(super::json(StatusCode::OK, &json!({"data": links, "next_cursor": null})))
+}
+
+pub async fn show(State(app): State<App>, name: Segment, parts: Parts) -> Result<Response, Problem> {
+    app.allow(&parts, Scope::Read).await?;
+    no_query(&parts.uri)?;
+    answer_link(&app, &name.0)
+}
+
+fn answer_link(app: &App, name: &str) -> Result<Response, Problem> {
+    let snapshot = app.engine().snapshot();
+    let link = snapshot.links.iter().find(|link| link.facts.name.as_str() == name);
+    Ok(super::json(StatusCode::OK, &LinkJson::of(link.ok_or_else(Problem::not_found)?)))
+}
+
+pub async fn pause(State(app): State<App>, name: Segment, request: Request) -> Result<Response, Problem> {
+    set_pause(&app, Some(&name), request, true).await?;
+    answer_link(&app, &name.0)
+}
+
+pub async fn resume(State(app): State<App>, name: Segment, request: Request) -> Result<Response, Problem> {
+    set_pause(&app, Some(&name), request, false).await?;
+    answer_link(&app, &name.0)
+}
+
+pub async fn pause_all(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    set_pause(&app, None, request, true).await?;
+    Ok(answer_status(&app))
+}
+
+pub async fn resume_all(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    set_pause(&app, None, request, false).await?;
+    Ok(answer_status(&app))
+}
+
+async fn set_pause(app: &App, name: Option<&Segment>, request: Request, on: bool) -> Result<(), Problem> {
+    let (parts, body) = request.into_parts();
+    let by = app.allow(&parts, Scope::Admin).await?;
+    no_query(&parts.uri)?;
+    read_body(app.clock(), &parts.headers, body, NO_BODY, BODY_WITHIN).await?;
+    let link = name.map(|name| LinkName::from(name.0.as_str()));
+    let done = match on {
+        true => app.engine().pause(link, by).await,
+        false => app.engine().resume(link, by).await,
+    };
+    done.map_err(|refusal| match refusal {
+        // Here the link is the address and no field.
+        Refusal::NoSuchLink => Problem::not_found(),
+        other => Problem::from(other),
+    })
+}
+
+pub async fn status(State(app): State<App>, parts: Parts) -> Result<Response, Problem> {
+    app.allow(&parts, Scope::Read).await?;
+    no_query(&parts.uri)?;
+    Ok(answer_status(&app))
+}
+
+fn answer_status(app: &App) -> Response {
+    super::json(StatusCode::OK, &status_json(&app.engine().snapshot()))
+}
+
+fn status_json(snapshot: &Snapshot) -> Value {
+    let by_status: Map<String, Value> = Status::ALL
+        .iter()
+        .zip(snapshot.by_status)
+        .map(|(status, count)| (status.as_str().to_owned(), json!(count)))
+        .collect();
+    let verdict = super::page::Verdict::of(snapshot);
+    json!({
+        "at": snapshot.at.to_rfc3339(),
+        "started_at": snapshot.started.to_rfc3339(),
+        "verdict": verdict.level.as_str(),
+        "verdict_sentence": verdict.sentence,
+        "verdict_since": verdict.since.map(|t| t.to_rfc3339()),
+        "messages": by_status,
+        "oldest_due_at": snapshot.oldest_due.map(|t| t.to_rfc3339()),
+        "paused": snapshot.paused.as_ref().map(pause_json),
+        "intake_closed": snapshot.intake_closed.as_ref().map(ToString::to_string),
+        "quarantine": snapshot.quarantine,
+        "links": snapshot.links.iter().map(LinkJson::of).collect::<Vec<_>>(),
+        "inbound_total": snapshot.inbound_total,
+        "receipts_unmatched_total": snapshot.receipts_unmatched,
+        "journal_seq": snapshot.journal_seq,
+        "free_bytes": snapshot.free_bytes,
+    })
+}
+
+fn pause_json(pause: &Pause) -> Value {
+    json!({"since": pause.since.to_rfc3339(), "by": pause.by.as_str()})
+}

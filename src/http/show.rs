@@ -1,0 +1,230 @@
+//! A message as JSON: the whole of interface.md's object, made of body and head.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::messages::MessageIdText;
+use crate::clock::Timestamp;
+use crate::engine::MessageView;
+use crate::message::{
+    Attempt, Body, Cause, Class, Deferral, Final, Head, OnUnknown, Reason, ReceiptWait, SegmentState, State,
+    Status, UnknownWhy,
+};
+
+#[derive(Serialize)]
+pub struct ListJson<'a> {
+    pub data: Vec<MessageJson<'a>>,
+    pub next_cursor: Option<MessageIdText>,
+}
+
+#[derive(Serialize)]
+pub struct MessageJson<'a> {
+    id: MessageIdText,
+    status: Status,
+    reason: Option<ReasonJson>,
+    to: String,
+    text: &'a str,
+    sender: Option<String>,
+    /// The link of the last attempt, or the one it is bound to.
+    link: Option<&'a str>,
+    encoding: &'static str,
+    segment_count: u8,
+    segments: Vec<SegmentJson<'a>>,
+    attempts: Vec<AttemptJson<'a>>,
+    receipt: ReceiptJson,
+    timeline: Vec<MomentJson<'a>>,
+    class: Class,
+    priority: u8,
+    flash: bool,
+    on_unknown: OnUnknown,
+    accepted_at: String,
+    /// When it is tried next; `null` unless it waits.
+    due_at: Option<String>,
+    send_at: String,
+    valid_until: String,
+    client_ref: Option<&'a str>,
+    metadata: Option<Box<RawValue>>,
+    batch: Option<String>,
+    token: &'a str,
+}
+
+#[derive(Serialize)]
+struct ReasonJson {
+    code: &'static str,
+    raw: Option<String>,
+    sentence: &'static str,
+}
+
+#[derive(Serialize)]
+struct SegmentJson<'a> {
+    state: &'static str,
+    reference: Option<&'a str>,
+    at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<ReasonJson>,
+}
+
+#[derive(Serialize)]
+struct AttemptJson<'a> {
+    link: &'a str,
+    begun_at: String,
+    segments: Vec<SegmentJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct ReceiptJson {
+    /// `not_asked`, `asked` (not sent yet), `awaited`, `never_came`, `delivered`, `failed` or `expired`.
+    state: &'static str,
+    /// Until when it is awaited.
+    until: Option<String>,
+}
+
+#[derive(Serialize)]
+struct MomentJson<'a> {
+    at: String,
+    event: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<&'a str>,
+}
+
+impl<'a> MessageJson<'a> {
+    pub fn of(message: &'a MessageView) -> MessageJson<'a> {
+        let MessageView { id, body, head, status } = message;
+        let last = head.attempts.last();
+        let link = last.map(|attempt| attempt.link.as_str()).or(body.link.as_ref().map(|l| l.as_str()));
+        let due_at = match &head.state {
+            State::Waiting { due, .. } => Some(due.to_rfc3339()),
+            _ => None,
+        };
+        MessageJson {
+            id: MessageIdText(*id),
+            status: *status,
+            reason: reason(&head.state),
+            to: body.to.to_e164(),
+            text: &body.text,
+            sender: body.sender.as_ref().map(ToString::to_string),
+            link,
+            encoding: body.encoding.as_str(),
+            segment_count: body.segment_count,
+            segments: segments(body, head),
+            attempts: head.attempts.iter().map(attempt).collect(),
+            receipt: receipt(body, &head.state),
+            timeline: timeline(body, head, *status),
+            class: body.class,
+            priority: body.priority.get(),
+            flash: body.flash,
+            on_unknown: body.on_unknown,
+            accepted_at: body.accepted_at.to_rfc3339(),
+            due_at,
+            send_at: body.due.to_rfc3339(),
+            valid_until: body.valid_until.to_rfc3339(),
+            client_ref: body.client_ref.as_deref(),
+            metadata: body.metadata.clone().and_then(|text| RawValue::from_string(text).ok()),
+            batch: body.batch.map(|batch| batch.to_string()),
+            token: body.token.as_str(),
+        }
+    }
+}
+
+fn reason(state: &State) -> Option<ReasonJson> {
+    match state {
+        State::Waiting { why: Deferral::Retry(cause), .. } => Some(cause_json(cause)),
+        State::Unknown { why, .. } => Some(unknown_json(*why)),
+        State::Closed { how: Final::Canceled, .. } => Some(cause_json(&Cause::plain(Reason::PolicyCanceled))),
+        State::Closed { how, .. } => how.cause().map(cause_json),
+        State::Waiting { .. } | State::Leased { .. } | State::Sent { .. } => None,
+    }
+}
+
+fn cause_json(cause: &Cause) -> ReasonJson {
+    ReasonJson {
+        code: cause.reason.code(),
+        raw: cause.raw.as_ref().map(ToString::to_string),
+        sentence: cause.reason.sentence(),
+    }
+}
+
+fn unknown_json(why: UnknownWhy) -> ReasonJson {
+    let (code, sentence) = match why {
+        UnknownWhy::Crash => ("internal.stopped", "The daemon ended before the answer came."),
+        UnknownWhy::LinkLost => ("network.link_lost", "The link was lost before the answer came."),
+        UnknownWhy::NoAnswer => ("smsc.no_answer", "No answer came in time."),
+        UnknownWhy::Restored => {
+            ("internal.restored", "It stood so in a backup; what came after is not known.")
+        }
+    };
+    ReasonJson { code, raw: None, sentence }
+}
+
+/// Each segment once: accepted in whichever attempt, else as in the last attempt that had it.
+fn segments<'a>(body: &Body, head: &'a Head) -> Vec<SegmentJson<'a>> {
+    let of_attempts = |index: usize| -> Option<&'a SegmentState> {
+        let mut states = head.attempts.iter().rev().filter_map(|attempt| attempt.segments.get(index));
+        let last = states.clone().next();
+        states.find(|state| matches!(state, SegmentState::Accepted { .. })).or(last)
+    };
+    let waiting = || SegmentJson { state: "waiting", reference: None, at: None, reason: None };
+    (0..usize::from(body.segment_count)).map(|n| of_attempts(n).map_or_else(waiting, segment)).collect()
+}
+
+fn segment(state: &SegmentState) -> SegmentJson<'_> {
+    let plain = |state| SegmentJson { state, reference: None, at: None, reason: None };
+    match state {
+        SegmentState::Unwritten => plain("unwritten"),
+        SegmentState::Written => plain("written"),
+        SegmentState::Unknown => plain("unknown"),
+        SegmentState::Accepted { reference, at } => {
+            SegmentJson { reference: Some(&reference.0), at: Some(at.to_rfc3339()), ..plain("accepted") }
+        }
+        SegmentState::Refused(cause) => SegmentJson { reason: Some(cause_json(cause)), ..plain("refused") },
+    }
+}
+
+fn attempt(attempt: &Attempt) -> AttemptJson<'_> {
+    AttemptJson {
+        link: attempt.link.as_str(),
+        begun_at: attempt.begun.to_rfc3339(),
+        segments: attempt.segments.iter().map(segment).collect(),
+    }
+}
+
+fn receipt(body: &Body, state: &State) -> ReceiptJson {
+    let plain = |state| ReceiptJson { state, until: None };
+    match state {
+        State::Closed { how: Final::Delivered, .. } => plain("delivered"),
+        State::Closed { how: Final::Undelivered(cause), .. } => match cause.reason {
+            Reason::NetworkExpired => plain("expired"),
+            _ => plain("failed"),
+        },
+        State::Sent { receipt: ReceiptWait::NotAsked, .. } => plain("not_asked"),
+        State::Sent { receipt: ReceiptWait::NeverCame, .. } => plain("never_came"),
+        State::Sent { receipt: ReceiptWait::Until(until), .. } => {
+            ReceiptJson { state: "awaited", until: Some(until.to_rfc3339()) }
+        }
+        _ if body.receipt => plain("asked"),
+        _ => plain("not_asked"),
+    }
+}
+
+/// What the head still knows of its past, in order of time.
+fn timeline<'a>(body: &Body, head: &'a Head, status: Status) -> Vec<MomentJson<'a>> {
+    let mut moments: Vec<(Timestamp, &'static str, Option<&'a str>)> =
+        vec![(body.accepted_at, "accepted", None)];
+    for attempt in &head.attempts {
+        let link = Some(attempt.link.as_str());
+        moments.push((attempt.begun, "sending", link));
+        let answered = attempt.segments.iter().filter_map(|segment| match segment {
+            SegmentState::Accepted { at, .. } => Some((*at, "segment_accepted", link)),
+            _ => None,
+        });
+        moments.extend(answered);
+    }
+    match &head.state {
+        State::Sent { at, .. } | State::Closed { at, .. } | State::Unknown { since: at, .. } => {
+            moments.push((*at, status.as_str(), None));
+        }
+        State::Waiting { .. } | State::Leased { .. } => {}
+    }
+    moments.sort_by_key(|(at, ..)| *at);
+    moments.into_iter().map(|(at, event, link)| MomentJson { at: at.to_rfc3339(), event, link }).collect()
+}
