@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::client::{Call, Server, field, outline, table};
 
-const COLUMNS: [&str; 5] = ["id", "status", "to", "link", "reason"];
+const COLUMNS: [&str; 6] = ["id", "accepted_at", "status", "to", "link", "reason"];
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -77,5 +77,31 @@ fn show(answer: &Value) -> String {
         cursor if cursor.is_empty() => String::new(),
         cursor => format!("more: --cursor {cursor}\n"),
     };
-    table(messages, &COLUMNS) + &more
+    let rows: Vec<Value> = messages.iter().map(row).collect();
+    table(&rows, &COLUMNS) + &more
+}
+
+/// The message with its reason as one text: the code, and what the network said where it said something.
+fn row(message: &Value) -> Value {
+    let mut row = message.clone();
+    if let Some(reason @ Value::Object(_)) = message.get("reason") {
+        let (code, raw) = (field(reason, "code"), field(reason, "raw"));
+        row["reason"] = Value::from(if raw.is_empty() { code } else { format!("{code} ({raw})") });
+    }
+    row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_page_shows_the_code_of_a_reason_and_where_the_next_page_begins() {
+        let reason = json!({"code": "smsc.throttled", "raw": "0x58", "sentence": "..."});
+        let message = json!({"id": "msg_1", "status": "queued", "reason": reason});
+        let shown = show(&json!({"data": [message], "next_cursor": "c"}));
+        assert!(shown.contains("smsc.throttled (0x58)\n"), "{shown}");
+        assert!(shown.ends_with("more: --cursor c\n"), "{shown}");
+    }
 }
