@@ -111,8 +111,8 @@ fn floor_faults(path: &str, text: &str) -> Vec<String> {
     let own = module(path);
     let Some(floor) = floor_of(&own) else { return vec![format!("{path}: {own} has no floor")] };
     let mut faults = Vec::new();
-    for (number, line) in code(text) {
-        for name in crate_names(line) {
+    for (number, line) in statements(text) {
+        for name in crate_names(&line) {
             let Some(used) = floor_of(&name) else {
                 faults.push(format!("{path}:{number}: crate::{name} has no floor"));
                 continue;
@@ -138,10 +138,7 @@ fn crate_names(line: &str) -> Vec<String> {
             }
             let rest = &line[at + start.len()..];
             match rest.strip_prefix('{') {
-                Some(list) => {
-                    let list = list.split('}').next().unwrap_or("");
-                    names.extend(list.split(',').map(|part| word(part.trim())));
-                }
+                Some(list) => names.extend(listed(list)),
                 None => names.push(word(rest)),
             }
         }
@@ -149,6 +146,40 @@ fn crate_names(line: &str) -> Vec<String> {
     // A capital is an item that the root re-exports, and the root has none.
     names.retain(|name| name.starts_with(|c: char| c.is_ascii_lowercase()));
     names
+}
+
+/// The first words of the entries of `{a, b::{c, d}}`, the opening brace already taken.
+fn listed(list: &str) -> Vec<String> {
+    let (mut depth, mut entry, mut names) = (0, String::new(), Vec::new());
+    for c in list.chars() {
+        match c {
+            '}' if depth == 0 => break,
+            ',' if depth == 0 => names.push(std::mem::take(&mut entry)),
+            _ => entry.push(c),
+        }
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    names.push(entry);
+    names.iter().map(|entry| word(entry.trim())).collect()
+}
+
+/// Lines of code with every `use` in one line, whatever rustfmt made of it.
+fn statements(text: &str) -> Vec<(usize, String)> {
+    let mut joined: Vec<(usize, String)> = Vec::new();
+    let mut open = false;
+    for (number, line) in code(text) {
+        match joined.last_mut() {
+            Some((_, statement)) if open => statement.push_str(line.trim()),
+            _ => joined.push((number, line.to_owned())),
+        }
+        let begins = line.trim_start().starts_with("use ") || line.trim_start().starts_with("pub use ");
+        open = (open || begins) && !line.trim_end().ends_with(';');
+    }
+    joined
 }
 
 fn guard_faults(path: &str, text: &str) -> Vec<String> {
@@ -281,6 +312,8 @@ mod each_rule_can_fail {
     fn a_name_of_a_higher_floor_is_found() {
         assert_eq!(floor_faults("src/store/x.rs", "use crate::engine::Draft;\n").len(), 1);
         assert_eq!(floor_faults("src/link/x.rs", "use crate::{clock, http};\n").len(), 1);
+        let spread = "use crate::{\n    clock::{Now, Clock},\n    http,\n};\n";
+        assert_eq!(floor_faults("src/link/x.rs", spread).len(), 1);
         assert_eq!(floor_faults("src/link/x.rs", "    crate::sim::start();\n").len(), 1, "a room beside");
         assert_eq!(floor_faults("src/engine/x.rs", "use crate::nowhere::X;\n").len(), 1);
         assert_eq!(floor_faults("src/stray.rs", "").len(), 1);
