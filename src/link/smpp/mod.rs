@@ -3,6 +3,7 @@
 //! ```text
 //! connect.rs  host:port -> TCP stream + Session      frame.rs  bytes -> frames
 //! session.rs  the state machine                      pdu.rs    frames <-> fields, by rusmpp
+//! traffic.rs  what each PDU of the SMSC does to it
 //! window.rs   unanswered and late submits            submit.rs Submission -> submit_sm
 //! status.rs   what a command_status means            deliver.rs deliver_sm -> Inbound
 //! ```
@@ -17,4 +18,5 @@ pub mod pdu;
 pub mod session;
 pub mod status;
 pub mod submit;
+mod traffic;
 pub mod window;

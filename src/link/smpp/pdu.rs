@@ -108,6 +108,8 @@ pub fn message_id(frame: &Frame) -> String {
 /// What is read of a deliver_sm or data_sm. Addresses are Latin-1 where they are not ASCII.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deliver {
+    pub source_ton: u8,
+    pub source_npi: u8,
     pub source: String,
     pub destination: String,
     pub esm_class: u8,
@@ -141,12 +143,13 @@ const MAX_ADDRESS: usize = 64;
 pub fn read_deliver(frame: &Frame) -> Result<Deliver, Malformed> {
     let mut reader = Reader(frame.body());
     reader.c_string()?;
-    let [_ton, _npi] = reader.octets()?;
+    let [source_ton, source_npi] = reader.octets()?;
     let source = reader.address()?;
     let [_ton, _npi] = reader.octets()?;
     let destination = reader.address()?;
     let [esm_class] = reader.octets()?;
-    let mut deliver = Deliver { source, destination, esm_class, ..Deliver::default() };
+    let mut deliver =
+        Deliver { source_ton, source_npi, source, destination, esm_class, ..Deliver::default() };
     if frame.header.id == id::DATA_SM {
         let [_registered, data_coding] = reader.octets()?;
         deliver.data_coding = data_coding;
