@@ -1,1 +1,4 @@
-//! it
+//! Behaviour tests: one binary, a file per behaviour.
+
+mod smpp_link;
+mod vectors_smpp;

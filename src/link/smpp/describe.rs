@@ -52,7 +52,8 @@ impl Invalid {
     }
 
     fn into_json(self) -> Value {
-        let mut object = Map::from_iter([("valid".into(), json!(false)), ("error".into(), json!(self.error))]);
+        let mut object =
+            Map::from_iter([("valid".into(), json!(false)), ("error".into(), json!(self.error))]);
         if let Some(expect) = self.expect {
             object.insert("expect".into(), json!(expect));
         }
@@ -123,7 +124,11 @@ fn decode(frame: &Frame) -> Result<Command, Invalid> {
     let mut rest = BytesMut::from(&frame.bytes()[4..]);
     let length = rest.len();
     let (command, _) = Command::decode(&mut rest, length).map_err(|error| refused(format!("{error:?}")))?;
-    if rest.is_empty() || frame.bytes().len() == HEADER { Ok(command) } else { Err(refused("surplus octets".into())) }
+    if rest.is_empty() || frame.bytes().len() == HEADER {
+        Ok(command)
+    } else {
+        Err(refused("surplus octets".into()))
+    }
 }
 
 macro_rules! message {

@@ -85,8 +85,7 @@ impl Splitter {
         }
         let bytes = self.buffer.split_to(length as usize).freeze();
         let mut rest = &bytes[4..HEADER];
-        let header =
-            Header { length, id: rest.get_u32(), status: rest.get_u32(), sequence: rest.get_u32() };
+        let header = Header { length, id: rest.get_u32(), status: rest.get_u32(), sequence: rest.get_u32() };
         Ok(Some(Frame { header, bytes }))
     }
 

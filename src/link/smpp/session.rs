@@ -68,12 +68,22 @@ pub struct SmppSession {
 
 #[derive(Debug)]
 pub(super) enum State {
-    Binding { sequence: u32, until: Instant },
+    Binding {
+        sequence: u32,
+        until: Instant,
+    },
     Bound,
     /// No new submit_sm; answers awaited, then `then`.
-    Draining { until: Instant, then: Farewell, reason: String },
+    Draining {
+        until: Instant,
+        then: Farewell,
+        reason: String,
+    },
     /// Our unbind is out.
-    Unbinding { until: Instant, reason: String },
+    Unbinding {
+        until: Instant,
+        reason: String,
+    },
     Finished,
 }
 
@@ -89,8 +99,13 @@ pub(super) enum Farewell {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Enquiry {
     /// The peer was last heard then.
-    Idle { heard_at: Instant },
-    Awaited { sequence: u32, until: Instant },
+    Idle {
+        heard_at: Instant,
+    },
+    Awaited {
+        sequence: u32,
+        until: Instant,
+    },
 }
 
 impl SmppSession {
@@ -231,7 +246,9 @@ impl SmppSession {
                 let limit = (self.config.response_timeout / 2).min(ENQUIRE_LIMIT);
                 self.enquiry = Enquiry::Awaited { sequence, until: now + limit };
             }
-            Enquiry::Awaited { until, .. } if now >= until => self.finish("enquire_link was not answered".into()),
+            Enquiry::Awaited { until, .. } if now >= until => {
+                self.finish("enquire_link was not answered".into())
+            }
             Enquiry::Idle { .. } | Enquiry::Awaited { .. } => {}
         }
     }
@@ -382,7 +399,10 @@ impl Session for SmppSession {
         }
         let answer = self.window.oldest().map(|sent_at| sent_at + self.config.response_timeout);
         let pdu = self.partial_since.map(|since| since + PDU_LIMIT);
-        [self.state_deadline(), self.enquiry_deadline(), self.pace_deadline(), answer, pdu].into_iter().flatten().min()
+        [self.state_deadline(), self.enquiry_deadline(), self.pace_deadline(), answer, pdu]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn in_flight(&self) -> u16 {

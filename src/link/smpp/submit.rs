@@ -192,24 +192,29 @@ pub mod tests {
         let concat = Some(Concat { reference: 0x1234, total: 3, number: 2 });
         let segment = Submission { concat, ..submission(1) };
         let udh = fields(&segment, &config());
-        assert_eq!((&udh["esm_class"], &udh["short_message_hex"]), (&64.into(), &"05000334030268656c6c6f".into()));
+        assert_eq!(
+            (&udh["esm_class"], &udh["short_message_hex"]),
+            (&64.into(), &"05000334030268656c6c6f".into())
+        );
         let sar = fields(&segment, &Smpp { long: Long::Sar, ..config() });
         assert_eq!((&sar["esm_class"], &sar["short_message_hex"]), (&0.into(), &"68656c6c6f".into()));
         assert_eq!(sar["tlvs"]["sar_msg_ref_num"], 0x1234);
-        assert_eq!((&sar["tlvs"]["sar_total_segments"], &sar["tlvs"]["sar_segment_seqnum"]), (&3.into(), &2.into()));
+        assert_eq!(
+            (&sar["tlvs"]["sar_total_segments"], &sar["tlvs"]["sar_segment_seqnum"]),
+            (&3.into(), &2.into())
+        );
     }
 
     #[test]
     fn ucs2_and_flash_choose_the_data_coding() {
-        for (encoding, flash, coding) in [
-            (Encoding::Gsm7, true, 0x10),
-            (Encoding::Ucs2, false, 0x08),
-            (Encoding::Ucs2, true, 0x18),
-        ] {
+        for (encoding, flash, coding) in
+            [(Encoding::Gsm7, true, 0x10), (Encoding::Ucs2, false, 0x08), (Encoding::Ucs2, true, 0x18)]
+        {
             let seen = fields(&Submission { encoding, flash, ..submission(1) }, &config());
             assert_eq!(seen["data_coding"], coding);
         }
-        let seen = fields(&Submission { encoding: Encoding::Ucs2, text: "Ж😀".into(), ..submission(1) }, &config());
+        let seen =
+            fields(&Submission { encoding: Encoding::Ucs2, text: "Ж😀".into(), ..submission(1) }, &config());
         assert_eq!(seen["short_message_hex"], "0416d83dde00");
     }
 
@@ -223,16 +228,17 @@ pub mod tests {
             assert!(out.is_empty());
         }
         let latin = Smpp { alphabet: Alphabet::Latin1, ..config() };
-        assert_eq!(fields(&Submission { text: "ü".into(), ..submission(1) }, &latin)["short_message_hex"], "fc");
+        assert_eq!(
+            fields(&Submission { text: "ü".into(), ..submission(1) }, &latin)["short_message_hex"],
+            "fc"
+        );
     }
 
     #[test]
     fn validity_is_rounded_down_and_bounded() {
-        for (seconds, text) in [
-            (0, "000000000001000R"),
-            (90_061, "000001010101000R"),
-            (86_400 * 365, "000030000000000R"),
-        ] {
+        for (seconds, text) in
+            [(0, "000000000001000R"), (90_061, "000001010101000R"), (86_400 * 365, "000030000000000R")]
+        {
             assert_eq!(relative(Duration::from_secs(seconds)).as_str(), text);
         }
     }

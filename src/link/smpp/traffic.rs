@@ -74,8 +74,12 @@ impl SmppSession {
         let header = frame.header;
         match header.id {
             id::ENQUIRE_LINK => self.say(ENQUIRE_LINK_RESP, status::OK, header.sequence),
-            id::OUTBIND => tracing::info!(link = %self.config.name, "outbind from the SMSC: already connected"),
-            id::ALERT_NOTIFICATION => tracing::info!(link = %self.config.name, "alert_notification from the SMSC"),
+            id::OUTBIND => {
+                tracing::info!(link = %self.config.name, "outbind from the SMSC: already connected")
+            }
+            id::ALERT_NOTIFICATION => {
+                tracing::info!(link = %self.config.name, "alert_notification from the SMSC")
+            }
             response if response & id::RESPONSE != 0 => {
                 tracing::warn!(link = %self.config.name, id = response, sequence = header.sequence, "a response to nothing that is awaited");
             }
@@ -157,7 +161,8 @@ impl SmppSession {
 
     fn answer_to_nothing(&mut self, frame: &Frame, now: Instant) {
         let header = frame.header;
-        let enquiry = matches!(self.enquiry, Enquiry::Awaited { sequence, .. } if sequence == header.sequence);
+        let enquiry =
+            matches!(self.enquiry, Enquiry::Awaited { sequence, .. } if sequence == header.sequence);
         if header.id == id::GENERIC_NACK && enquiry {
             // It does not know enquire_link, and it is alive.
             return self.enquiry_answered(header.sequence, now);

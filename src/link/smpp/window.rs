@@ -78,7 +78,8 @@ impl Window {
     pub fn next_sequence(&mut self) -> u32 {
         loop {
             self.last_sequence = if self.last_sequence >= MAX_SEQUENCE { 1 } else { self.last_sequence + 1 };
-            let used = self.awaited.contains_key(&self.last_sequence) || self.late.contains_key(&self.last_sequence);
+            let used =
+                self.awaited.contains_key(&self.last_sequence) || self.late.contains_key(&self.last_sequence);
             if !used {
                 return self.last_sequence;
             }
