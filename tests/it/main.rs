@@ -2,3 +2,4 @@
 
 mod smpp_link;
 mod vectors_smpp;
+mod vectors_sms;

@@ -28,7 +28,7 @@ fn read_receipt(deliver: &Deliver, config: &Smpp) -> Option<Receipt> {
     let tlvs = receipt::Tlvs {
         receipted_message_id: deliver.receipted_message_id.clone(),
         message_state: deliver.message_state,
-        network_error_code: deliver.network_error_code.map(receipt::NetworkError::from_octets),
+        network_error_code: deliver.network_error_code,
     };
     let text = match deliver.data_coding {
         0x08 => alphabet::decode_ucs2(&deliver.text),

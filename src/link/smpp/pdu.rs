@@ -118,7 +118,8 @@ pub struct Deliver {
     pub text: Bytes,
     pub receipted_message_id: Option<String>,
     pub message_state: Option<u8>,
-    pub network_error_code: Option<[u8; 3]>,
+    /// The error number alone: the first octet names the kind of network (5.3.2.31).
+    pub network_error_code: Option<u16>,
     pub user_message_reference: Option<u16>,
     pub sar_reference: Option<u16>,
     pub sar_total: Option<u8>,
@@ -175,7 +176,11 @@ impl Deliver {
                 self.receipted_message_id.get_or_insert_with(|| latin1(id));
             }
             0x0427 => keep(&mut self.message_state, value.try_into().ok().map(|[state]: [u8; 1]| state)),
-            0x0423 => keep(&mut self.network_error_code, value.try_into().ok()),
+            0x0423 => {
+                let code =
+                    value.try_into().ok().map(|[_, high, low]: [u8; 3]| u16::from_be_bytes([high, low]));
+                keep(&mut self.network_error_code, code);
+            }
             0x0204 => keep(&mut self.user_message_reference, value.try_into().ok().map(u16::from_be_bytes)),
             0x0424 if self.text.is_empty() => self.text = frame.slice_ref(value),
             0x020C => keep(&mut self.sar_reference, value.try_into().ok().map(u16::from_be_bytes)),
