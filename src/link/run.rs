@@ -271,11 +271,12 @@ where
     async fn drive(mut self) -> Life {
         let why = loop {
             self.drain_channels();
-            self.fill_output();
             self.take_events();
             if self.finished.is_some() {
                 break Close::Stopping;
             }
+            self.fill_output();
+            self.publish();
             let woken = self.wait().await;
             if let Some(close) = self.handle(woken) {
                 break close;
@@ -389,14 +390,15 @@ where
         while let Some(event) = self.session.poll_event() {
             self.take_event(event, &mut status);
         }
+        publish(&self.driver.end, status);
+        self.driver.flush();
+    }
+
+    fn publish(&self) {
+        let mut status = self.driver.end.status.borrow().clone();
         status.in_flight = self.session.in_flight();
         status.pace = self.session.pace();
-        self.driver.end.status.send_if_modified(|published| {
-            let changed = *published != status;
-            *published = status;
-            changed
-        });
-        self.driver.flush();
+        publish(&self.driver.end, status);
     }
 
     fn take_event(&mut self, event: SessionEvent, status: &mut LinkStatus) {
@@ -477,6 +479,14 @@ where
     fn now(&self) -> Instant {
         self.driver.clock.now().mono
     }
+}
+
+fn publish(end: &LinkEnd, status: LinkStatus) {
+    end.status.send_if_modified(|published| {
+        let changed = *published != status;
+        *published = status;
+        changed
+    });
 }
 
 fn words(why: &Close) -> String {

@@ -231,7 +231,7 @@ impl SmppSession {
             let outcome = Outcome::Unknown { why: UnknownWhy::NoAnswer };
             self.emit(LinkEvent::Outcome { id, index, outcome });
         }
-        if self.window.is_clogged() && !matches!(self.state, State::Finished) {
+        if self.window.is_clogged() && matches!(self.state, State::Bound) {
             let sequence = self.window.next_sequence();
             self.say(id::UNBIND, status::OK, sequence);
             self.finish("too many submits were never answered".into());
