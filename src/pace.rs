@@ -29,8 +29,9 @@ impl Rate {
 const FIRST_PACE: f64 = 20.0;
 /// Never slower than this on the carrier's word alone: one segment in ten seconds.
 const SLOWEST: f64 = 0.1;
-/// How long a burst may be, in time at the current pace: hides timer latency, stays far below any carrier's own bucket.
-const BURST: Duration = Duration::from_millis(20);
+/// Beyond one segment, a burst may be as long as this at the current pace: a timer that wakes late loses
+/// nothing, and a carrier with no bucket at all sees hardly more than evenly spaced segments.
+const BURST: Duration = Duration::from_millis(5);
 /// While no ceiling is known the pace doubles in this time.
 const DOUBLING: f64 = 0.2;
 /// The share of a ceiling that is used without probing.
@@ -39,6 +40,8 @@ const BELOW_CEILING: f64 = 0.98;
 const RECOVERY_SECONDS: f64 = 0.6;
 /// The first second of probing adds this share of the ceiling; every further one twice as much.
 const FIRST_PROBE: f64 = 0.01;
+/// Where the search stopped short of measuring, probing begins as bold as after this many quiet seconds.
+const UNMEASURED: f64 = 3.0;
 /// The boldest probe, as a share of the ceiling a second.
 const BOLDEST_PROBE: f64 = 0.5;
 /// A measure of fewer accepted segments or less time is noise.
@@ -125,7 +128,7 @@ impl Pace {
             return true;
         };
         let passed = now.saturating_duration_since(self.filled_at).as_secs_f64();
-        let burst = (pace * BURST.as_secs_f64()).max(1.0);
+        let burst = 1.0 + pace * BURST.as_secs_f64();
         self.tokens = (self.tokens + passed * pace).min(burst);
         self.filled_at = now;
         if self.tokens < 1.0 {
@@ -156,10 +159,12 @@ impl Pace {
             Learnt::Nothing => first_cut(measured, now),
             // While doubling the carrier's bucket stood full for a time, so the measure is too low: the
             // limit lies between the last pace and half of it.
-            Learnt::Searching { pace, .. } => cut(pace, pace * std::f64::consts::FRAC_1_SQRT_2, now),
+            Learnt::Searching { pace, .. } => {
+                cut(pace, pace * std::f64::consts::FRAC_1_SQRT_2, UNMEASURED, now)
+            }
             Learnt::Ceiling { pace, ceiling, .. } => {
                 let found = measured.unwrap_or(pace.min(ceiling) * std::f64::consts::FRAC_1_SQRT_2);
-                cut(pace, found, now)
+                cut(pace, found, if measured.is_some() { 0.0 } else { UNMEASURED }, now)
             }
         };
         self.measure = Measure::new(now);
@@ -189,15 +194,15 @@ impl Pace {
 
 fn first_cut(measured: Option<f64>, now: Instant) -> Learnt {
     match measured {
-        Some(ceiling) => cut(ceiling, ceiling, now),
+        Some(ceiling) => cut(ceiling, ceiling, 0.0, now),
         None => Learnt::Searching { pace: FIRST_PACE, cut_at: now },
     }
 }
 
 /// Halves `pace`. What was found must lie near the pace that was refused: less means that there was little to send.
-fn cut(pace: f64, found: f64, now: Instant) -> Learnt {
+fn cut(pace: f64, found: f64, probing: f64, now: Instant) -> Learnt {
     let ceiling = found.clamp((pace / 2.0).max(SLOWEST), pace.max(SLOWEST));
-    Learnt::Ceiling { pace: (ceiling / 2.0).max(SLOWEST), ceiling, cut_at: now, probing: 0.0 }
+    Learnt::Ceiling { pace: (ceiling / 2.0).max(SLOWEST), ceiling, cut_at: now, probing }
 }
 
 #[cfg(test)]
@@ -258,10 +263,14 @@ mod tests {
 
     #[test]
     fn a_smooth_limit_is_found_without_configuration() {
-        for (window, rtt) in [(10, 1), (10, 20), (64, 5), (64, 100)] {
-            let (seconds, refused) = send(1_000, window, Duration::from_millis(rtt), 100.0, 10.0);
-            assert!(seconds < 11.2, "window {window} rtt {rtt} ms: {seconds} s");
-            assert!(refused < 40 + window as u32, "window {window} rtt {rtt} ms: {refused} refused");
+        // A carrier without a bucket (burst 1) loses whatever comes a moment too late: 10 s are out of reach.
+        for (burst, limit) in [(1.0, 14.0), (5.0, 11.0), (10.0, 11.0), (100.0, 10.0)] {
+            for (window, rtt) in [(10, 1), (10, 20), (64, 5), (64, 100)] {
+                let case = format!("burst {burst}, window {window}, {rtt} ms");
+                let (seconds, refused) = send(1_000, window, Duration::from_millis(rtt), 100.0, burst);
+                assert!(seconds < limit, "{case}: {seconds} s");
+                assert!(refused < 30 + window as u32, "{case}: {refused} refused");
+            }
         }
     }
 
