@@ -7,7 +7,7 @@
 //! * Control is drained before each [`Session::poll_output`], so a recall still reaches unwritten bytes.
 //! * Outcomes wait in a queue of our own while the core is busy; it is bounded by the window, because each
 //!   one answers a lease. Inbound never waits: when the core is full the peer is told to keep it.
-//! * `Down` and `Parked` follow all outcomes of their session.
+//! * `Down` and `Parked` follow all outcomes of their session; a connect that failed is in the status alone.
 //! * A closed channel means that the core is gone: stop in order, as on [`Control::Stop`].
 //!
 //! What the bytes mean is the session's affair.
@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::error::{SendError, TrySendError};
+use tokio::sync::{Notify, mpsc};
 
 use super::session::{Close, Session, SessionEvent};
 use super::{Connection, Control, LinkEnd, LinkEvent, LinkStatus, Outcome, SUBMIT_BUCKETS, Submission};
@@ -144,7 +145,7 @@ impl Driver {
                 submission = self.end.submissions.recv() => Woken::Submitted(submission),
                 done = &mut work => return Idle::Done(done),
                 permit = self.end.outcomes.reserve(), if !self.pending.is_empty() => {
-                    send_first(permit, &mut self.pending);
+                    send_first(permit, &mut self.pending, &self.end.bell);
                     Woken::Room
                 }
             };
@@ -222,11 +223,15 @@ impl Driver {
 }
 
 fn send_first(
-    permit: Result<tokio::sync::mpsc::Permit<'_, LinkEvent>, tokio::sync::mpsc::error::SendError<()>>,
+    permit: Result<mpsc::Permit<'_, LinkEvent>, SendError<()>>,
     pending: &mut VecDeque<LinkEvent>,
+    bell: &Notify,
 ) {
     match (permit, pending.pop_front()) {
-        (Ok(permit), Some(event)) => permit.send(event),
+        (Ok(permit), Some(event)) => {
+            permit.send(event);
+            bell.notify_one();
+        }
         // The core is gone; see `Driver::flush`.
         _ => pending.clear(),
     }
@@ -324,7 +329,7 @@ where
             written = self.writer.write(&self.output), if !self.output.is_empty() => Woken::Written(written),
             submission = end.submissions.recv(), if listening => Woken::Submitted(submission),
             permit = end.outcomes.reserve(), if !pending.is_empty() => {
-                send_first(permit, pending);
+                send_first(permit, pending, &end.bell);
                 Woken::Room
             }
             () = timer => Woken::Timer,

@@ -201,6 +201,22 @@ async fn submissions_while_the_link_is_not_up_come_back_unwritten() {
 }
 
 #[tokio::test]
+async fn a_core_that_is_slow_to_listen_loses_no_outcome() {
+    let (listener, mut port, task) = link(1, 1).await;
+    let (_silent, _) = listener.accept().await.unwrap();
+    // More than the channel of outcomes holds, while nobody takes any.
+    let count = 200;
+    for id in 1..=count {
+        port.submissions.send(submission(id)).await.unwrap();
+    }
+    for id in 1..=count {
+        assert_eq!(outcome(&mut port).await, (id, Outcome::Unwritten));
+    }
+    drop(port);
+    task.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_wrong_password_parks_the_link_until_a_restart() {
     let (listener, mut port, task) = link(2, 10).await;
     let (stream, _) = listener.accept().await.unwrap();

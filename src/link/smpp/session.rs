@@ -15,6 +15,7 @@
 //! Tables are in `window.rs`, statuses in `status.rs`; what a response or a request does is in `traffic.rs`.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,6 @@ const ENQUIRE_LIMIT: Duration = Duration::from_secs(10);
 const MAX_RESPONSES: usize = 256 * 1024;
 
 /// The session of one bind.
-#[derive(Debug)]
 pub struct SmppSession {
     pub(super) config: Arc<Smpp>,
     pub(super) state: State,
@@ -273,6 +273,18 @@ impl SmppSession {
     fn pace_deadline(&self) -> Option<Instant> {
         let waits = matches!(self.state, State::Bound) && !self.queue.is_empty() && self.window.has_room();
         waits.then(|| self.pace.ready_at())
+    }
+}
+
+/// Without what waits to be written: it may hold the password, texts and numbers.
+impl fmt::Debug for SmppSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SmppSession")
+            .field("link", &self.config.name)
+            .field("state", &self.state)
+            .field("in_flight", &self.window.in_flight())
+            .field("waiting", &self.queue.len())
+            .finish_non_exhaustive()
     }
 }
 

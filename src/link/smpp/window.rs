@@ -4,6 +4,7 @@
 //! Invariant: outstanding and late together never exceed the window, so both tables are bounded by it.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use crate::id::MessageId;
 const MAX_SEQUENCE: u32 = 0x7FFF_FFFF;
 
 /// One segment with its submit_sm, as encoded, sequence number left open.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Segment {
     pub id: MessageId,
     pub index: u8,
@@ -22,6 +23,13 @@ pub struct Segment {
     pub place: u64,
     pub throttles: u8,
     pub pdu: Bytes,
+}
+
+/// Without the PDU: it holds a text and a number.
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} at {}", self.id, self.index, self.place)
+    }
 }
 
 #[derive(Debug)]
