@@ -37,6 +37,8 @@ const PARKED_WAIT: Duration = Duration::from_secs(15 * 60);
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
 /// How long last bytes (an unbind) may take once a session is over.
 const LAST_WRITE_LIMIT: Duration = Duration::from_secs(2);
+/// How long a connection that takes no more bytes is still read.
+const LAST_READ_LIMIT: Duration = Duration::from_secs(1);
 /// How long the last outcomes may wait for a core that stops as well.
 const LAST_OUTCOMES_LIMIT: Duration = Duration::from_secs(10);
 /// Room for one read: several hundred responses.
@@ -445,8 +447,10 @@ where
 
     /// Writes the last bytes, gives every submission its outcome, and says that the link is down.
     async fn close(mut self, why: Close) -> Life {
-        if why == Close::Stopping {
-            self.write_last().await;
+        match why {
+            Close::Stopping => self.write_last().await,
+            Close::Io(_) => self.read_rest().await,
+            Close::Eof | Close::WriteStalled => {}
         }
         let reason = self.finished.take().unwrap_or_else(|| words(&why));
         let now = self.now();
@@ -464,6 +468,24 @@ where
         self.driver.flush();
         let was_stable = self.up_since.is_some_and(|since| now >= since + STABLE);
         self.leaving.unwrap_or(Life::Ended { was_stable, parked: connection == Connection::Parked })
+    }
+
+    /// A write can fail before the last answers are read: each one read here is one unknown less.
+    async fn read_rest(&mut self) {
+        let clock = self.driver.clock.clone();
+        let (session, reader, input) = (&mut self.session, &mut self.reader, &mut self.input);
+        let rest = clock.within(LAST_READ_LIMIT, async {
+            loop {
+                input.clear();
+                match reader.read_buf(input).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(_) => session.handle_input(input, clock.now().mono),
+                }
+            }
+        });
+        if rest.await.is_none() {
+            tracing::debug!(link = %self.driver.end.facts.name, "the peer goes on talking");
+        }
     }
 
     async fn write_last(&mut self) {

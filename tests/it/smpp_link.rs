@@ -15,7 +15,7 @@ use nudged::link::{
     Connection, Control, Inbound, LinkEvent, LinkFacts, LinkPort, Outcome, Submission, channel,
 };
 use nudged::message::{Encoding, Msisdn, Reference, UnknownWhy};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -235,17 +235,17 @@ async fn a_wrong_password_parks_the_link_until_a_restart() {
 }
 
 /// Gives out one prepared stream.
-struct Once {
-    stream: Option<DuplexStream>,
+struct Once<S> {
+    stream: Option<S>,
     config: Arc<Smpp>,
     clock: Clock,
 }
 
-impl Connect for Once {
-    type Stream = DuplexStream;
+impl<S: AsyncRead + AsyncWrite + Send> Connect for Once<S> {
+    type Stream = S;
     type Session = SmppSession;
 
-    async fn connect(&mut self) -> std::io::Result<(DuplexStream, SmppSession)> {
+    async fn connect(&mut self) -> std::io::Result<(S, SmppSession)> {
         let stream = self.stream.take().ok_or(std::io::ErrorKind::ConnectionRefused)?;
         Ok((stream, SmppSession::new(Arc::clone(&self.config), 0, self.clock.now().mono)))
     }
@@ -291,4 +291,35 @@ async fn a_peer_that_stops_reading_freezes_nothing_and_is_given_up() {
     );
     port.control.send(Control::Stop).await.unwrap();
     task.await.unwrap();
+}
+
+#[tokio::test]
+async fn answers_that_came_before_a_failed_write_still_count() {
+    // Whether the driver reads or writes first is left to chance, so several times.
+    for _ in 0..20 {
+        let (from_smsc, mut answers) = tokio::io::duplex(4096);
+        let (to_smsc, mut submits) = tokio::io::duplex(4096);
+        let clock = Clock::system();
+        let facts = LinkFacts { name: "carrier".into(), account: "carrier".into(), kind: "smpp", window: 10 };
+        let (mut port, end) = channel(facts, Arc::new(Notify::new()), Timestamp::MIN);
+        let stream = Some(tokio::io::join(from_smsc, to_smsc));
+        let connect = Once { stream, config: Arc::new(config("unused".into(), 10)), clock: clock.clone() };
+        let task = tokio::spawn(run(connect, end, clock, 1));
+        answers.write_all(&[0, 0, 0, 17, 0x80, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0]).await.unwrap();
+        assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Up));
+        port.submissions.send(submission(1)).await.unwrap();
+        port.status.wait_for(|status| status.in_flight == 1).await.unwrap();
+        assert!(submits.read(&mut [0; 4096]).await.unwrap() > 16);
+        // From here to the next await the driver does not run.
+        port.submissions.try_send(submission(2)).unwrap();
+        drop(submits);
+        answers.write_all(&[0, 0, 0, 18, 0x80, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 2, b'a', 0]).await.unwrap();
+        drop(answers);
+        let accepted = Outcome::Accepted { reference: Reference("a".into()) };
+        assert_eq!(outcome(&mut port).await, (1, accepted));
+        let second = outcome(&mut port).await;
+        assert_eq!(second, (2, Outcome::Unknown { why: UnknownWhy::LinkLost }));
+        drop(port);
+        task.await.unwrap();
+    }
 }
