@@ -206,7 +206,7 @@ fn whole(octets: Vec<u8>) -> Body {
 
 /// The wire log up to this moment, a chunk at a time.
 fn received(center: &Arc<Center>) -> io::Result<Body> {
-    let end = center.log.as_ref().map_or(Ok(0), |log| log.len())?;
+    let end = center.log.as_ref().map_or(Ok(0), |log| log.octets())?;
     let chunks = stream::try_unfold((Arc::clone(center), 0), move |(center, offset)| async move {
         let left = usize::try_from(end - offset).unwrap_or(CHUNK).min(CHUNK);
         let Some(log) = center.log.as_ref().filter(|_| left > 0) else { return Ok(None) };

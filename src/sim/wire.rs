@@ -124,7 +124,7 @@ impl WireLog {
     }
 
     /// Octets in the log: whole lines, as every append is one.
-    pub fn len(&self) -> io::Result<u64> {
+    pub fn octets(&self) -> io::Result<u64> {
         Ok(self.file().metadata()?.len())
     }
 
@@ -186,6 +186,6 @@ mod tests {
         let mut buffer = [0; 256];
         let read = log.read_at(&mut buffer, 0).unwrap();
         assert_eq!(buffer[..read], unbind(7)[..]);
-        assert_eq!(log.len().unwrap(), read as u64);
+        assert_eq!(log.octets().unwrap(), read as u64);
     }
 }

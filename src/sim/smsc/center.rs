@@ -410,7 +410,7 @@ impl State {
 
     /// Octets no client can take for a PDU: the length they begin with is beyond any limit.
     pub fn garbage(&mut self) -> Vec<u8> {
-        let mut octets: Vec<u8> = (0..4).flat_map(|_| self.chance.next().to_be_bytes()).collect();
+        let mut octets: Vec<u8> = (0..4).flat_map(|_| self.chance.draw().to_be_bytes()).collect();
         octets[0] |= 0x80;
         octets
     }
