@@ -1,2 +1,3 @@
 //! it
 mod sim_smsc;
+mod vectors_sms;
