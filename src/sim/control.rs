@@ -94,7 +94,7 @@ impl Refusal {
             Refusal::Fault(_) | Refusal::TooLong => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::Request(BadRequest::UnknownMessage) => StatusCode::NOT_FOUND,
             Refusal::Request(BadRequest::NobodyToReceive) => StatusCode::CONFLICT,
-            Refusal::Request(BadRequest::TextTooLong) => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::Request(BadRequest::Text(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::Log(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

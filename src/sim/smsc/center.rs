@@ -131,8 +131,8 @@ pub enum BadRequest {
     NobodyToReceive,
     #[error("no message of the last {MOST_REMEMBERED} has this message_id")]
     UnknownMessage,
-    #[error("a reply has at most 255 segments")]
-    TextTooLong,
+    #[error("text: {0}")]
+    Text(#[from] text::Unwritable),
 }
 
 impl Center {
@@ -233,9 +233,9 @@ impl Center {
             state.receiver.clone().or_else(|| self.options.login.as_ref().map(|l| l.system_id.clone()));
         let account = account.ok_or(BadRequest::NobodyToReceive)?;
         let (from, to) = (Address::from_text(from), Address::from_text(to));
-        let written = text::encode(text);
-        let total = written.segments.len();
-        let total = u8::try_from(total).map_err(|_| BadRequest::TextTooLong)?;
+        let written = text::encode(text)?;
+        // The segmenter gives at most 255.
+        let total = written.segments.len() as u8;
         let reference = state.chance.below(256) as u8;
         for (place, octets) in written.segments.iter().enumerate() {
             let (esm_class, message) = if total == 1 {
