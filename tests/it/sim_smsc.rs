@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nudged::clock::Clock;
-use nudged::sim::smsc::{Cheat, Delay, Login, Rate, Receipts, Smsc, SmscOptions};
+use nudged::sim::smsc::{Cheat, Delay, Login, Mo, Rate, Receipts, Smsc, SmscOptions};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -513,4 +513,35 @@ async fn an_unbind_is_answered_after_what_is_due() {
     assert_eq!(seqs, [4, 2, 3], "refused at once, then in order");
     smsc.stop().await;
     client.rest().await;
+}
+
+#[tokio::test]
+async fn a_repeated_reply_reaches_whoever_receives() {
+    let mo = Some(Mo { text: "STOP".into(), interval: Duration::from_millis(5) });
+    let smsc = start(SmscOptions { mo, ..SmscOptions::default() }).await;
+    let mut client = Client::bound(&smsc, BIND_TRANSCEIVER).await;
+    for _ in 0..3 {
+        assert_eq!(delivered(&client.receive().await).1, b"STOP");
+    }
+}
+
+#[tokio::test]
+async fn the_mix_shows_each_documented_form_of_receipt() {
+    let smsc = start(SmscOptions { receipts: Receipts::Mixed, ..SmscOptions::default() }).await;
+    let mut client = Client::bound(&smsc, BIND_TRANSCEIVER).await;
+    let text = Text { registered_delivery: 1, ..Text::default() };
+    let burst: Vec<u8> = (2..10).flat_map(|seq| submit(seq, &text)).collect();
+    client.send(&burst).await;
+    let mut stats = Vec::new();
+    while stats.len() < 9 {
+        let pdu = client.receive().await;
+        if pdu.command == 5 {
+            let text = String::from_utf8(delivered(&pdu).1).unwrap();
+            stats.push(text.split("stat:").nth(1).unwrap()[..7].to_owned());
+        }
+    }
+    stats.sort_unstable();
+    let expected =
+        ["ACCEPTD", "DELIVRD", "DELIVRD", "DELIVRD", "DELIVRD", "EXPIRED", "LOSTSIG", "REJECTD", "UNDELIV"];
+    assert_eq!(stats, expected);
 }

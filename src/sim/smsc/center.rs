@@ -41,6 +41,8 @@ pub struct Center {
     pub log: Option<WireLog>,
     pub clock: Clock,
     pub options: SmscOptions,
+    /// Ends everything; each connection's own end hangs on it.
+    pub stop: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -141,14 +143,14 @@ impl Center {
         for fault in &options.faults {
             plan.add_for_smsc(*fault)?;
         }
-        let now = clock.now();
+        let (now, stop) = (clock.now(), CancellationToken::new());
         let state = State {
             chance: Chance::seeded(options.seed),
             plan,
             ids: Allotter::default(),
             bucket: options.rate.map(|rate| Bucket::full(rate, now.mono)),
             holding: options.hold,
-            hangup: CancellationToken::new(),
+            hangup: stop.child_token(),
             mailboxes: HashMap::new(),
             receiver: None,
             sessions: BTreeMap::new(),
@@ -156,7 +158,7 @@ impl Center {
             remembered_order: VecDeque::new(),
             stats: Stats::default(),
         };
-        Ok(Center { state: Mutex::new(state), log, clock, options })
+        Ok(Center { state: Mutex::new(state), log, clock, options, stop })
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
@@ -280,7 +282,7 @@ impl Center {
 
     /// Ends every connection of this moment.
     pub fn hang_up(&self) {
-        std::mem::take(&mut self.lock().hangup).cancel();
+        std::mem::replace(&mut self.lock().hangup, self.stop.child_token()).cancel();
     }
 
     /// The counts as JSON.

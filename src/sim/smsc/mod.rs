@@ -27,7 +27,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
@@ -133,7 +132,6 @@ impl Default for SmscOptions {
 pub struct Smsc {
     addr: SocketAddr,
     control_addr: Option<SocketAddr>,
-    stop: CancellationToken,
     tasks: TaskTracker,
     center: Arc<Center>,
 }
@@ -158,7 +156,7 @@ impl Smsc {
         let center = Center::new(options, log, clock)
             .map_err(|bad| io::Error::new(io::ErrorKind::InvalidInput, bad))?;
         let center = Arc::new(center);
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (stop, tasks) = (center.stop.clone(), TaskTracker::new());
         let accepting = accept(listener, Arc::clone(&center), tasks.clone());
         tasks.spawn(stop.clone().run_until_cancelled_owned(accepting));
         if let Some(listener) = control {
@@ -169,7 +167,7 @@ impl Smsc {
             let replying = reply_for_ever(mo, Arc::clone(&center));
             tasks.spawn(stop.clone().run_until_cancelled_owned(replying));
         }
-        Ok(Smsc { addr, control_addr, stop, tasks, center })
+        Ok(Smsc { addr, control_addr, tasks, center })
     }
 
     pub fn addr(&self) -> SocketAddr {
@@ -182,8 +180,7 @@ impl Smsc {
 
     /// Drops all connections and returns when nothing runs any more.
     pub async fn stop(self) {
-        self.stop.cancel();
-        self.center.hang_up();
+        self.center.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
     }
@@ -191,8 +188,7 @@ impl Smsc {
 
 impl Drop for Smsc {
     fn drop(&mut self) {
-        self.stop.cancel();
-        self.center.hang_up();
+        self.center.stop.cancel();
     }
 }
 
