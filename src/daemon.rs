@@ -1,1 +1,314 @@
-//! (being written)
+//! The daemon put together: store, core, links and HTTP, started in order and stopped in order. Floor 5.
+//!
+//! `run`, `demo` and the tests all use [`Daemon`] as it is. What fails at the start is a [`StartError`] that
+//! names an exit code; what fails later ends the whole daemon in order, and systemd starts it again.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{EXIT_CONFIG, EXIT_IO, EXIT_LOCKED};
+use crate::clock::Clock;
+use crate::config::{Config, Smpp};
+use crate::engine::core::{Core, Settings};
+use crate::engine::memory::Memory;
+use crate::engine::recover::RecoverError;
+use crate::engine::run::{Loop, Parts, engine, quarantined};
+use crate::engine::{Engine, View};
+use crate::http::{App, serve};
+use crate::link::smpp::connect::SmppConnect;
+use crate::link::{self, LinkEnd, LinkFacts};
+use crate::route::LaneClash;
+use crate::store::{self, Opened, Options, Store, StoreError};
+
+/// How long requests in flight may take at a stop.
+const HTTP_GRACE: Duration = Duration::from_secs(5);
+/// How often the watchdog hears of us, as a share of what systemd allows.
+const WATCHDOG_SHARE: u32 = 3;
+
+/// Why the daemon could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("configuration: {0}")]
+    Lanes(#[from] LaneClash),
+    #[error("cannot listen: {0}")]
+    Listen(io::Error),
+    #[error("cannot use the state directory {0}: {1}")]
+    StateDir(String, io::Error),
+}
+
+impl StartError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            StartError::Store(StoreError::Locked(_)) => ExitCode::from(EXIT_LOCKED),
+            StartError::Store(_) | StartError::StateDir(..) => ExitCode::from(EXIT_IO),
+            StartError::Lanes(_) => ExitCode::from(EXIT_CONFIG),
+            StartError::Listen(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl From<RecoverError> for StartError {
+    fn from(error: RecoverError) -> StartError {
+        match error {
+            RecoverError::Store(error) => StartError::Store(error),
+            RecoverError::Lanes(error) => StartError::Lanes(error),
+        }
+    }
+}
+
+/// Why a running daemon ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// It was asked to.
+    Stopped,
+    /// A write, a sync or a read of the state failed.
+    Store(StoreError),
+    /// A part that never ends did.
+    Broken(&'static str),
+}
+
+impl Ended {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Ended::Stopped => ExitCode::SUCCESS,
+            Ended::Store(_) => ExitCode::from(EXIT_IO),
+            Ended::Broken(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// A running daemon.
+pub struct Daemon {
+    pub engine: Engine,
+    /// Addresses it listens on, for people.
+    pub addresses: Vec<String>,
+    /// The first TCP address.
+    pub address: Option<std::net::SocketAddr>,
+    stop: CancellationToken,
+    /// Cancelled when the core's thread has ended.
+    core_ended: CancellationToken,
+    core: Option<JoinHandle<Result<(), StoreError>>>,
+    tasks: JoinSet<&'static str>,
+}
+
+impl fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Daemon({})", self.addresses.join(", "))
+    }
+}
+
+impl Daemon {
+    /// Opens the store, recovers, binds, and starts everything. Ready when it returns.
+    pub async fn start(config: Config, clock: Clock) -> Result<Daemon, StartError> {
+        make_state_dir(&config)?;
+        let bound = serve::bind(&config.http).map_err(StartError::Listen)?;
+        let addresses = bound.iter().map(ToString::to_string).collect();
+        let address = bound.iter().find_map(serve::Bound::address);
+        let (stop, core_ended) = (CancellationToken::new(), CancellationToken::new());
+        let mut tasks = JoinSet::new();
+        let (dir, now) = (config.state_dir.clone(), clock.now().wall);
+        let opened =
+            tokio::task::block_in_place(|| store::open(&dir.join("store"), Options::default(), now))?;
+        let (engine, core) = match opened {
+            Opened::Ready { store, recovery } => {
+                tracing::info!(event = "store_open", recovery = ?recovery);
+                let started =
+                    tokio::task::block_in_place(|| ready(&config, store, &clock, &stop, &mut tasks))?;
+                (started.0, Some(spawn_core(started.1, core_ended.clone())?))
+            }
+            Opened::Quarantined { reader, why } => {
+                tracing::error!(event = "quarantined", %why);
+                let view =
+                    reader.map_or_else(|| View::new(Arc::new(Memory::default())), |r| View::new(Arc::new(r)));
+                let (engine, refuse) = quarantined(view, why, now, stop.clone());
+                tasks.spawn(async move {
+                    refuse.await;
+                    "the quarantine"
+                });
+                (engine, None)
+            }
+        };
+        let app = App::new(engine.clone(), clock.clone(), &dir);
+        let http_stop = stop.clone();
+        tasks.spawn(async move {
+            if let Err(error) = serve::serve(bound, app, http_stop, HTTP_GRACE).await {
+                tracing::error!(event = "http_failed", %error);
+            }
+            "the HTTP server"
+        });
+        Ok(Daemon { engine, addresses, address, stop, core_ended, core, tasks })
+    }
+
+    /// Until the daemon ends by itself; nothing but `stop` ends a healthy one.
+    pub async fn ended(&mut self) {
+        tokio::select! {
+            () = self.core_ended.cancelled(), if self.core.is_some() => {}
+            Some(_) = self.tasks.join_next() => {}
+        }
+    }
+
+    /// Stops in order: intake and leases, links, the last commit, the store; then says how it went.
+    pub async fn stop(mut self) -> Ended {
+        let asked = !self.core_ended.is_cancelled();
+        self.stop.cancel();
+        let result = match self.core.take() {
+            Some(core) => tokio::task::spawn_blocking(move || core.join()).await,
+            None => Ok(Ok(Ok(()))),
+        };
+        if !matches!(result, Ok(Ok(Ok(())))) {
+            // Nothing more can be written down, so nothing is waited for.
+            self.tasks.abort_all();
+        }
+        while self.tasks.join_next().await.is_some() {}
+        match result {
+            Ok(Ok(Ok(()))) if asked => Ended::Stopped,
+            Ok(Ok(Ok(()))) => Ended::Broken("the core"),
+            Ok(Ok(Err(error))) => Ended::Store(error),
+            Ok(Err(_)) | Err(_) => Ended::Broken("the core"),
+        }
+    }
+}
+
+fn make_state_dir(config: &Config) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let dir = &config.state_dir;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|error| StartError::StateDir(dir.display().to_string(), error))
+}
+
+/// Recovers the core from the store and starts its links.
+fn ready(
+    config: &Config,
+    mut store: Store,
+    clock: &Clock,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<&'static str>,
+) -> Result<(Engine, Loop), StartError> {
+    let facts = |smpp: &Smpp| LinkFacts {
+        name: smpp.name.clone(),
+        account: smpp.account.clone(),
+        kind: "smpp",
+        window: smpp.window,
+    };
+    let settings = Settings {
+        queue: config.queue.clone(),
+        routes: config.routes.clone(),
+        links: config.smpp.iter().map(facts).collect(),
+    };
+    let now = clock.now();
+    let (mut core, batch) = Core::recover(settings, &store.reader(), now)?;
+    store.commit(&batch, now.wall)?;
+    loop {
+        let moved = core.move_lanes(&store.reader(), now)?;
+        if moved.is_empty() {
+            break;
+        }
+        store.commit(&moved, now.wall)?;
+    }
+    let bell = Arc::new(Notify::new());
+    let mut ports = Vec::new();
+    for smpp in &config.smpp {
+        let (port, end) = link::channel(facts(smpp), bell.clone(), now.wall);
+        ports.push(port);
+        spawn_link(smpp.clone(), end, clock.clone(), tasks);
+    }
+    let min_free = config.queue.min_free;
+    let parts = Parts { store, core, ports, bell, clock: clock.clone(), min_free, stop: stop.clone() };
+    Ok(engine(parts))
+}
+
+fn spawn_link(smpp: Smpp, end: LinkEnd, clock: Clock, tasks: &mut JoinSet<&'static str>) {
+    // Only the jitter of the back-off comes from it: links must not knock in step.
+    let mut seed = [0; 8];
+    if let Err(error) = getrandom::fill(&mut seed) {
+        tracing::warn!(event = "no_randomness", %error);
+    }
+    tasks.spawn(async move {
+        let connect = SmppConnect::new(smpp, clock.clone());
+        link::run::run(connect, end, clock, u64::from_le_bytes(seed)).await;
+        "a link"
+    });
+}
+
+fn spawn_core(
+    runner: Loop,
+    ended: CancellationToken,
+) -> Result<JoinHandle<Result<(), StoreError>>, StartError> {
+    let thread = std::thread::Builder::new().name(String::from("core"));
+    let body = move || {
+        // Dropped however the thread ends, a panic included.
+        let _ended = ended.drop_guard();
+        runner.run()
+    };
+    let doing = String::from("starting the core's thread");
+    thread.spawn(body).map_err(|source| StartError::Store(StoreError::Io { doing, source }))
+}
+
+/// `nudged run`: the daemon until a signal, under systemd's eyes where it runs there.
+pub fn main(config: Config) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(event = "runtime_failed", %error);
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(run(config))
+}
+
+async fn run(config: Config) -> ExitCode {
+    let clock = Clock::system();
+    let mut daemon = match Daemon::start(config, clock.clone()).await {
+        Ok(daemon) => daemon,
+        Err(error) => {
+            tracing::error!(event = "start_failed", %error);
+            return error.exit_code();
+        }
+    };
+    for address in &daemon.addresses {
+        println!("listening on {address}");
+    }
+    notify(&[sd_notify::NotifyState::Ready]);
+    let watchdog = tokio::spawn(feed_watchdog(daemon.engine.clone(), clock));
+    tokio::select! {
+        () = crate::cli::signal() => {}
+        () = daemon.ended() => {}
+    }
+    notify(&[sd_notify::NotifyState::Stopping]);
+    let ended = daemon.stop().await;
+    watchdog.abort();
+    match &ended {
+        Ended::Stopped => tracing::info!(event = "stopped"),
+        Ended::Store(error) => tracing::error!(event = "store_failed", %error),
+        Ended::Broken(part) => tracing::error!(event = "part_ended", part),
+    }
+    ended.exit_code()
+}
+
+/// Feeds the watchdog only while the core answers.
+async fn feed_watchdog(engine: Engine, clock: Clock) {
+    let Some(allowed) = sd_notify::watchdog_enabled() else { return };
+    loop {
+        clock.sleep(allowed / WATCHDOG_SHARE).await;
+        if clock.within(allowed / WATCHDOG_SHARE, engine.ping()).await == Some(true) {
+            notify(&[sd_notify::NotifyState::Watchdog]);
+        }
+    }
+}
+
+/// Nobody listens outside systemd, and then nothing is sent.
+fn notify(states: &[sd_notify::NotifyState]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(event = "notify_failed", %error);
+    }
+}

@@ -17,6 +17,7 @@ pub mod pause;
 pub mod resume;
 pub mod run;
 pub mod send;
+pub mod sim;
 pub mod status;
 pub mod token;
 
@@ -67,6 +68,8 @@ enum Command {
     Pause(pause::Args),
     /// Resume all sending, or one link
     Resume(resume::Args),
+    /// Run a simulator alone
+    Sim(sim::Args),
     /// Say what texts and receipts on standard input mean
     Debug(debug::Args),
     /// Print shell completions
@@ -102,6 +105,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Messages(args) => messages::run(args),
         Command::Pause(args) => pause::run(args),
         Command::Resume(args) => resume::run(args),
+        Command::Sim(args) => sim::run(args),
         Command::Debug(args) => debug::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
@@ -115,6 +119,24 @@ fn usage(error: &clap::Error) -> ExitCode {
         (true, _) => ExitCode::from(EXIT_USAGE),
         (false, Ok(())) => ExitCode::SUCCESS,
         (false, Err(_)) => ExitCode::FAILURE,
+    }
+}
+
+/// Until Ctrl-C or SIGTERM. Where a handler cannot be set the default one ends the process.
+pub async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let one = async |kind| match signal(kind) {
+        Ok(mut stream) => {
+            stream.recv().await;
+        }
+        Err(error) => {
+            tracing::warn!(event = "no_signal_handler", %error);
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = one(SignalKind::terminate()) => {}
+        () = one(SignalKind::interrupt()) => {}
     }
 }
 

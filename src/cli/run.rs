@@ -15,7 +15,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> ExitCode {
     match prepare(&args) {
-        Ok(_config) => ExitCode::FAILURE,
+        Ok(config) => crate::daemon::main(config),
         Err(code) => code,
     }
 }

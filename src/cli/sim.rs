@@ -10,7 +10,6 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::Clock;
 use crate::sim::fault::{BadFault, Fault};
@@ -140,14 +139,9 @@ fn options(args: SmscArgs) -> SmscOptions {
 }
 
 async fn serve(options: SmscOptions) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     let smsc = Smsc::start(options, Clock::system()).await?;
     print_addresses(&smsc)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    super::signal().await;
     smsc.stop().await;
     Ok(())
 }

@@ -15,6 +15,7 @@ pub mod order;
 pub mod outcomes;
 pub mod receipts;
 pub mod recover;
+pub mod run;
 pub mod sweep;
 pub mod txn;
 pub mod unknown;
@@ -233,6 +234,11 @@ impl Engine {
 
     pub async fn resume(&self, link: Option<LinkName>, by: TokenName) -> Result<(), Refusal> {
         self.ask(|reply| Command::Resume { link, by, reply }).await?
+    }
+
+    /// Whether the core still takes commands and answers them: it is asked about a message there cannot be.
+    pub async fn ping(&self) -> bool {
+        self.cancel(MessageId::from_u64(0)).await != Err(Refusal::Stopping)
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {

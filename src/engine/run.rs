@@ -1,0 +1,405 @@
+//! The thread that owns the core, the store and the core's ends of the links.
+//!
+//! One turn: take what has come, let the core decide, put the batch on the disk, and only then hand out
+//! submissions, controls and answers. While the disk syncs, the next commands gather: that is the group
+//! commit. Outcomes are taken before commands and replies, so a flood of either delays no settlement.
+//! An error of the store ends the thread at once, with nothing answered that is not on the disk.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::core::{Core, Input, Step};
+use super::view::View;
+use super::{Command, CommitHistogram, Engine, LinkSnapshot, Refusal, Snapshot, StatusTotal};
+use crate::clock::{Clock, Now, Timestamp};
+use crate::engine::COMMIT_BUCKETS;
+use crate::link::{Control, LinkEvent, LinkPort};
+use crate::message::Status;
+use crate::store::{Store, StoreError};
+
+/// Commands that wait for the core at most; a sender beyond it waits in its own request.
+const COMMANDS: usize = 1024;
+/// Commands, or events of one link, taken into one step.
+const PER_STEP: usize = 512;
+/// The store's upkeep and the look at the free space.
+const UPKEEP: Duration = Duration::from_secs(1);
+/// Snapshots for people, at most this often.
+const PUBLISH: Duration = Duration::from_millis(250);
+/// How long a stop waits for the links' last outcomes; their own limit is 20 s.
+const STOP_WAIT: Duration = Duration::from_secs(25);
+
+/// What the thread is made of.
+pub struct Parts {
+    pub store: Store,
+    pub core: Core,
+    pub ports: Vec<LinkPort>,
+    /// Rung by the links.
+    pub bell: Arc<Notify>,
+    pub clock: Clock,
+    /// Free bytes below which nothing is accepted.
+    pub min_free: u64,
+    /// Cancelled: finish and end.
+    pub stop: CancellationToken,
+}
+
+/// The engine's handle and the loop to run on a thread of its own.
+pub fn engine(parts: Parts) -> (Engine, Loop) {
+    let (commands, commands_rx) = mpsc::channel(COMMANDS);
+    let view = View::new(Arc::new(parts.store.reader()));
+    let now = parts.clock.now();
+    let mut runner = Loop {
+        view: view.clone(),
+        commands: commands_rx,
+        snapshot: watch::Sender::new(Arc::new(Snapshot::empty(now.wall))),
+        started: now.wall,
+        wake_at: Some(now.wall),
+        upkeep_at: now.mono,
+        publish_at: now.mono,
+        dirty: true,
+        low: None,
+        free_bytes: 0,
+        commits: CommitHistogram::default(),
+        parts,
+    };
+    runner.publish(now);
+    (Engine::new(commands, runner.snapshot.subscribe(), view), runner)
+}
+
+pub struct Loop {
+    parts: Parts,
+    view: View,
+    commands: mpsc::Receiver<Command>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    started: Timestamp,
+    wake_at: Option<Timestamp>,
+    upkeep_at: Instant,
+    publish_at: Instant,
+    /// Something changed since the last snapshot.
+    dirty: bool,
+    /// The disk is low; `None` before the first look.
+    low: Option<bool>,
+    free_bytes: u64,
+    commits: CommitHistogram,
+}
+
+impl Loop {
+    /// Runs until it is told to stop, then closes the store. Blocks: give it a thread.
+    ///
+    /// # Errors
+    /// Any error of the store; nothing is written after it.
+    pub fn run(mut self) -> Result<(), StoreError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime =
+            runtime.map_err(|source| StoreError::Io { doing: String::from("starting the core"), source })?;
+        runtime.block_on(async {
+            while !self.parts.stop.is_cancelled() {
+                self.turn().await?;
+            }
+            self.finish().await
+        })?;
+        let now = self.parts.clock.now();
+        self.parts.store.close(now.wall)
+    }
+
+    async fn turn(&mut self) -> Result<(), StoreError> {
+        let mut inputs = self.gather();
+        let now = self.parts.clock.now();
+        if now.mono >= self.upkeep_at {
+            self.upkeep(now, &mut inputs)?;
+        }
+        let due = self.wake_at.is_some_and(|at| at <= now.wall);
+        if inputs.is_empty() && !due {
+            self.publish_if_due(now);
+            return self.wait(now).await;
+        }
+        self.step(inputs, now)
+    }
+
+    fn step(&mut self, inputs: Vec<Input>, now: Now) -> Result<(), StoreError> {
+        let step = self.parts.core.step(&self.parts.store.reader(), inputs, now)?;
+        self.wake_at = step.wake_at;
+        if !step.batch.is_empty() {
+            self.parts.store.commit(&step.batch, now.wall)?;
+            self.count_commit(now);
+            self.dirty = true;
+        }
+        self.carry_out(step);
+        self.publish_if_due(now);
+        Ok(())
+    }
+
+    /// Everything that may happen now that the step is on the disk.
+    fn carry_out(&mut self, step: Step) {
+        self.view.update_leased(&step.leased);
+        for (link, submission) in step.submissions {
+            let id = submission.id;
+            if let Some(port) = self.parts.ports.get(link)
+                && let Err(error) = port.submissions.try_send(submission)
+            {
+                // Its lease stays open and a restart shows it as unknown: nothing is lost, nothing doubled.
+                tracing::error!(event = "submission_not_taken", %id, link = %port.facts.name, %error);
+            }
+        }
+        for (link, control) in step.controls {
+            if let Some(port) = self.parts.ports.get(link)
+                && let Err(TrySendError::Full(control)) = port.control.try_send(control)
+            {
+                tracing::error!(event = "control_not_taken", link = %port.facts.name, control = ?control);
+            }
+        }
+        for answer in step.answers {
+            answer.send();
+        }
+    }
+
+    /// What has come: outcomes of all links first, then commands, then what the links received.
+    fn gather(&mut self) -> Vec<Input> {
+        let mut inputs = Vec::new();
+        for (link, port) in self.parts.ports.iter_mut().enumerate() {
+            let events = std::iter::from_fn(|| port.outcomes.try_recv().ok()).take(PER_STEP);
+            inputs.extend(events.map(|event| {
+                self.dirty |= !matches!(event, LinkEvent::Outcome { .. });
+                if !matches!(event, LinkEvent::Outcome { .. }) {
+                    // A link that came or went is news that nobody should wait for.
+                    self.publish_at = self.publish_at.min(self.upkeep_at);
+                }
+                Input::Link { link, event }
+            }));
+        }
+        inputs
+            .extend(std::iter::from_fn(|| self.commands.try_recv().ok()).take(PER_STEP).map(Input::Command));
+        for (link, port) in self.parts.ports.iter_mut().enumerate() {
+            let received = std::iter::from_fn(|| port.inbound.try_recv().ok()).take(PER_STEP);
+            inputs.extend(received.map(|(token, inbound)| Input::Inbound { link, token, inbound }));
+        }
+        inputs
+    }
+
+    async fn wait(&mut self, now: Now) -> Result<(), StoreError> {
+        let wake = self.wake_at.map(|at| now.mono + at.since(now.wall));
+        let publish = self.dirty.then_some(self.publish_at);
+        let deadline =
+            wake.into_iter().chain(publish).chain([self.upkeep_at]).min().unwrap_or(self.upkeep_at);
+        let Parts { bell, clock, stop, .. } = &self.parts;
+        let command = tokio::select! {
+            command = self.commands.recv() => command,
+            () = bell.notified() => None,
+            () = clock.sleep_until(deadline) => None,
+            () = stop.cancelled() => None,
+        };
+        match command {
+            None => Ok(()),
+            Some(command) => {
+                let mut inputs = self.gather();
+                let first =
+                    inputs.iter().position(|i| matches!(i, Input::Command(_))).unwrap_or(inputs.len());
+                inputs.insert(first, Input::Command(command));
+                let now = self.parts.clock.now();
+                self.step(inputs, now)
+            }
+        }
+    }
+
+    /// The store's slow work, and the floor under the free space.
+    fn upkeep(&mut self, now: Now, inputs: &mut Vec<Input>) -> Result<(), StoreError> {
+        self.upkeep_at = now.mono + UPKEEP;
+        self.parts.store.maintain(now.wall)?;
+        self.free_bytes = self.parts.store.free_bytes()?;
+        let low = self.free_bytes < self.parts.min_free;
+        if self.low != Some(low) {
+            if low {
+                tracing::error!(
+                    event = "disk_low",
+                    free_bytes = self.free_bytes,
+                    min_free = self.parts.min_free
+                );
+            }
+            self.low = Some(low);
+            inputs.push(Input::Intake(low.then_some(Refusal::DiskLow)));
+        }
+        Ok(())
+    }
+
+    /// No new leases; the links finish what is on the wire; their last outcomes are written.
+    async fn finish(&mut self) -> Result<(), StoreError> {
+        let now = self.parts.clock.now();
+        let inputs: Vec<Input> = [Input::Stop].into_iter().chain(self.gather()).collect();
+        self.step(inputs, now)?;
+        for port in &self.parts.ports {
+            if port.control.try_send(Control::Stop).is_err() {
+                tracing::warn!(event = "link_stop_not_taken", link = %port.facts.name);
+            }
+        }
+        let deadline = now.mono + STOP_WAIT;
+        while !self.links_ended() && self.parts.clock.now().mono < deadline {
+            let inputs = self.gather();
+            let now = self.parts.clock.now();
+            if !inputs.is_empty() {
+                self.step(inputs, now)?;
+                continue;
+            }
+            tokio::select! {
+                () = self.parts.bell.notified() => {}
+                () = self.parts.clock.sleep_until((now.mono + PUBLISH).min(deadline)) => {}
+            }
+        }
+        self.commands.close();
+        let inputs = self.gather();
+        let now = self.parts.clock.now();
+        self.step(inputs, now)
+    }
+
+    /// All links have gone and everything they said is taken.
+    fn links_ended(&self) -> bool {
+        self.parts.ports.iter().all(|port| port.outcomes.is_closed() && port.outcomes.is_empty())
+    }
+
+    fn count_commit(&mut self, began: Now) {
+        let took = self.parts.clock.now().mono.saturating_duration_since(began.mono);
+        let seconds = took.as_secs_f64();
+        let bucket =
+            COMMIT_BUCKETS.iter().position(|&bound| seconds <= bound).unwrap_or(COMMIT_BUCKETS.len() - 1);
+        self.commits.buckets[bucket] += 1;
+        self.commits.count += 1;
+        self.commits.sum += took;
+    }
+
+    fn publish_if_due(&mut self, now: Now) {
+        if now.mono >= self.publish_at && self.dirty {
+            self.publish(now);
+        }
+    }
+
+    fn publish(&mut self, now: Now) {
+        self.publish_at = now.mono + PUBLISH;
+        self.dirty = false;
+        let snapshot = Snapshot {
+            at: now.wall,
+            started: self.started,
+            links: self
+                .parts
+                .ports
+                .iter()
+                .enumerate()
+                .map(|(at, port)| self.link_snapshot(at, port))
+                .collect(),
+            commits: self.commits,
+            journal_seq: self.parts.store.seq(),
+            free_bytes: self.free_bytes,
+            ..self.parts.core.snapshot(now.wall)
+        };
+        self.snapshot.send_replace(Arc::new(snapshot));
+    }
+
+    fn link_snapshot(&self, at: usize, port: &LinkPort) -> LinkSnapshot {
+        LinkSnapshot {
+            facts: port.facts.clone(),
+            status: port.status.borrow().clone(),
+            paused: self.parts.core.pause_of(&port.facts.name),
+            leased: self.parts.core.leased_by(at),
+        }
+    }
+}
+
+impl Core {
+    /// The part of a snapshot that the core knows.
+    fn snapshot(&self, now: Timestamp) -> Snapshot {
+        let total = |((status, link), count): (&(Status, _), &u64)| StatusTotal {
+            status: *status,
+            link: Option::clone(link),
+            count: *count,
+        };
+        Snapshot {
+            by_status: self.counters.by_status,
+            totals: self.counters.totals.iter().map(total).collect(),
+            oldest_due: self.lanes.oldest_due(now),
+            paused: self.pauses.all.clone(),
+            intake_closed: self.intake.clone(),
+            inbound_total: self.counters.inbound,
+            receipts_unmatched: self.counters.receipts_unmatched,
+            ..Snapshot::empty(now)
+        }
+    }
+
+    fn pause_of(&self, link: &crate::message::LinkName) -> Option<super::Pause> {
+        self.pauses.links.get(link).cloned()
+    }
+
+    fn leased_by(&self, link: usize) -> u16 {
+        self.links.get(link).map_or(0, |seat| seat.leased)
+    }
+}
+
+impl Snapshot {
+    /// A daemon that has done nothing yet.
+    pub fn empty(now: Timestamp) -> Snapshot {
+        Snapshot {
+            at: now,
+            started: now,
+            by_status: [0; Status::ALL.len()],
+            totals: Vec::new(),
+            oldest_due: None,
+            links: Vec::new(),
+            paused: None,
+            intake_closed: None,
+            quarantine: None,
+            inbound_total: 0,
+            receipts_unmatched: 0,
+            commits: CommitHistogram::default(),
+            journal_seq: 0,
+            free_bytes: 0,
+        }
+    }
+}
+
+/// The engine of a daemon in quarantine: what can be read is shown, everything else refused with why.
+pub fn quarantined(
+    view: View,
+    why: String,
+    now: Timestamp,
+    stop: CancellationToken,
+) -> (Engine, impl Future<Output = ()>) {
+    let (commands, mut received) = mpsc::channel::<Command>(COMMANDS);
+    let snapshot = Snapshot {
+        quarantine: Some(why.clone()),
+        intake_closed: Some(Refusal::Quarantined(why.clone())),
+        ..Snapshot::empty(now)
+    };
+    let (publish, snapshot) = watch::channel(Arc::new(snapshot));
+    let refuse = async move {
+        loop {
+            tokio::select! {
+                Some(command) = received.recv() => command.refuse(&Refusal::Quarantined(why.clone())),
+                () = stop.cancelled() => break,
+            }
+        }
+        drop(publish);
+    };
+    (Engine::new(commands, snapshot, view), refuse)
+}
+
+impl Command {
+    /// Answers without doing anything. A caller that went away needs no answer.
+    fn refuse(self, why: &Refusal) {
+        use super::AcceptAnswer;
+        use super::core::Answer;
+        let answer = match self {
+            Command::Accept { drafts, reply, .. } => {
+                let results = drafts.iter().map(|_| Err(why.clone())).collect();
+                Answer::Accept(reply, AcceptAnswer { batch: None, results })
+            }
+            Command::Cancel { reply, .. } | Command::Resolve { reply, .. } => {
+                Answer::Status(reply, Err(why.clone()))
+            }
+            Command::ResolveMany { reply, .. } => Answer::Count(reply, Err(why.clone())),
+            Command::Pause { reply, .. } | Command::Resume { reply, .. } => {
+                Answer::Done(reply, Err(why.clone()))
+            }
+        };
+        answer.send();
+    }
+}
