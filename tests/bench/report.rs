@@ -1,0 +1,241 @@
+//! Runs the cells in turn, each against its peer in the same run, and says what held.
+//!
+//! The figures of one machine mean little; the ratios to a peer, and what was refused, lost or doubled, do.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::Fallible;
+use crate::cells::{self, CONNECTIONS, Figures, Load, Peer};
+use crate::synced;
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    pub repetitions: usize,
+    /// Messages at an SMSC that answers at once.
+    pub fast: u32,
+    /// Messages at 20 ms, window 10 and window 100.
+    pub narrow: u32,
+    pub wide: u32,
+    pub probes: u32,
+    pub idle: Duration,
+}
+
+pub const FULL: Scale = Scale {
+    repetitions: 3,
+    fast: 20_000,
+    narrow: 3_000,
+    wide: 20_000,
+    probes: 200,
+    idle: Duration::from_secs(600),
+};
+pub const QUICK: Scale = Scale {
+    repetitions: 1,
+    fast: 5_000,
+    narrow: 1_000,
+    wide: 5_000,
+    probes: 50,
+    idle: Duration::from_secs(20),
+};
+
+const CPU_US: f64 = 200.0;
+const OF_BARE: f64 = 0.95;
+const ACCEPTED_MS: f64 = 3.0;
+const WIRE_MS: f64 = 5.0;
+const IDLE_PERCENT: f64 = 0.5;
+const IDLE_MIB: f64 = 40.0;
+const SMSC_DELAY: Duration = Duration::from_millis(20);
+
+/// Verdicts on the targets, in the order they were reached.
+#[derive(Debug, Default)]
+pub struct Verdicts(Vec<(String, bool)>);
+
+impl Verdicts {
+    fn add(&mut self, what: String, held: bool) {
+        println!("{} {what}\n", if held { "PASS" } else { "FAIL" });
+        self.0.push((what, held));
+    }
+
+    /// Prints them all once more; whether all held.
+    pub fn print(&self) -> bool {
+        println!("## Targets\n");
+        for (what, held) in &self.0 {
+            println!("- {} {what}", if *held { "PASS" } else { "FAIL" });
+        }
+        self.0.iter().all(|(_, held)| *held)
+    }
+}
+
+/// How the figures came about.
+pub fn print_machine() -> Fallible<()> {
+    let cpu = fs::read_to_string("/proc/cpuinfo")?;
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
+    let kannel = Command::new("bearerbox").arg("--version").output();
+    let kannel = kannel.map(|out| String::from_utf8_lossy(&out.stdout).lines().next().map(String::from));
+    println!(
+        "- {} processors, {}",
+        std::thread::available_parallelism()?,
+        model.trim_start_matches([' ', '\t', ':'])
+    );
+    println!("- Linux {}", fs::read_to_string("/proc/sys/kernel/osrelease")?.trim());
+    println!("- load {}", fs::read_to_string("/proc/loadavg")?.trim());
+    println!(
+        "- nudged {}, release build; {}",
+        env!("CARGO_PKG_VERSION"),
+        kannel.ok().flatten().unwrap_or_else(|| "no Kannel".into())
+    );
+    println!(
+        "- {CONNECTIONS} keep-alive connections, {}-character texts, one recipient a message, 200 messages of warm-up; median (least to most)\n",
+        crate::client::TEXT_CHARS
+    );
+    Ok(())
+}
+
+/// HTTP to an SMSC that answers at once, against Kannel with its file store.
+pub fn http(scale: Scale, verdicts: &mut Verdicts) -> Fallible<()> {
+    let load = Load { count: scale.fast, window: 100, delay: Duration::ZERO, backlog: false };
+    println!(
+        "## HTTP to the wire, answers at once, window 100, {} messages x {}\n",
+        load.count, scale.repetitions
+    );
+    let peers = [Peer::Nudged, Peer::NudgedReceipts, Peer::Kannel];
+    let runs = alternate(&peers, load, scale.repetitions)?;
+    print_table(&peers, &runs);
+    let of = |at: usize, value: fn(&Figures) -> f64| median(&runs[at], value);
+    let ratio = of(0, |f| f.per_second) / of(2, |f| f.per_second);
+    verdicts.add(format!("throughput at least Kannel's: {ratio:.2} of it"), ratio >= 1.0);
+    let cpu = of(0, |f| f.cpu_us);
+    verdicts.add(format!("at most {CPU_US} us of processor a message: {cpu:.0}"), cpu <= CPU_US);
+    let cpu = of(1, |f| f.cpu_us);
+    println!(
+        "With a receipt for every message: {cpu:.0} us, {:.2} of Kannel's rate without.\n",
+        of(1, |f| f.per_second) / of(2, |f| f.per_second)
+    );
+    Ok(())
+}
+
+/// An SMSC that takes 20 ms, against the bare client; Kannel beside it.
+pub fn window(scale: Scale, verdicts: &mut Verdicts) -> Fallible<()> {
+    for (window, count) in [(10, scale.narrow), (100, scale.wide)] {
+        let load = Load { count, window, delay: SMSC_DELAY, backlog: true };
+        println!(
+            "## From the queue, answers after 20 ms, window {window}, {count} messages x {}\n",
+            scale.repetitions
+        );
+        let peers = [Peer::Bare, Peer::Nudged, Peer::Kannel];
+        let runs = alternate(&peers, load, scale.repetitions)?;
+        print_table(&peers, &runs);
+        println!("Kannel is measured from HTTP on: it has no queue that a person may pause.\n");
+        let share = median(&runs[1], |f| f.per_second) / median(&runs[0], |f| f.per_second);
+        verdicts.add(
+            format!(
+                "window {window} at 20 ms, {:.0} % of the bare client: {:.1} %",
+                OF_BARE * 100.0,
+                share * 100.0
+            ),
+            share >= OF_BARE,
+        );
+        let most = runs[1].iter().map(|f| f.most_in_flight).max().unwrap_or(0);
+        verdicts.add(format!("never more than {window} in flight: {most}"), most <= u64::from(window));
+    }
+    Ok(())
+}
+
+pub fn latency(scale: Scale, verdicts: &mut Verdicts) -> Fallible<()> {
+    println!("## One message at a time, one every 50 ms, {} of them\n", scale.probes);
+    let seen = cells::latency(scale.probes, Duration::from_millis(50))?;
+    println!("| | median ms | p99 ms |\n|---|---|---|");
+    println!("| accepted (202) | {:.2} | {:.2} |", seen.accepted_p50_ms, seen.accepted_p99_ms);
+    println!("| then on the wire | {:.2} | {:.2} |\n", seen.wire_p50_ms, seen.wire_p99_ms);
+    let accepted = seen.accepted_p50_ms;
+    verdicts.add(format!("accepted in under {ACCEPTED_MS} ms: {accepted:.2}"), accepted < ACCEPTED_MS);
+    verdicts.add(
+        format!("on the wire within {WIRE_MS} ms more: {:.2}", seen.wire_p50_ms),
+        seen.wire_p50_ms <= WIRE_MS,
+    );
+    Ok(())
+}
+
+pub fn idle(length: Duration, verdicts: &mut Verdicts) -> Fallible<()> {
+    println!("## Idle, one bind, {} s\n", length.as_secs());
+    let seen = cells::idle(length)?;
+    println!(
+        "{:.2} % of a core, {:.1} MiB resident, {:.1} MiB at most\n",
+        seen.core_percent, seen.rss_mib, seen.peak_mib
+    );
+    verdicts.add(
+        format!("idle under {IDLE_PERCENT} % of a core: {:.2}", seen.core_percent),
+        seen.core_percent < IDLE_PERCENT,
+    );
+    verdicts.add(format!("idle under {IDLE_MIB} MiB: {:.1}", seen.rss_mib), seen.rss_mib < IDLE_MIB);
+    Ok(())
+}
+
+pub fn sync(verdicts: &mut Verdicts) -> Fallible<()> {
+    println!("## Every 202 behind a sync, seen by strace\n");
+    let seen = synced::prove()?;
+    println!("{} answers, {} fdatasync\n", seen.answers, seen.syncs);
+    let held = seen.uncovered == 0 && seen.answers > 0;
+    verdicts.add(
+        format!("no 202 without an fdatasync since its request was read: {} such", seen.uncovered),
+        held,
+    );
+    Ok(())
+}
+
+/// Each peer once, then each again: what disturbs the machine disturbs all of them.
+fn alternate(peers: &[Peer], load: Load, repetitions: usize) -> Fallible<Vec<Vec<Figures>>> {
+    let mut runs = vec![Vec::new(); peers.len()];
+    for repetition in 0..repetitions {
+        for (peer, runs) in peers.iter().zip(&mut runs) {
+            // Only the daemon has a queue that can be filled first.
+            let figures = cells::run(*peer, load).map_err(|e| format!("{}: {e}", peer.name()))?;
+            eprintln!("{} {repetition}: {:.0}/s, {:.0} us", peer.name(), figures.per_second, figures.cpu_us);
+            runs.push(figures);
+        }
+    }
+    Ok(runs)
+}
+
+fn print_table(peers: &[Peer], runs: &[Vec<Figures>]) {
+    println!(
+        "| | msg/s | accepted p50 ms | p99 ms | CPU us/msg | written octets/msg | peak RSS MiB | most in flight | msg/commit |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    for (peer, runs) in peers.iter().zip(runs) {
+        let mut line = format!("| {} |", peer.name());
+        let columns: [(fn(&Figures) -> f64, usize); 8] = [
+            (|f| f.per_second, 0),
+            (|f| f.accept_p50_ms, 2),
+            (|f| f.accept_p99_ms, 1),
+            (|f| f.cpu_us, 0),
+            (|f| f.written_octets, 0),
+            (|f| f.rss_mib, 1),
+            (|f| f.most_in_flight as f64, 0),
+            (|f| f.per_commit, 1),
+        ];
+        for (value, digits) in columns {
+            let all: Vec<f64> = runs.iter().map(value).collect();
+            let (least, most) =
+                (all.iter().copied().fold(f64::MAX, f64::min), all.iter().copied().fold(0.0, f64::max));
+            let cell = if most == 0.0 {
+                String::from(" - |")
+            } else {
+                format!(" {:.digits$} ({least:.digits$} to {most:.digits$}) |", median(runs, value))
+            };
+            // Writing to a String cannot fail.
+            line.write_str(&cell).unwrap_or_default();
+        }
+        println!("{line}");
+    }
+    println!();
+}
+
+fn median(runs: &[Figures], value: fn(&Figures) -> f64) -> f64 {
+    let mut values: Vec<f64> = runs.iter().map(value).collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
