@@ -196,18 +196,18 @@ fn wire_rate(wire: &Wire, count: u32) -> f64 {
 }
 
 fn accept_figures(sent: &Sent) -> Figures {
-    let mut waits = sent.waits.clone();
+    let mut waits: Vec<f64> = sent.waits.iter().map(|wait| wait.as_secs_f64() * 1e3).collect();
     Figures {
-        accept_p50_ms: percentile_ms(&mut waits, 50),
-        accept_p99_ms: percentile_ms(&mut waits, 99),
+        accept_p50_ms: percentile(&mut waits, 50),
+        accept_p99_ms: percentile(&mut waits, 99),
         ..Figures::default()
     }
 }
 
-pub fn percentile_ms(waits: &mut [Duration], percent: usize) -> f64 {
-    waits.sort_unstable();
-    let at = (waits.len() * percent / 100).min(waits.len().saturating_sub(1));
-    waits.get(at).map_or(f64::NAN, |wait| wait.as_secs_f64() * 1e3)
+fn percentile(values: &mut [f64], percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let at = (values.len() * percent / 100).min(values.len().saturating_sub(1));
+    values.get(at).copied().unwrap_or(f64::NAN)
 }
 
 /// What one message waits for when nothing else happens.
@@ -246,15 +246,18 @@ pub fn latency(count: u32, pause: Duration) -> Fallible<Latency> {
         if on_wire != number {
             return Err(format!("{on_wire} on the wire instead of {number}").into());
         }
-        accepted.push(wait);
-        wired.push(at.saturating_duration_since(answered));
+        accepted.push(wait.as_secs_f64() * 1e3);
+        wired.push(match at.checked_duration_since(answered) {
+            Some(after) => after.as_secs_f64() * 1e3,
+            None => answered.duration_since(at).as_secs_f64() * -1e3,
+        });
     }
     nudged.process.stop()?;
     Ok(Latency {
-        accepted_p50_ms: percentile_ms(&mut accepted, 50),
-        accepted_p99_ms: percentile_ms(&mut accepted, 99),
-        wire_p50_ms: percentile_ms(&mut wired, 50),
-        wire_p99_ms: percentile_ms(&mut wired, 99),
+        accepted_p50_ms: percentile(&mut accepted, 50),
+        accepted_p99_ms: percentile(&mut accepted, 99),
+        wire_p50_ms: percentile(&mut wired, 50),
+        wire_p99_ms: percentile(&mut wired, 99),
     })
 }
 

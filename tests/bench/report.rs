@@ -104,7 +104,7 @@ pub fn http(scale: Scale, verdicts: &mut Verdicts) -> Fallible<()> {
     let peers = [Peer::Nudged, Peer::NudgedReceipts, Peer::Kannel];
     let runs = alternate(&peers, load, scale.repetitions)?;
     print_table(&peers, &runs);
-    let of = |at: usize, value: fn(&Figures) -> f64| median(&runs[at], value);
+    let of = |at: usize, value: Value| median(&runs[at], value);
     let ratio = of(0, |f| f.per_second) / of(2, |f| f.per_second);
     verdicts.add(format!("throughput at least Kannel's: {ratio:.2} of it"), ratio >= 1.0);
     let cpu = of(0, |f| f.cpu_us);
@@ -207,7 +207,7 @@ fn print_table(peers: &[Peer], runs: &[Vec<Figures>]) {
     println!("|---|---|---|---|---|---|---|---|---|");
     for (peer, runs) in peers.iter().zip(runs) {
         let mut line = format!("| {} |", peer.name());
-        let columns: [(fn(&Figures) -> f64, usize); 8] = [
+        let columns: [(Value, usize); 8] = [
             (|f| f.per_second, 0),
             (|f| f.accept_p50_ms, 2),
             (|f| f.accept_p99_ms, 1),
@@ -234,7 +234,10 @@ fn print_table(peers: &[Peer], runs: &[Vec<Figures>]) {
     println!();
 }
 
-fn median(runs: &[Figures], value: fn(&Figures) -> f64) -> f64 {
+/// One figure of a run.
+type Value = fn(&Figures) -> f64;
+
+fn median(runs: &[Figures], value: Value) -> f64 {
     let mut values: Vec<f64> = runs.iter().map(value).collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

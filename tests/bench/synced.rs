@@ -27,7 +27,7 @@ pub fn prove() -> Fallible<Seen> {
     let trace = dir.join("trace");
     let sim = Sim::start(&dir, Duration::ZERO)?;
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-s", "16", "-e", "signal=none", "-e", CALLS, "-o"]).arg(&trace);
+    strace.args(["-f", "-qq", "-s", "32", "-e", "signal=none", "-e", CALLS, "-o"]).arg(&trace);
     strace.arg(program());
     let nudged = Nudged::start_under(strace, &dir, sim.address, 100)?;
     let sent = client::load(&nudged, 0..COUNT, CONNECTIONS)?;
