@@ -52,8 +52,11 @@ impl Batch {
     }
 }
 
-/// A page of entries, key and value, in key order (or reverse).
-pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+/// Key and value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
+/// A page of entries in key order (or reverse).
+pub type Entries = Vec<Entry>;
 
 /// Reading the applied state. sled implements it ([`Reader`]), and so does a map in the simulation.
 pub trait Read {
