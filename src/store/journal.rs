@@ -297,6 +297,10 @@ impl Journal {
         self.file = File::open(segment_path(&self.dir, self.segments[self.segments.len() - 1])).unwrap();
     }
 
+    pub(super) fn segments(&self) -> Vec<u64> {
+        self.segments.clone()
+    }
+
     pub(super) fn mend_writing(&mut self) {
         let path = segment_path(&self.dir, self.segments[self.segments.len() - 1]);
         self.file = OpenOptions::new().read(true).write(true).open(path).unwrap();

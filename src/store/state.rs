@@ -301,3 +301,13 @@ fn from_sled(doing: &str, error: sled::Error) -> StoreError {
         other => StoreError::Damaged(format!("{doing}: {other}")),
     }
 }
+
+#[cfg(test)]
+impl State {
+    /// Turns one bit of a value on its way past the checksum.
+    pub(super) fn rot(&self, key: &[u8]) {
+        let mut sealed = self.db.get(key).unwrap().unwrap().to_vec();
+        sealed[0] ^= 1;
+        self.db.insert(key, sealed).unwrap();
+    }
+}
