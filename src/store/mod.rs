@@ -387,7 +387,8 @@ mod tests {
 
     #[test]
     fn a_segment_that_is_missing_shortened_or_foreign_is_damage() {
-        let faults: [(&str, fn(&std::path::Path)); 3] = [
+        type Fault = fn(&std::path::Path);
+        let faults: [(&str, Fault); 3] = [
             ("missing", |segment| std::fs::remove_file(segment).unwrap()),
             ("shortened", |segment| {
                 let file = std::fs::OpenOptions::new().write(true).open(segment).unwrap();
