@@ -1,10 +1,13 @@
 //! The checked configuration: newtypes only, nothing left to doubt. Floor 0, no files.
 //!
-//! [`raw`] mirrors the TOML, [`check`] turns it into this and reports all problems at once. What is in
-//! here has a reader; a key without one is refused, not ignored (`tests/tidy.rs`).
+//! [`raw`] is the TOML as written, [`value`] the forms of single values; [`check`] turns both into this and
+//! reports all problems at once, [`effective`] is the way back. What is in here has a reader; a key without
+//! one is refused, not ignored (`tests/tidy.rs`).
 
 pub mod check;
+pub mod effective;
 pub mod raw;
+pub mod value;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +20,7 @@ use crate::pace::Rate;
 use crate::retry::RetryClass;
 
 pub use check::{Problem, check};
+pub use effective::effective;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {

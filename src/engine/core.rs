@@ -131,8 +131,16 @@ pub struct Lease {
     pub link: LinkName,
     pub account: LinkName,
     pub at: Timestamp,
-    /// Message and its leased segments.
-    pub entries: Vec<(MessageId, Vec<u8>)>,
+    pub entries: Vec<LeasedSegments>,
+}
+
+/// One message's part in a lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeasedSegments {
+    pub id: MessageId,
+    pub segments: Vec<u8>,
+    /// It left its lane with this lease; earlier leases of it have ended.
+    pub begins: bool,
 }
 
 /// Numbers that go with every step that writes.

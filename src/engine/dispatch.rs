@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::core::{Active, Core, Lease, LinkIndex, Work, counted};
+use super::core::{Active, Core, Lease, LeasedSegments, LinkIndex, Work, counted};
 use super::lanes::Waiting;
 use crate::config::Policy;
 use crate::id::MessageId;
@@ -50,7 +50,9 @@ impl Core {
     /// Gives a link its next segments; whether it got any, or a message left its lane otherwise.
     fn serve(&mut self, link: LinkIndex, looked_at: &mut usize, work: &mut Work) -> Result<bool, StoreError> {
         if let Some(id) = self.links.get(link).and_then(|seat| seat.unfinished.first().copied()) {
-            self.go_on(id, link, work);
+            if !self.expire_between(id, work)? {
+                self.go_on(id, link, work);
+            }
             return Ok(true);
         }
         while *looked_at < MAX_LOOKED_AT && !self.order.is_full() {
@@ -151,6 +153,21 @@ impl Core {
         matches!(head.state, State::Waiting { .. }) && !head.attempts.is_empty()
     }
 
+    /// Ends a long message whose validity passed between two of its segments.
+    fn expire_between(&mut self, id: MessageId, work: &mut Work) -> Result<bool, StoreError> {
+        let Some(active) = self.active.get(&id).filter(|active| active.body.valid_until <= work.wall())
+        else {
+            return Ok(false);
+        };
+        let (body, before) = (active.body.clone(), active.head.clone());
+        match apply(before.clone(), Event::Expire, &body, &self.settings.queue.retry, work.wall()) {
+            Ok(after) => self.replace_active(id, &body, &before, after, work)?,
+            // Some of it is still unanswered: its outcome brings it here again.
+            Err(_) => self.links.iter_mut().for_each(|seat| seat.unfinished.retain(|&other| other != id)),
+        }
+        Ok(true)
+    }
+
     /// Leases the next segments of an active message, as many as there is credit for.
     pub(super) fn go_on(&mut self, id: MessageId, link: LinkIndex, work: &mut Work) {
         let credits = usize::from(self.credits(link));
@@ -178,6 +195,7 @@ impl Core {
             lease: *number,
             segments: next.clone(),
         };
+        let begins = matches!(active.head.state, State::Waiting { .. });
         match apply(active.head.clone(), event, &active.body, &self.settings.queue.retry, at) {
             Ok(head) => active.head = head,
             Err(stale) => {
@@ -185,7 +203,7 @@ impl Core {
                 return;
             }
         }
-        lease.entries.push((id, next.clone()));
+        lease.entries.push(LeasedSegments { id, segments: next.clone(), begins });
         seat.leased += next.len() as u16;
         *self.leases.entry(*number).or_default() += next.len() as u32;
         for &index in &next {

@@ -148,13 +148,7 @@ impl Core {
             return Ok(());
         }
         let (body, before) = (active.body.clone(), active.head.clone());
-        let event = Event::Lost {
-            lease: before.lease(),
-            segments: Vec::new(),
-            attempt: None,
-            why: crate::message::UnknownWhy::LinkLost,
-        };
-        match apply(before.clone(), event, &body, &self.settings.queue.retry, work.wall()) {
+        match apply(before.clone(), Event::HandBack, &body, &self.settings.queue.retry, work.wall()) {
             Ok(after) => self.replace_active(id, &body, &before, after, work),
             Err(_) => Ok(()),
         }

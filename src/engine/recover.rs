@@ -4,13 +4,15 @@
 //! bytes went. A message whose key is still in its lane was handed back and is not. Then messages of lanes
 //! that are no longer configured move to the lanes they would go to now.
 
-use super::core::{COUNTERS, Core, Lease, PAUSES, Settings, Work};
+use std::collections::BTreeMap;
+
+use super::core::{COUNTERS, Core, Lease, LeasedSegments, PAUSES, Settings, Work};
 use super::lanes::LaneEntry;
 use super::receipts::Orphans;
 use super::{dispatch, unknown};
 use crate::clock::Now;
 use crate::id::MessageId;
-use crate::message::{Body, Event, Head, State, UnknownWhy, apply};
+use crate::message::{Body, Event, Head, LinkName, State, UnknownWhy, apply};
 use crate::route::{LaneClash, LaneId};
 use crate::store::keys::{self, LaneKey, family};
 use crate::store::{Batch, Read, StoreError, record};
@@ -20,6 +22,14 @@ const MAX_LEASES: usize = 1_000_000;
 /// Messages moved between lanes in one batch after the routes were changed.
 const MOVES: usize = 512;
 const MAX_BEGUN: usize = 10_000_000;
+
+/// The leases of one message that have no end on the disk, oldest first.
+#[derive(Default)]
+struct Open {
+    leases: Vec<(u64, Vec<u8>)>,
+    /// Link and account; all leases of one attempt have the same.
+    by: Option<(LinkName, LinkName)>,
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
@@ -56,41 +66,37 @@ impl Core {
 
     fn end_open_leases(&mut self, work: &mut Work) -> Result<(), StoreError> {
         let (from, to) = keys::all(family::LEASE);
+        let mut open: BTreeMap<MessageId, Open> = BTreeMap::new();
         for (key, value) in work.txn.scan(&from, &to, MAX_LEASES)? {
             let number = keys::decode_id(&key)
                 .ok_or_else(|| StoreError::Damaged(String::from("a lease key of the wrong length")))?;
             let lease: Lease = record::decode(&value)?;
-            for (id, segments) in &lease.entries {
-                self.lose(*id, number, segments, &lease, work)?;
+            for LeasedSegments { id, segments, begins } in lease.entries {
+                let open = open.entry(id).or_default();
+                if begins {
+                    open.leases.clear();
+                }
+                open.leases.push((number, segments));
+                open.by = Some((lease.link.clone(), lease.account.clone()));
             }
             work.txn.delete(key);
         }
-        Ok(())
+        open.into_iter().try_for_each(|(id, open)| self.lose(id, open, work))
     }
 
-    fn lose(
-        &mut self,
-        id: MessageId,
-        number: u64,
-        segments: &[u8],
-        lease: &Lease,
-        work: &mut Work,
-    ) -> Result<(), StoreError> {
-        let Some((body, before)) = self.load(id, work)? else { return Ok(()) };
+    fn lose(&mut self, id: MessageId, open: Open, work: &mut Work) -> Result<(), StoreError> {
+        let (Some((body, before)), Some((link, account))) = (self.load(id, work)?, open.by) else {
+            return Ok(());
+        };
         if self.is_in_lane(id, &body, &before, work)? {
             return Ok(());
         }
-        let event = Event::Lost {
-            lease: number,
-            segments: segments.to_vec(),
-            attempt: Some((lease.link.clone(), lease.account.clone())),
-            why: UnknownWhy::Crash,
-        };
+        let event = Event::Lost { leases: open.leases, link: link.clone(), account, why: UnknownWhy::Crash };
         let Ok(after) = apply(before.clone(), event, &body, &self.settings.queue.retry, work.wall()) else {
             return Ok(());
         };
         // Its head on disk is the one before the lease; the counters have it as sending since.
-        let shown = Head { state: State::Leased { link: lease.link.clone() }, ..after.clone() };
+        let shown = Head { state: State::Leased { link }, ..after.clone() };
         if let State::Waiting { .. } = after.state {
             let rank = LaneKey::new(0, body.priority, crate::clock::Timestamp::MIN, id).rank;
             self.wait_again(id, &body, &after, rank, work)?;

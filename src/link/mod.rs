@@ -48,6 +48,16 @@ pub struct Submission {
     pub validity: Duration,
 }
 
+/// The SMPP user_message_reference of one segment (SMPP 3.4 section 5.3.2.17): 16 bits mixed from the
+/// message's id, the same on both sides of the seam. Some SMSCs echo it in the receipt; 16 bits can only
+/// choose among few candidates, never name a message alone.
+pub fn user_message_reference(id: MessageId, index: u8) -> u16 {
+    let mut mixed = id.as_u64() ^ (u64::from(index) << 56);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (mixed ^ (mixed >> 31)) as u16
+}
+
 /// Concatenation (3GPP TS 23.040 9.2.3.24.1 and .8): `number` is 1-based.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Concat {
@@ -211,15 +221,6 @@ pub struct LinkEnd {
     pub status: watch::Sender<LinkStatus>,
     /// Rung after every send, so that one waiter in the core hears all links.
     pub bell: Arc<Notify>,
-}
-
-/// What we put into the TLV `user_message_reference` (SMPP 3.4 5.3.2.17): 16 bits that tell the segments of
-/// one recipient's unknown messages apart when an SMSC echoes them in a receipt.
-pub fn user_message_reference(id: MessageId, index: u8) -> u16 {
-    let mut bytes = [0; 9];
-    bytes[..8].copy_from_slice(&id.as_u64().to_be_bytes());
-    bytes[8] = index;
-    (crc32c::crc32c(&bytes) & 0xFFFF) as u16
 }
 
 /// Makes the two ends of a link.

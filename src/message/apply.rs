@@ -32,13 +32,15 @@ pub enum Event {
         index: u8,
         outcome: Outcome,
     },
-    /// At start: leased, and no outcome on the disk.
+    /// At start: all leases of it that have no end on the disk, oldest first, with their segments.
     Lost {
-        lease: u64,
-        segments: Vec<u8>,
-        attempt: Option<(LinkName, LinkName)>,
+        leases: Vec<(u64, Vec<u8>)>,
+        link: LinkName,
+        account: LinkName,
         why: UnknownWhy,
     },
+    /// Its link went away while none of its segments was outstanding.
+    HandBack,
     Receipt {
         index: u8,
         reference: Option<Reference>,
@@ -100,16 +102,17 @@ pub fn apply(
             mark_written(&mut head, &segments)?;
         }
         Event::Outcome { index, outcome } => settle(&mut head, body, plan, index, outcome, now)?,
-        Event::Lost { lease, segments, attempt, why } => {
-            lose(&mut head, body, lease, segments, attempt, why, now)?
+        Event::Lost { leases, link, account, why } => {
+            lose(&mut head, body, leases, (link, account), why, now)?
         }
+        Event::HandBack => unlease(&mut head, body, now)?,
         Event::Receipt { index, reference, state } => receive(&mut head, body, index, reference, state, now)?,
         Event::ReceiptNeverCame => match &mut head.state {
             State::Sent { receipt: receipt @ ReceiptWait::Until(_), .. } => *receipt = ReceiptWait::NeverCame,
             _ => return Err(Stale),
         },
         Event::Cancel => close_waiting(&mut head, Final::Canceled, now)?,
-        Event::Expire => close_waiting(&mut head, Final::Expired, now)?,
+        Event::Expire => expire(&mut head, now)?,
         Event::Block(cause) => close_waiting(&mut head, Final::Blocked(cause), now)?,
         Event::Fail(cause) => close_waiting(&mut head, Final::Failed(cause), now)?,
         Event::Resolve(how) => resolve(&mut head, body, how, now)?,
@@ -357,16 +360,24 @@ fn network_has_it(attempt: &Attempt, body: &Body, now: Timestamp) -> State {
 fn lose(
     head: &mut Head,
     body: &Body,
-    lease: u64,
-    segments: Vec<u8>,
-    attempt: Option<(LinkName, LinkName)>,
+    leases: Vec<(u64, Vec<u8>)>,
+    (link, account): (LinkName, LinkName),
     why: UnknownWhy,
     now: Timestamp,
 ) -> Result<(), Stale> {
-    if let (true, Some((link, account))) = (head.lease() < lease, attempt) {
-        // The lease is on the disk and no head was written since: its attempt is known only from it.
-        begin(head, body, link, account, lease, now)?;
-        mark_written(head, &segments)?;
+    for (lease, segments) in leases {
+        // A lease newer than the head: its attempt is known only from it.
+        if head.lease() < lease {
+            begin(head, body, link.clone(), account.clone(), lease, now)?;
+            let attempt = head.attempts.last_mut().ok_or(Stale)?;
+            // Handed back and leased again within the attempt, a segment is in two of them.
+            for index in segments {
+                let segment = attempt.segments.get_mut(usize::from(index)).ok_or(Stale)?;
+                if !segment.is_out() {
+                    *segment = SegmentState::Written;
+                }
+            }
+        }
     }
     if !matches!(head.state, State::Leased { .. }) {
         return Err(Stale);
@@ -375,12 +386,18 @@ fn lose(
     for segment in attempt.segments.iter_mut().filter(|s| **s == SegmentState::Written) {
         *segment = SegmentState::Unknown;
     }
-    let verdict = if attempt.segments.contains(&SegmentState::Unknown) {
-        Verdict::Unknown(why)
-    } else {
-        Verdict::HandedBack
-    };
+    let unknown = attempt.segments.contains(&SegmentState::Unknown);
+    let verdict = if unknown { Verdict::Unknown(why) } else { Verdict::HandedBack };
     conclude(head, body, &[], verdict, now);
+    Ok(())
+}
+
+fn unlease(head: &mut Head, body: &Body, now: Timestamp) -> Result<(), Stale> {
+    let outstanding = head.attempts.last().is_some_and(|a| a.segments.contains(&SegmentState::Written));
+    if outstanding || !matches!(head.state, State::Leased { .. }) {
+        return Err(Stale);
+    }
+    conclude(head, body, &[], Verdict::HandedBack, now);
     Ok(())
 }
 
@@ -430,6 +447,19 @@ fn close_waiting(head: &mut Head, how: Final, now: Timestamp) -> Result<(), Stal
         }
         _ => Err(Stale),
     }
+}
+
+/// Waiting, or a long message of which no segment is outstanding: the rest is not sent any more.
+fn expire(head: &mut Head, now: Timestamp) -> Result<(), Stale> {
+    let between = match (&head.state, head.attempts.last()) {
+        (State::Leased { .. }, Some(attempt)) => !attempt.segments.contains(&SegmentState::Written),
+        _ => false,
+    };
+    if between {
+        head.state = State::Closed { how: Final::Expired, at: now };
+        return Ok(());
+    }
+    close_waiting(head, Final::Expired, now)
 }
 
 fn resolve(head: &mut Head, body: &Body, how: Resolution, now: Timestamp) -> Result<(), Stale> {

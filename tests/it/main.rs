@@ -1,4 +1,16 @@
+//! Behaviour tests in one binary, a file per behaviour.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it stands")]
+//! Behaviour tests: one binary, a file per behaviour.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its premise fails")]
 //! it
+
+mod cli;
+mod config;
 mod http;
+mod sim_smsc;
+mod simulation;
+mod smpp_link;
+mod smpp_session;
 mod store;
+mod vectors_smpp;
 mod vectors_sms;

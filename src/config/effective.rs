@@ -1,0 +1,108 @@
+//! The configuration as it counts, defaults and all, in the form of the file, with secrets masked. Pure.
+//!
+//! Invariant: what is printed here reads back to the same [`Config`]. Every struct is taken apart field by
+//! field, so a new field does not compile until it is shown.
+
+use std::fmt::{self, Write};
+
+use super::check::{ALPHABETS, LONGS, POLICIES, RECEIPT_IDS};
+use super::value::{self, CLASSES, ON_UNKNOWN, RETRY_CLASSES, show_duration, show_listen, show_word};
+use super::{Config, Http, Numbering, Queue, Route, Smpp};
+
+/// Stands where the name of a secret's file stood, which the checked configuration no longer knows.
+pub const MASKED: &str = "(masked)";
+
+/// The configuration as TOML.
+pub fn effective(config: &Config) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail; the type asks all the same.
+    match write_config(&mut out, config) {
+        Ok(()) => out,
+        Err(fmt::Error) => String::new(),
+    }
+}
+
+fn write_config(out: &mut String, config: &Config) -> fmt::Result {
+    let Config { state_dir, http, queue, smpp, routes } = config;
+    writeln!(out, "state_dir = {}", quoted(&state_dir.display().to_string()))?;
+    write_http(out, http)?;
+    write_queue(out, queue)?;
+    smpp.iter().try_for_each(|link| write_smpp(out, link))?;
+    routes.iter().try_for_each(|route| write_route(out, route))
+}
+
+fn write_http(out: &mut String, http: &Http) -> fmt::Result {
+    let Http { listen, trusted_proxy } = http;
+    writeln!(out, "\n[http]")?;
+    writeln!(out, "listen = {}", list(listen, show_listen))?;
+    writeln!(out, "trusted_proxy = {trusted_proxy}")
+}
+
+fn write_queue(out: &mut String, queue: &Queue) -> fmt::Result {
+    let Queue { validity, retry, on_unknown, max_queued, min_free, retention, duplicate_window } = queue;
+    writeln!(out, "\n[queue]")?;
+    writeln!(out, "validity = {}", quoted(&show_duration(*validity)))?;
+    writeln!(out, "retry = {}", list(retry, |wait| show_duration(*wait)))?;
+    writeln!(out, "on_unknown = {}", quoted(show_word(*on_unknown, &ON_UNKNOWN)))?;
+    writeln!(out, "max_queued = {max_queued}")?;
+    writeln!(out, "min_free = {}", quoted(&value::show_size(*min_free)))?;
+    writeln!(out, "retention = {}", quoted(&show_duration(*retention)))?;
+    writeln!(out, "duplicate_window = {}", quoted(&show_duration(*duplicate_window)))
+}
+
+fn write_smpp(out: &mut String, link: &Smpp) -> fmt::Result {
+    #[rustfmt::skip]
+    let Smpp {
+        name, account, address, system_id, password: _, system_type, window, rate, sender,
+        source, dest, alphabet, long, receipt_id, enquire_link, response_timeout, status,
+    } = link;
+    let sender = sender.as_ref().map(ToString::to_string).unwrap_or_default();
+    let status: Vec<String> = status
+        .iter()
+        .map(|(code, class)| format!("\"0x{code:x}\" = {}", quoted(show_word(*class, &RETRY_CLASSES))))
+        .collect();
+    writeln!(out, "\n[[smpp]]")?;
+    writeln!(out, "name = {}", quoted(name.as_str()))?;
+    writeln!(out, "account = {}", quoted(account.as_str()))?;
+    writeln!(out, "address = {}", quoted(address))?;
+    writeln!(out, "system_id = {}", quoted(system_id))?;
+    writeln!(out, "password_file = {}", quoted(MASKED))?;
+    writeln!(out, "system_type = {}", quoted(system_type))?;
+    writeln!(out, "window = {window}")?;
+    writeln!(out, "rate = {}", quoted(&value::show_rate(*rate)))?;
+    writeln!(out, "sender = {}", quoted(&sender))?;
+    write_numbering(out, "source", *source)?;
+    write_numbering(out, "dest", *dest)?;
+    writeln!(out, "alphabet = {}", quoted(show_word(*alphabet, &ALPHABETS)))?;
+    writeln!(out, "long = {}", quoted(show_word(*long, &LONGS)))?;
+    writeln!(out, "receipt_id = {}", quoted(show_word(*receipt_id, &RECEIPT_IDS)))?;
+    writeln!(out, "enquire_link = {}", quoted(&show_duration(*enquire_link)))?;
+    writeln!(out, "response_timeout = {}", quoted(&show_duration(*response_timeout)))?;
+    writeln!(out, "status = {{{}}}", status.join(", "))
+}
+
+fn write_numbering(out: &mut String, side: &str, numbering: Numbering) -> fmt::Result {
+    let Numbering { ton, npi } = numbering;
+    let shown = |number: Option<u8>| number.map_or_else(|| quoted("auto"), |n| n.to_string());
+    writeln!(out, "{side}_ton = {}\n{side}_npi = {}", shown(ton), shown(npi))
+}
+
+fn write_route(out: &mut String, route: &Route) -> fmt::Result {
+    let Route { to, class, sender, token, via, policy } = route;
+    writeln!(out, "\n[[route]]")?;
+    writeln!(out, "to = {}", list(to, Clone::clone))?;
+    writeln!(out, "class = {}", list(class, |class| show_word(*class, &CLASSES).to_owned()))?;
+    writeln!(out, "sender = {}", list(sender, ToString::to_string))?;
+    writeln!(out, "token = {}", list(token, ToString::to_string))?;
+    writeln!(out, "via = {}", list(via, ToString::to_string))?;
+    writeln!(out, "policy = {}", quoted(show_word(*policy, &POLICIES)))
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+fn list<T>(entries: &[T], show: impl Fn(&T) -> String) -> String {
+    let shown: Vec<String> = entries.iter().map(|entry| quoted(&show(entry))).collect();
+    format!("[{}]", shown.join(", "))
+}

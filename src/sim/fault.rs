@@ -1,0 +1,224 @@
+//! Faults a simulator commits on purpose, and the plan that says at which message.
+//!
+//! Written `KIND@N` (the N-th message from now), `KIND@N%` (that share) or `KIND@N+` (every N-th). Each
+//! fault counts for itself every message it sees; where several fall on one message the first named wins.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::chance::Chance;
+
+/// Faults that may stand in one plan: what a command line or a test writes by hand.
+const MOST_FAULTS: usize = 256;
+const PER_MILLION: u64 = 1_000_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    NoAnswer,
+    DropAfterSubmit,
+    Throttle,
+    QueueFull,
+    Reject,
+    Garbage,
+    Hangup,
+    Reboot,
+    SimFull,
+    Cms500,
+    UrcFlood,
+    Slow,
+}
+
+const NAMES: [(&str, Kind); 12] = [
+    ("no-answer", Kind::NoAnswer),
+    ("drop-after-submit", Kind::DropAfterSubmit),
+    ("throttle", Kind::Throttle),
+    ("queue-full", Kind::QueueFull),
+    ("reject", Kind::Reject),
+    ("garbage", Kind::Garbage),
+    ("hangup", Kind::Hangup),
+    ("reboot", Kind::Reboot),
+    ("sim-full", Kind::SimFull),
+    ("cms-500", Kind::Cms500),
+    ("urc-flood", Kind::UrcFlood),
+    ("slow", Kind::Slow),
+];
+
+impl Kind {
+    /// Whether an SMSC can commit it; the others belong to modems.
+    pub fn fits_smsc(self) -> bool {
+        !matches!(self, Kind::Reboot | Kind::SimFull | Kind::Cms500 | Kind::UrcFlood)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = NAMES.iter().find(|(_, kind)| kind == self).map_or("", |(name, _)| name);
+        f.write_str(name)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// The N-th message, once.
+    Nth(u64),
+    /// This many in a million, by chance.
+    Share(u64),
+    /// Every N-th.
+    Every(u64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    pub kind: Kind,
+    pub when: When,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadFault {
+    #[error("a fault is written KIND@N, KIND@N% or KIND@N+")]
+    Form,
+    #[error(
+        "no fault is called {0:?}; there are no-answer, drop-after-submit, throttle, queue-full, reject, \
+             garbage, hangup, slow and, for modems, reboot, sim-full, cms-500, urc-flood"
+    )]
+    Kind(String),
+    #[error(
+        "{0:?} is no place for a fault: a number from 1, a share such as 0.5% up to 100%, or a number and +"
+    )]
+    When(String),
+    #[error("the fault {0} belongs to a modem, an SMSC cannot commit it")]
+    OfModems(Kind),
+    #[error("more than {MOST_FAULTS} faults")]
+    TooMany,
+}
+
+impl FromStr for Kind {
+    type Err = BadFault;
+
+    fn from_str(text: &str) -> Result<Kind, BadFault> {
+        let found = NAMES.iter().find(|(name, _)| *name == text);
+        found.map(|(_, kind)| *kind).ok_or_else(|| BadFault::Kind(text.to_owned()))
+    }
+}
+
+impl FromStr for When {
+    type Err = BadFault;
+
+    fn from_str(text: &str) -> Result<When, BadFault> {
+        let bad = || BadFault::When(text.to_owned());
+        if let Some(share) = text.strip_suffix('%') {
+            let percent: f64 = share.parse().map_err(|_| bad())?;
+            let in_range = percent > 0.0 && percent <= 100.0;
+            return if in_range { Ok(When::Share((percent * 1e4).round() as u64)) } else { Err(bad()) };
+        }
+        let (digits, every) = match text.strip_suffix('+') {
+            Some(digits) => (digits, true),
+            None => (text, false),
+        };
+        match digits.parse() {
+            Ok(0) | Err(_) => Err(bad()),
+            Ok(n) if every => Ok(When::Every(n)),
+            Ok(n) => Ok(When::Nth(n)),
+        }
+    }
+}
+
+impl FromStr for Fault {
+    type Err = BadFault;
+
+    fn from_str(text: &str) -> Result<Fault, BadFault> {
+        let (kind, when) = text.split_once('@').ok_or(BadFault::Form)?;
+        Ok(Fault { kind: kind.parse()?, when: when.parse()? })
+    }
+}
+
+/// The faults still to come.
+#[derive(Debug, Clone, Default)]
+pub struct Plan(Vec<Planned>);
+
+#[derive(Debug, Clone)]
+struct Planned {
+    fault: Fault,
+    seen: u64,
+}
+
+impl Plan {
+    /// Plans `fault`; its count starts with the next message.
+    pub fn add_for_smsc(&mut self, fault: Fault) -> Result<(), BadFault> {
+        if !fault.kind.fits_smsc() {
+            return Err(BadFault::OfModems(fault.kind));
+        }
+        if self.0.len() >= MOST_FAULTS {
+            return Err(BadFault::TooMany);
+        }
+        self.0.push(Planned { fault, seen: 0 });
+        Ok(())
+    }
+
+    /// The fault of the next message, if it has one.
+    pub fn next(&mut self, chance: &mut Chance) -> Option<Kind> {
+        let mut chosen = None;
+        for planned in &mut self.0 {
+            planned.seen += 1;
+            let hit = match planned.fault.when {
+                When::Nth(n) => planned.seen == n,
+                When::Every(n) => planned.seen.is_multiple_of(n),
+                When::Share(share) => chance.below(PER_MILLION) < share,
+            };
+            if hit && chosen.is_none() {
+                chosen = Some(planned.fault.kind);
+            }
+        }
+        self.0.retain(|p| !matches!(p.fault.when, When::Nth(n) if p.seen >= n));
+        chosen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(faults: &[&str]) -> Plan {
+        let mut plan = Plan::default();
+        for fault in faults {
+            plan.add_for_smsc(fault.parse().unwrap()).unwrap();
+        }
+        plan
+    }
+
+    fn hits(plan: &mut Plan, messages: usize) -> Vec<Option<Kind>> {
+        let mut chance = Chance::seeded(1);
+        (0..messages).map(|_| plan.next(&mut chance)).collect()
+    }
+
+    #[test]
+    fn the_nth_message_is_hit_once_and_every_nth_again_and_again() {
+        let mut plan = plan(&["reject@2", "throttle@3+"]);
+        let (reject, throttle) = (Some(Kind::Reject), Some(Kind::Throttle));
+        assert_eq!(hits(&mut plan, 6), [None, reject, throttle, None, None, throttle]);
+    }
+
+    #[test]
+    fn a_share_is_hit_about_that_often() {
+        let hit = hits(&mut plan(&["slow@5%"]), 10_000).iter().flatten().count();
+        assert!((400..600).contains(&hit), "{hit} of 10000");
+        assert_eq!(hits(&mut plan(&["slow@100%"]), 50).iter().flatten().count(), 50);
+    }
+
+    #[test]
+    fn the_first_named_fault_wins_and_the_others_still_count() {
+        let mut plan = plan(&["reject@1", "throttle@1", "garbage@2"]);
+        assert_eq!(hits(&mut plan, 3), [Some(Kind::Reject), Some(Kind::Garbage), None]);
+    }
+
+    #[test]
+    fn what_is_no_fault_is_refused_with_its_reason() {
+        assert_eq!("reject".parse::<Fault>(), Err(BadFault::Form));
+        assert_eq!("explode@1".parse::<Fault>(), Err(BadFault::Kind("explode".into())));
+        for when in ["0", "0%", "101%", "-1", "", "+", "%", "1x", "NaN%"] {
+            assert_eq!(format!("reject@{when}").parse::<Fault>(), Err(BadFault::When(when.into())));
+        }
+        let modem = "sim-full@1".parse().unwrap();
+        assert_eq!(Plan::default().add_for_smsc(modem), Err(BadFault::OfModems(Kind::SimFull)));
+    }
+}

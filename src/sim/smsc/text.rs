@@ -1,0 +1,82 @@
+//! What the octets of a short message mean, and how a reply is written, by data_coding (SMPP 3.4 section
+//! 5.2.19). The alphabets are [`crate::sms`]'s, held to the vectors; which of them a message is in is read
+//! here. data_coding 0 is GSM 7-bit unpacked. Whatever means no character is shown as U+FFFD.
+
+use super::pdu::Submit;
+use crate::message::Encoding;
+use crate::sms::alphabet::{
+    Unmappable, decode_ascii, decode_gsm7, decode_latin1, decode_ucs2, encode_gsm7, encode_ucs2,
+};
+use crate::sms::segment::{self, SegmentError};
+
+/// data_coding of UCS-2.
+const UCS2: u8 = 0x08;
+
+pub fn decode(submit: &Submit) -> String {
+    let octets = submit.text_octets();
+    match submit.data_coding {
+        0x00 => decode_gsm7(octets),
+        0x01 => decode_ascii(octets),
+        0x03 => decode_latin1(octets),
+        UCS2 => decode_ucs2(octets),
+        // GSM message class groups (3GPP TS 23.038 section 4): class in bits 0-1, alphabet in 2-3.
+        0xF0..=0xF3 => decode_gsm7(octets),
+        coding @ 0x10..=0x1F => match coding & 0x0C {
+            0x00 => decode_gsm7(octets),
+            0x08 => decode_ucs2(octets),
+            _ => unreadable(octets),
+        },
+        _ => unreadable(octets),
+    }
+}
+
+fn unreadable(octets: &[u8]) -> String {
+    octets.iter().map(|_| char::REPLACEMENT_CHARACTER).collect()
+}
+
+/// A reply on its way to the client: data_coding and the octets of each segment without a header.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Written {
+    pub data_coding: u8,
+    pub segments: Vec<Vec<u8>>,
+}
+
+/// A reply that cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum Unwritable {
+    #[error("{0}")]
+    Split(#[from] SegmentError),
+    #[error("{0}")]
+    Character(#[from] Unmappable),
+}
+
+/// In GSM 7-bit when every character has a septet, else in UCS-2, split where it does not fit one message.
+pub fn encode(text: &str) -> Result<Written, Unwritable> {
+    let encoding = segment::choose(text);
+    let split = segment::split(text, encoding)?;
+    let segments = split.iter().map(|segment| match encoding {
+        Encoding::Gsm7 => encode_gsm7(&segment.text),
+        Encoding::Ucs2 => Ok(encode_ucs2(&segment.text)),
+    });
+    let data_coding = match encoding {
+        Encoding::Gsm7 => 0,
+        Encoding::Ucs2 => UCS2,
+    };
+    Ok(Written { data_coding, segments: segments.collect::<Result<_, _>>()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reply_is_split_without_cutting_a_character() {
+        let lengths =
+            |text: &str| -> Vec<usize> { encode(text).unwrap().segments.iter().map(Vec::len).collect() };
+        assert_eq!(lengths(&"a".repeat(160)), [160]);
+        assert_eq!(lengths(&"a".repeat(161)), [153, 8]);
+        assert_eq!(lengths(&"€".repeat(81)), [152, 10]);
+        assert_eq!(lengths(&"😀".repeat(36)), [132, 12]);
+        assert_eq!(lengths(""), [0]);
+    }
+}

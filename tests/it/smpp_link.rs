@@ -1,0 +1,325 @@
+//! The driver with a real SMPP session over a real TCP connection, against a small scripted SMSC.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nudged::clock::{Clock, Timestamp};
+use nudged::config::{Alphabet, Long, Numbering, ReceiptId, Secret, Smpp};
+use nudged::id::MessageId;
+use nudged::link::run::{Connect, run};
+use nudged::link::smpp::connect::SmppConnect;
+use nudged::link::smpp::frame::{Frame, Splitter};
+use nudged::link::smpp::session::SmppSession;
+use nudged::link::{
+    Connection, Control, Inbound, LinkEvent, LinkFacts, LinkPort, Outcome, Submission, channel,
+};
+use nudged::message::{Encoding, Msisdn, Reference, UnknownWhy};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+const BIND_RESP: u32 = 0x8000_0009;
+const SUBMIT_SM: u32 = 0x04;
+const SUBMIT_RESP: u32 = 0x8000_0004;
+const UNBIND: u32 = 0x06;
+
+struct Peer {
+    stream: TcpStream,
+    splitter: Splitter,
+}
+
+impl Peer {
+    /// Accepts a connection and its bind.
+    async fn bound(listener: &TcpListener) -> Peer {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut peer = Peer { stream, splitter: Splitter::default() };
+        let bind = peer.read().await.unwrap();
+        assert_eq!(bind.header.id, 0x09);
+        peer.answer(&bind, BIND_RESP, 0, b"SMSC\0").await;
+        peer
+    }
+
+    async fn read(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = self.splitter.next_frame().unwrap() {
+                return Some(frame);
+            }
+            let mut buffer = [0; 4096];
+            match self.stream.read(&mut buffer).await.unwrap() {
+                0 => return None,
+                count => self.splitter.push(&buffer[..count]),
+            }
+        }
+    }
+
+    async fn answer(&mut self, request: &Frame, id: u32, status: u32, body: &[u8]) {
+        let mut pdu = Vec::new();
+        for field in [16 + body.len() as u32, id, status, request.header.sequence] {
+            pdu.extend(field.to_be_bytes());
+        }
+        pdu.extend(body);
+        self.stream.write_all(&pdu).await.unwrap();
+    }
+}
+
+fn config(address: String, window: u16) -> Smpp {
+    Smpp {
+        name: "carrier".into(),
+        account: "carrier".into(),
+        address,
+        system_id: "acme".into(),
+        password: Secret::new("pw".into()),
+        system_type: String::new(),
+        window,
+        rate: None,
+        sender: None,
+        source: Numbering::default(),
+        dest: Numbering::default(),
+        alphabet: Alphabet::Gsm,
+        long: Long::Udh,
+        receipt_id: ReceiptId::Auto,
+        enquire_link: Duration::from_secs(30),
+        response_timeout: Duration::from_secs(60),
+        status: BTreeMap::new(),
+    }
+}
+
+fn submission(id: u64) -> Submission {
+    Submission {
+        id: MessageId::from_u64(id),
+        index: 0,
+        to: Msisdn::parse_e164("+447700900123").unwrap(),
+        sender: None,
+        text: format!("message {id}"),
+        encoding: Encoding::Gsm7,
+        concat: None,
+        flash: false,
+        receipt: false,
+        validity: Duration::from_secs(3600),
+    }
+}
+
+/// A link to a listener of ours; the port's channel takes `capacity`, the session has `window`.
+async fn link(window: u16, capacity: u16) -> (TcpListener, LinkPort, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = config(listener.local_addr().unwrap().to_string(), window);
+    let facts =
+        LinkFacts { name: "carrier".into(), account: "carrier".into(), kind: "smpp", window: capacity };
+    let (port, end) = channel(facts, Arc::new(Notify::new()), Timestamp::MIN);
+    let clock = Clock::system();
+    let task = tokio::spawn(run(SmppConnect::new(config, clock.clone()), end, clock, 1));
+    (listener, port, task)
+}
+
+async fn outcome(port: &mut LinkPort) -> (u64, Outcome) {
+    match port.outcomes.recv().await.unwrap() {
+        LinkEvent::Outcome { id, outcome, .. } => (id.as_u64(), outcome),
+        other => panic!("{other:?} instead of an outcome"),
+    }
+}
+
+#[tokio::test]
+async fn a_drop_mid_window_leaves_exactly_one_true_outcome_for_each() {
+    let (listener, mut port, task) = link(4, 10).await;
+    let mut peer = Peer::bound(&listener).await;
+    assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Up));
+    for id in 1..=6 {
+        port.submissions.send(submission(id)).await.unwrap();
+    }
+    let mut submits = Vec::new();
+    for _ in 0..4 {
+        submits.push(peer.read().await.unwrap());
+    }
+    assert!(submits.iter().all(|frame| frame.header.id == SUBMIT_SM));
+    peer.answer(&submits[1], SUBMIT_RESP, 0, b"two\0").await;
+    assert_eq!(outcome(&mut port).await, (2, Outcome::Accepted { reference: Reference("two".into()) }));
+    // The answer made room: the fifth comes, then nobody answers any more.
+    assert_eq!(peer.read().await.unwrap().header.id, SUBMIT_SM);
+    drop(peer);
+
+    let mut outcomes = BTreeMap::new();
+    for _ in 0..5 {
+        let (id, outcome) = outcome(&mut port).await;
+        assert!(outcomes.insert(id, outcome).is_none(), "two outcomes for {id}");
+    }
+    let unknown = Outcome::Unknown { why: UnknownWhy::LinkLost };
+    for id in [1, 3, 4, 5] {
+        assert_eq!(outcomes[&id], unknown, "{id}");
+    }
+    assert_eq!(outcomes[&6], Outcome::Unwritten);
+    assert!(matches!(port.outcomes.recv().await, Some(LinkEvent::Down { .. })));
+
+    let mut again = Peer::bound(&listener).await;
+    assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Up));
+    port.control.send(Control::Stop).await.unwrap();
+    let unbind = again.read().await.unwrap();
+    assert_eq!(unbind.header.id, UNBIND);
+    again.answer(&unbind, UNBIND | 0x8000_0000, 0, b"").await;
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_awaits_what_is_on_the_wire_and_takes_no_more() {
+    let (listener, mut port, task) = link(2, 10).await;
+    let mut peer = Peer::bound(&listener).await;
+    assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Up));
+    for id in 1..=3 {
+        port.submissions.send(submission(id)).await.unwrap();
+    }
+    let (first, second) = (peer.read().await.unwrap(), peer.read().await.unwrap());
+    port.control.send(Control::Stop).await.unwrap();
+    assert_eq!(outcome(&mut port).await, (3, Outcome::Unwritten));
+    port.submissions.send(submission(4)).await.unwrap();
+    assert_eq!(outcome(&mut port).await, (4, Outcome::Unwritten));
+    peer.answer(&second, SUBMIT_RESP, 0, b"b\0").await;
+    peer.answer(&first, SUBMIT_RESP, 0, b"a\0").await;
+    assert!(matches!(outcome(&mut port).await, (2, Outcome::Accepted { .. })));
+    assert!(matches!(outcome(&mut port).await, (1, Outcome::Accepted { .. })));
+    let unbind = peer.read().await.unwrap();
+    assert_eq!(unbind.header.id, UNBIND);
+    peer.answer(&unbind, UNBIND | 0x8000_0000, 0, b"").await;
+    assert!(matches!(port.outcomes.recv().await, Some(LinkEvent::Down { .. })));
+    task.await.unwrap();
+    assert_eq!(port.outcomes.recv().await, None);
+}
+
+#[tokio::test]
+async fn submissions_while_the_link_is_not_up_come_back_unwritten() {
+    let (listener, mut port, task) = link(2, 10).await;
+    let (stream, _) = listener.accept().await.unwrap();
+    port.submissions.send(submission(1)).await.unwrap();
+    assert_eq!(outcome(&mut port).await, (1, Outcome::Unwritten), "while the bind is unanswered");
+    drop(listener);
+    drop(stream);
+    assert!(matches!(port.outcomes.recv().await, Some(LinkEvent::Down { .. })));
+    port.submissions.send(submission(2)).await.unwrap();
+    assert_eq!(outcome(&mut port).await, (2, Outcome::Unwritten), "while it backs off");
+    drop(port);
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_core_that_is_slow_to_listen_loses_no_outcome() {
+    let (listener, mut port, task) = link(1, 1).await;
+    let (_silent, _) = listener.accept().await.unwrap();
+    // More than the channel of outcomes holds, while nobody takes any.
+    let count = 200;
+    for id in 1..=count {
+        port.submissions.send(submission(id)).await.unwrap();
+    }
+    for id in 1..=count {
+        assert_eq!(outcome(&mut port).await, (id, Outcome::Unwritten));
+    }
+    drop(port);
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_password_parks_the_link_until_a_restart() {
+    let (listener, mut port, task) = link(2, 10).await;
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut peer = Peer { stream, splitter: Splitter::default() };
+    let bind = peer.read().await.unwrap();
+    peer.answer(&bind, BIND_RESP, 0x0E, b"").await;
+    let Some(LinkEvent::Parked { reason }) = port.outcomes.recv().await else { panic!("not parked") };
+    assert!(reason.contains("password") && !reason.contains("pw"), "{reason}");
+    port.status.wait_for(|status| status.connection == Connection::Parked).await.unwrap();
+    port.control.send(Control::Restart).await.unwrap();
+    let again = Peer::bound(&listener).await;
+    assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Up));
+    drop(port);
+    drop(again);
+    task.await.unwrap();
+}
+
+/// Gives out one prepared stream.
+struct Once<S> {
+    stream: Option<S>,
+    config: Arc<Smpp>,
+    clock: Clock,
+}
+
+impl<S: AsyncRead + AsyncWrite + Send> Connect for Once<S> {
+    type Stream = S;
+    type Session = SmppSession;
+
+    async fn connect(&mut self) -> std::io::Result<(S, SmppSession)> {
+        let stream = self.stream.take().ok_or(std::io::ErrorKind::ConnectionRefused)?;
+        Ok((stream, SmppSession::new(Arc::clone(&self.config), 0, self.clock.now().mono)))
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_stops_reading_freezes_nothing_and_is_given_up() {
+    // The pipe holds a bind and not much more, so the first submit_sm is written in part.
+    let (ours, mut theirs) = tokio::io::duplex(64);
+    let clock = Clock::manual(Timestamp::MIN);
+    let config = Arc::new(config("unused".into(), 1));
+    let facts = LinkFacts { name: "carrier".into(), account: "carrier".into(), kind: "smpp", window: 10 };
+    let (mut port, end) = channel(facts, Arc::new(Notify::new()), Timestamp::MIN);
+    let connect = Once { stream: Some(ours), config, clock: clock.clone() };
+    let task = tokio::spawn(run(connect, end, clock.clone(), 1));
+    let mut bind = [0; 16];
+    theirs.read_exact(&mut bind).await.unwrap();
+    let mut rest = vec![0; usize::from(bind[3]) - 16];
+    theirs.read_exact(&mut rest).await.unwrap();
+    theirs.write_all(&[0, 0, 0, 17, 0x80, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0]).await.unwrap();
+    assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Up));
+
+    let text = "x".repeat(150);
+    port.submissions.send(Submission { text, ..submission(1) }).await.unwrap();
+    port.submissions.send(submission(2)).await.unwrap();
+    port.status.wait_for(|status| status.in_flight == 1).await.unwrap();
+    let reply = b"\0\x01\x01447700900123\0\x03\x0012345\0\0\0\0\0\0\0\0\0\0\x04STOP";
+    let mut deliver = Vec::new();
+    for field in [16 + reply.len() as u32, 5, 0, 77] {
+        deliver.extend(field.to_be_bytes());
+    }
+    deliver.extend(reply);
+    theirs.write_all(&deliver).await.unwrap();
+    let (_, inbound) = port.inbound.recv().await.unwrap();
+    assert!(matches!(inbound, Inbound::Reply(reply) if reply.text.as_deref() == Some("STOP")));
+    port.control.send(Control::Recall(MessageId::from_u64(2))).await.unwrap();
+    assert_eq!(outcome(&mut port).await, (2, Outcome::Unwritten));
+
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(outcome(&mut port).await, (1, Outcome::Unknown { why: UnknownWhy::LinkLost }));
+    assert!(
+        matches!(port.outcomes.recv().await, Some(LinkEvent::Down { reason }) if reason.contains("reading"))
+    );
+    port.control.send(Control::Stop).await.unwrap();
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn answers_that_came_before_a_failed_write_still_count() {
+    // Whether the driver reads or writes first is left to chance, so several times.
+    for _ in 0..20 {
+        let (from_smsc, mut answers) = tokio::io::duplex(4096);
+        let (to_smsc, mut submits) = tokio::io::duplex(4096);
+        let clock = Clock::system();
+        let facts = LinkFacts { name: "carrier".into(), account: "carrier".into(), kind: "smpp", window: 10 };
+        let (mut port, end) = channel(facts, Arc::new(Notify::new()), Timestamp::MIN);
+        let stream = Some(tokio::io::join(from_smsc, to_smsc));
+        let connect = Once { stream, config: Arc::new(config("unused".into(), 10)), clock: clock.clone() };
+        let task = tokio::spawn(run(connect, end, clock, 1));
+        answers.write_all(&[0, 0, 0, 17, 0x80, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0]).await.unwrap();
+        assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Up));
+        port.submissions.send(submission(1)).await.unwrap();
+        port.status.wait_for(|status| status.in_flight == 1).await.unwrap();
+        assert!(submits.read(&mut [0; 4096]).await.unwrap() > 16);
+        // From here to the next await the driver does not run.
+        port.submissions.try_send(submission(2)).unwrap();
+        drop(submits);
+        answers.write_all(&[0, 0, 0, 18, 0x80, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 2, b'a', 0]).await.unwrap();
+        drop(answers);
+        let accepted = Outcome::Accepted { reference: Reference("a".into()) };
+        assert_eq!(outcome(&mut port).await, (1, accepted));
+        let second = outcome(&mut port).await;
+        assert_eq!(second, (2, Outcome::Unknown { why: UnknownWhy::LinkLost }));
+        drop(port);
+        task.await.unwrap();
+    }
+}
