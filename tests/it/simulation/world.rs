@@ -957,7 +957,7 @@ impl World {
                 assert!(attempt.segments.iter().all(SegmentState::is_out), "{id} is sent but {attempt:?}");
             }
             if let State::Unknown { .. } = head.state {
-                assert!(self.wire.get(&(id, 0)).is_some() || self.leased_once(&head), "{id}");
+                assert!(self.wire.contains_key(&(id, 0)) || self.leased_once(&head), "{id}");
             }
         }
         self.check_all();
