@@ -1,7 +1,9 @@
 //! The thread that owns the core, the store and the core's ends of the links.
 //!
 //! One turn: take what has come, let the core decide, put the batch on the disk, and only then hand out
-//! submissions, controls and answers. While the disk syncs, the next commands gather: that is the group
+//! submissions, controls and answers: the first two as soon as the journal has it, because a window that
+//! waits for its next segments is lost time; answers once it is applied, so that who was answered can read
+//! what was accepted. While the disk syncs, the next commands gather: that is the group
 //! commit. Outcomes are taken before commands and replies, so a flood of either delays no settlement.
 //! An error of the store ends the thread at once, with nothing answered that is not on the disk.
 
@@ -12,12 +14,12 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::core::{Core, Input, Step};
+use super::core::{Core, Input, LinkIndex, Step};
 use super::view::View;
 use super::{Command, CommitHistogram, Engine, LinkSnapshot, Refusal, Snapshot, StatusTotal};
 use crate::clock::{Clock, Now, Timestamp};
 use crate::engine::COMMIT_BUCKETS;
-use crate::link::{Control, LinkEvent, LinkPort};
+use crate::link::{Control, LinkEvent, LinkPort, Submission};
 use crate::message::Status;
 use crate::store::{Store, StoreError};
 
@@ -126,38 +128,19 @@ impl Loop {
     fn step(&mut self, inputs: Vec<Input>, now: Now) -> Result<(), StoreError> {
         let step = self.parts.core.step(&self.parts.store.reader(), inputs, now)?;
         self.wake_at = step.wake_at;
-        if !step.batch.is_empty() {
-            self.parts.store.commit(&step.batch, now.wall)?;
+        let Step { batch, submissions, controls, answers, leased, .. } = step;
+        let Parts { store, ports, .. } = &mut self.parts;
+        store.commit_then(&batch, now.wall, || hand_out(ports, submissions, controls))?;
+        if !batch.is_empty() {
             self.count_commit(now);
             self.dirty = true;
         }
-        self.carry_out(step);
-        self.publish_if_due(now);
-        Ok(())
-    }
-
-    /// Everything that may happen now that the step is on the disk.
-    fn carry_out(&mut self, step: Step) {
-        self.view.update_leased(&step.leased);
-        for (link, submission) in step.submissions {
-            let id = submission.id;
-            if let Some(port) = self.parts.ports.get(link)
-                && let Err(error) = port.submissions.try_send(submission)
-            {
-                // Its lease stays open and a restart shows it as unknown: nothing is lost, nothing doubled.
-                tracing::error!(event = "submission_not_taken", %id, link = %port.facts.name, %error);
-            }
-        }
-        for (link, control) in step.controls {
-            if let Some(port) = self.parts.ports.get(link)
-                && let Err(TrySendError::Full(control)) = port.control.try_send(control)
-            {
-                tracing::error!(event = "control_not_taken", link = %port.facts.name, control = ?control);
-            }
-        }
-        for answer in step.answers {
+        self.view.update_leased(&leased);
+        for answer in answers {
             answer.send();
         }
+        self.publish_if_due(now);
+        Ok(())
     }
 
     /// What has come: outcomes of all links first, then commands, then what the links received.
@@ -263,9 +246,9 @@ impl Loop {
     fn count_commit(&mut self, began: Now) {
         let took = self.parts.clock.now().mono.saturating_duration_since(began.mono);
         let seconds = took.as_secs_f64();
-        let bucket =
-            COMMIT_BUCKETS.iter().position(|&bound| seconds <= bound).unwrap_or(COMMIT_BUCKETS.len() - 1);
-        self.commits.buckets[bucket] += 1;
+        for (count, bound) in self.commits.buckets.iter_mut().zip(COMMIT_BUCKETS) {
+            *count += u64::from(seconds <= bound);
+        }
         self.commits.count += 1;
         self.commits.sum += took;
     }
@@ -304,6 +287,30 @@ impl Loop {
             status: port.status.borrow().clone(),
             paused: self.parts.core.pause_of(&port.facts.name),
             leased: self.parts.core.leased_by(at),
+        }
+    }
+}
+
+/// What the links get once the step is on the disk.
+fn hand_out(
+    ports: &[LinkPort],
+    submissions: Vec<(LinkIndex, Submission)>,
+    controls: Vec<(LinkIndex, Control)>,
+) {
+    for (link, submission) in submissions {
+        let id = submission.id;
+        if let Some(port) = ports.get(link)
+            && let Err(error) = port.submissions.try_send(submission)
+        {
+            // Its lease stays open and a restart shows it as unknown: nothing is lost, nothing doubled.
+            tracing::error!(event = "submission_not_taken", %id, link = %port.facts.name, %error);
+        }
+    }
+    for (link, control) in controls {
+        if let Some(port) = ports.get(link)
+            && let Err(TrySendError::Full(control)) = port.control.try_send(control)
+        {
+            tracing::error!(event = "control_not_taken", link = %port.facts.name, control = ?control);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What survives: a redo journal that is the truth, and sled as the queue and its indexes. Floor 1.
 //!
 //! Every step of the core becomes one [`Batch`]. [`Store::commit`] appends it to the journal, syncs, and
-//! applies it to sled as one atomic batch that carries `applied_seq`. Only then may anybody be answered.
+//! applies it to sled as one atomic batch that carries `applied_seq`. Only then may anybody be answered;
+//! what needs no more than that the batch is durable may be done a little earlier ([`Store::commit_then`]).
 //! sled's own `flush` is no sync and rot in it is silent, so nothing rests on it: it can always be
 //! rebuilt from the last snapshot and the journal. This is the only floor that names sled or the journal's files.
 //!
@@ -154,20 +155,41 @@ impl Store {
     /// Any error leaves open whether the batch survives, and every later commit fails too: end the daemon
     /// and open again.
     pub fn commit(&mut self, batch: &Batch, now: Timestamp) -> Result<Committed, StoreError> {
+        self.commit_then(batch, now, || ())
+    }
+
+    /// The same, with `durable` called once the batch is durable and before it is applied: it survives
+    /// whatever comes, but no reader sees it yet.
+    ///
+    /// # Errors
+    /// As [`Store::commit`]; `durable` may have been called.
+    pub fn commit_then(
+        &mut self,
+        batch: &Batch,
+        now: Timestamp,
+        durable: impl FnOnce(),
+    ) -> Result<Committed, StoreError> {
         self.check()?;
         if batch.is_empty() {
+            durable();
             return Ok(Committed { seq: self.seq(), first_event: self.journal.next().event });
         }
-        let result = self.write(batch, now);
+        let result = self.write(batch, now, durable);
         self.remember(result)
     }
 
-    fn write(&mut self, batch: &Batch, now: Timestamp) -> Result<Committed, StoreError> {
+    fn write(
+        &mut self,
+        batch: &Batch,
+        now: Timestamp,
+        durable: impl FnOnce(),
+    ) -> Result<Committed, StoreError> {
         let reserved = |key: &Vec<u8>| key.first().is_none_or(|&first| first == state::RESERVED);
         if batch.writes.keys().any(reserved) {
             return Err(StoreError::Damaged(String::from("a batch writes a reserved key")));
         }
         let at = self.journal.append(batch, now)?;
+        durable();
         let applied = Applied { seq: at.seq, hash: self.journal.next().prev };
         let writes = batch.writes.iter().map(|(key, value)| (&key[..], value.as_deref()));
         self.state.apply(applied, writes)?;
@@ -283,6 +305,21 @@ mod tests {
         let (store, recovery) = ready(&dir);
         assert_eq!((store.seq(), recovery.clean), (1, false));
         assert_eq!(store.reader().get(&[b'h', 2]).unwrap(), None);
+    }
+
+    #[test]
+    fn what_waits_for_durable_is_done_before_the_state_shows_it_and_never_after_a_failed_write() {
+        let dir = TempDir::new().unwrap();
+        let (mut store, _) = ready(&dir);
+        let reader = store.reader();
+        let mut seen = None;
+        store.commit_then(&batch(1), NOW, || seen = Some(reader.get(&[b'h', 1]).unwrap())).unwrap();
+        assert_eq!(seen, Some(None));
+        assert_eq!(reader.get(&[b'h', 1]).unwrap(), Some(vec![1; 40]));
+        store.journal.break_writing();
+        let mut called = false;
+        assert!(store.commit_then(&batch(2), NOW, || called = true).is_err());
+        assert!(!called);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -73,9 +73,11 @@ pub struct Figures {
     pub per_commit: f64,
 }
 
-/// A directory of its own below `target`, on the disk that the build uses.
+/// A directory of its own: below `target`, or below `NUDGED_BENCH_DIR` to measure another disk.
 pub fn fresh_dir(name: &str) -> Fallible<PathBuf> {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench").join(name);
+    let below = std::env::var_os("NUDGED_BENCH_DIR");
+    let below = below.map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
+    let dir = below.join("bench").join(name);
     match fs::remove_dir_all(&dir) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
         _ => fs::create_dir_all(&dir)?,
