@@ -27,6 +27,12 @@ use crate::store::{Store, StoreError};
 const COMMANDS: usize = 1024;
 /// Commands, or events of one link, taken into one step.
 const PER_STEP: usize = 512;
+/// Outcomes of one link taken into one step: at least these, and as many as take the time that a sync takes.
+/// Answers that come all at once would otherwise all wait for the last of them before the window is filled
+/// again, and come all at once the next time too.
+const OUTCOMES_PER_STEP: usize = 16;
+/// About what one outcome and the lease that follows it cost.
+const PER_OUTCOME: Duration = Duration::from_micros(25);
 /// The store's upkeep and the look at the free space.
 const UPKEEP: Duration = Duration::from_secs(1);
 /// Snapshots for people, at most this often.
@@ -66,6 +72,7 @@ pub fn engine(parts: Parts) -> (Engine, Loop) {
         low: None,
         free_bytes: 0,
         commits: CommitHistogram::default(),
+        sync_took: Duration::ZERO,
         parts,
     };
     runner.publish(now);
@@ -90,6 +97,8 @@ pub struct Loop {
     low: Option<bool>,
     free_bytes: u64,
     commits: CommitHistogram,
+    /// How long the last syncs took, the latest an eighth.
+    sync_took: Duration,
 }
 
 impl Loop {
@@ -129,9 +138,15 @@ impl Loop {
         let step = self.parts.core.step(&self.parts.store.reader(), inputs, now)?;
         self.wake_at = step.wake_at;
         let Step { batch, submissions, controls, answers, leased, .. } = step;
-        let Parts { store, ports, .. } = &mut self.parts;
-        store.commit_then(&batch, now.wall, || hand_out(ports, submissions, controls))?;
+        let Parts { store, ports, clock, .. } = &mut self.parts;
+        let decided = clock.now().mono;
+        let mut durable = decided;
+        store.commit_then(&batch, now.wall, || {
+            durable = clock.now().mono;
+            hand_out(ports, submissions, controls);
+        })?;
         if !batch.is_empty() {
+            self.sync_took = (self.sync_took * 7 + durable.saturating_duration_since(decided)) / 8;
             self.count_commit(now);
             self.dirty = true;
         }
@@ -146,8 +161,10 @@ impl Loop {
     /// What has come: outcomes of all links first, then commands, then what the links received.
     fn gather(&mut self) -> Vec<Input> {
         let mut inputs = Vec::new();
+        let outcomes = (self.sync_took.as_micros() / PER_OUTCOME.as_micros()) as usize;
+        let outcomes = outcomes.clamp(OUTCOMES_PER_STEP, PER_STEP);
         for (link, port) in self.parts.ports.iter_mut().enumerate() {
-            let events = std::iter::from_fn(|| port.outcomes.try_recv().ok()).take(PER_STEP);
+            let events = std::iter::from_fn(|| port.outcomes.try_recv().ok()).take(outcomes);
             inputs.extend(events.map(|event| {
                 // A link that came or went is news that nobody should wait for.
                 self.news |= !matches!(event, LinkEvent::Outcome { .. });

@@ -1,7 +1,7 @@
 //! What survives: a redo journal that is the truth, and sled as the queue and its indexes. Floor 1.
 //!
 //! Every step of the core becomes one [`Batch`]. [`Store::commit`] appends it to the journal, syncs, and
-//! applies it to sled as one atomic batch that carries `applied_seq`. Only then may anybody be answered;
+//! applies it to sled between two marks that carry its sequence. Only then may anybody be answered;
 //! what needs no more than that the batch is durable may be done a little earlier ([`Store::commit_then`]).
 //! sled's own `flush` is no sync and rot in it is silent, so nothing rests on it: it can always be
 //! rebuilt from the last snapshot and the journal. This is the only floor that names sled or the journal's files.
@@ -320,6 +320,40 @@ mod tests {
         let mut called = false;
         assert!(store.commit_then(&batch(2), NOW, || called = true).is_err());
         assert!(!called);
+    }
+
+    /// A store that crashed while it applied its second record; whether the journal kept that one.
+    fn half_applied(dir: &TempDir, in_journal: bool) {
+        let (mut store, _) = ready(dir);
+        store.commit(&batch(1), NOW).unwrap();
+        let mut second = batch(2);
+        second.writes.insert(vec![b'h', 3], Some(vec![3; 40]));
+        second.writes.insert(vec![b'h', 1], None);
+        let applied = if in_journal {
+            let at = store.journal.append(&second, NOW).unwrap();
+            Applied { seq: at.seq, hash: store.journal.next().prev }
+        } else {
+            Applied { seq: 2, hash: [7; 16] }
+        };
+        store.state.apply_a_part(applied, &[b'h', 2], &[2; 40]);
+    }
+
+    #[test]
+    fn a_record_that_a_crash_left_half_applied_is_applied_whole_at_the_next_start() {
+        let dir = TempDir::new().unwrap();
+        half_applied(&dir, true);
+        let (store, recovery) = ready(&dir);
+        assert_eq!((recovery.replayed, recovery.rebuilt), (1, None));
+        let entries = store.reader().scan(b"h", b"i", 9).unwrap();
+        assert_eq!(entries, [(vec![b'h', 2], vec![2; 40]), (vec![b'h', 3], vec![3; 40])]);
+    }
+
+    #[test]
+    fn half_of_a_record_that_the_journal_has_lost_is_noticed() {
+        let dir = TempDir::new().unwrap();
+        half_applied(&dir, false);
+        let opened = open(dir.path(), Options::for_tests(), NOW).unwrap();
+        assert!(matches!(opened, Opened::Quarantined { .. }));
     }
 
     #[test]

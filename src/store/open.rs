@@ -251,16 +251,16 @@ impl Place {
             }
             other => other?,
         };
-        let applied = match (state.applied(), state.schema()) {
-            (Ok(Some(applied)), Ok(Some(schema))) => {
+        let (applied, reached) = match (state.applied(), state.reached(), state.schema()) {
+            (Ok(Some(applied)), Ok(Some(reached)), Ok(Some(schema))) => {
                 migrate::check_schema(schema)?;
-                applied
+                (applied, reached)
             }
-            (Ok(_), Ok(_)) => return rebuild("the state was never finished"),
-            (Err(e), _) | (_, Err(e)) => return Ok(Verdict::Rebuild(e.to_string())),
+            (Ok(_), Ok(_), Ok(_)) => return rebuild("the state was never finished"),
+            (Err(e), _, _) | (_, Err(e), _) | (_, _, Err(e)) => return Ok(Verdict::Rebuild(e.to_string())),
         };
-        if applied.seq > journal.head() {
-            let (state, head) = (applied.seq, journal.head());
+        if reached.seq.max(applied.seq) > journal.head() {
+            let (state, head) = (reached.seq.max(applied.seq), journal.head());
             return Ok(Verdict::Quarantine(format!("the journal ends at {head}, the state knows {state}")));
         }
         let mark = match mark {
@@ -271,7 +271,8 @@ impl Place {
         if applied.seq < mark.applied().seq {
             return rebuild("the state is older than its checkpoint");
         }
-        if journal.hash_of(applied.seq)? != Some(applied.hash) {
+        let fits = |place: Applied| Ok::<_, StoreError>(journal.hash_of(place.seq)? == Some(place.hash));
+        if !fits(applied)? || !fits(reached)? {
             return rebuild("the state does not belong to the journal");
         }
         Ok(match unfit(&state, applied, &mark) {

@@ -61,7 +61,7 @@ pub fn export(reader: &Reader, out: impl Write) -> Result<Extent, StoreError> {
         out.write_all(&buffer).doing(writing)?;
         count += 1;
     }
-    let end = reader.state.applied()?.ok_or_else(unfinished)?.seq;
+    let end = reader.state.reached()?.ok_or_else(unfinished)?.seq;
     let trailer = trailer(count, end, short(&out.hasher));
     out.write_all(&trailer).and_then(|()| out.out.flush()).doing(writing)?;
     let (start, start_hash) = (start.seq, start.hash);

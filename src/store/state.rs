@@ -1,13 +1,15 @@
 //! The applied state in sled, and the only file that names sled.
 //!
-//! One tree. Each batch is applied as a whole together with `applied`, the place of the journal record it
-//! came from; so after a crash the state is that of some record, and replay goes on from there. Every value
+//! One tree. Each batch is applied write by write, between two marks: `applying` and `applied`, the place of
+//! the journal record it came from. sled's log keeps their order, so after a crash the state is that of the
+//! record in `applied` with at most a part of the next one, and replay goes on from there. Every value
 //! carries a checksum over key and value, because sled does not tell rot: nothing is read unchecked. Keys
 //! under [`RESERVED`] are ours and no reader sees them.
 //!
 //! ```text
 //! value: | value ... | crc32c of key and value 4 |
-//! 0 a: applied seq 8, hash of that record 16        0 s: schema 4
+//! 0 a: applied seq 8, hash of that record 16        0 b: the same of the record that was begun last
+//! 0 s: schema 4
 //! ```
 //! sled can panic on a damaged file, so it is opened on a thread of its own; after its first error an
 //! iterator of it yields errors for ever, so ours ends there.
@@ -27,6 +29,7 @@ use super::{Entries, Entry, Read, StoreError};
 /// First byte of the keys the store keeps for itself.
 pub const RESERVED: u8 = 0;
 const APPLIED: &[u8] = &[RESERVED, b'a'];
+const APPLYING: &[u8] = &[RESERVED, b'b'];
 const SCHEMA_KEY: &[u8] = &[RESERVED, b's'];
 const CRC_BYTES: usize = 4;
 /// sled's background roll, collection of space and its only regular sync.
@@ -93,28 +96,48 @@ impl State {
         Applied::decode(&bytes).map(Some).ok_or_else(|| damaged("its mark has a wrong length"))
     }
 
+    /// The last record of which the state may hold something.
+    pub(super) fn reached(&self) -> Result<Option<Applied>, StoreError> {
+        let Some(bytes) = self.load(APPLYING)? else { return self.applied() };
+        Applied::decode(&bytes).map(Some).ok_or_else(|| damaged("its mark has a wrong length"))
+    }
+
     pub(super) fn schema(&self) -> Result<Option<u32>, StoreError> {
         let Some(bytes) = self.load(SCHEMA_KEY)? else { return Ok(None) };
         let bytes = bytes.first_chunk().ok_or_else(|| damaged("its schema has a wrong length"))?;
         Ok(Some(u32::from_be_bytes(*bytes)))
     }
 
-    /// Applies the writes of one record, all or none.
+    /// Applies the writes of one record, one after the other.
+    ///
+    /// Not as one batch of sled's: each of those ends a buffer of its log, which costs a write to the disk
+    /// and wakes seven threads. The record is in the journal, so what a crash cuts short is applied again,
+    /// whole; the mark before it gives away a journal that has lost the record.
     pub(super) fn apply<'a>(
         &self,
         applied: Applied,
         writes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     ) -> Result<(), StoreError> {
-        let mut batch = sled::Batch::default();
-        let mut sealed = Vec::new();
+        let applying = |e| from_sled("apply to the state", e);
+        let (mut sealed, mark) = (Vec::new(), applied.encode());
+        self.db.insert(APPLYING, seal(&mut sealed, APPLYING, &mark)).map_err(applying)?;
         for (key, value) in writes {
             match value {
-                Some(value) => batch.insert(key, seal(&mut sealed, key, value)),
-                None => batch.remove(key),
+                Some(value) => self.db.insert(key, seal(&mut sealed, key, value)),
+                None => self.db.remove(key),
             }
+            .map_err(applying)?;
         }
-        batch.insert(APPLIED, seal(&mut sealed, APPLIED, &applied.encode()));
-        self.db.apply_batch(batch).map_err(|e| from_sled("apply to the state", e))
+        self.db.insert(APPLIED, seal(&mut sealed, APPLIED, &mark)).map(drop).map_err(applying)
+    }
+
+    /// What a crash in the middle of [`State::apply`] leaves behind.
+    #[cfg(test)]
+    pub(super) fn apply_a_part(&self, applied: Applied, key: &[u8], value: &[u8]) {
+        let mut sealed = Vec::new();
+        self.db.insert(APPLYING, seal(&mut sealed, APPLYING, &applied.encode())).unwrap();
+        self.db.insert(key, seal(&mut sealed, key, value)).unwrap();
+        self.db.flush().unwrap();
     }
 
     /// Fills a new state and only at the end marks it with how far it is applied.
