@@ -118,7 +118,7 @@ impl Loop {
         let due = self.wake_at.is_none_or(|at| at <= now.mono);
         if inputs.is_empty() && !due {
             self.publish_if_due(now);
-            return self.wait(now).await;
+            return self.wait().await;
         }
         self.step(inputs, now)
     }
@@ -180,7 +180,7 @@ impl Loop {
         inputs
     }
 
-    async fn wait(&mut self, now: Now) -> Result<(), StoreError> {
+    async fn wait(&mut self) -> Result<(), StoreError> {
         let publish = self.dirty.then_some(self.publish_at);
         let deadline =
             self.wake_at.into_iter().chain(publish).chain([self.upkeep_at]).min().unwrap_or(self.upkeep_at);
