@@ -50,7 +50,7 @@ pub fn sample(n: u32, now: Timestamp) -> Sample {
         "text": text,
         "priority": priority(n),
         "class": if n % 13 == 4 { "otp" } else { "reminder" },
-        "receipt": n % 11 != 0,
+        "receipt": !n.is_multiple_of(11),
         "client_ref": format!("demo-{n}"),
     });
     let wait = match course {
