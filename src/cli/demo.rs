@@ -28,7 +28,7 @@ use crate::config::{self, Config, Problem, Secret, value};
 use crate::daemon::{Daemon, Ended, StartError};
 use crate::http::auth::{Scope, TokenError, TokenFile};
 use carrier::Carrier;
-use client::Client;
+use client::{Client, Listing, VISITOR};
 use sample::Sample;
 
 /// Messages before the trickle, and how many of them go in one batch.
@@ -141,7 +141,12 @@ async fn play(args: &Args) -> Result<ExitCode, DemoError> {
         () = daemon.ended() => None,
     };
     match performed {
-        Some(performed) => performed?,
+        Some(Ok(())) => {}
+        Some(Err(error)) => {
+            let ended = stage.daemon.stop().await;
+            tracing::debug!(?ended, "stopped after a failure");
+            return Err(error);
+        }
         None => return Err(DemoError::Ended(stage.daemon.stop().await)),
     }
     let (text, clean) = stage.conclude().await?;
@@ -207,6 +212,7 @@ struct Stage {
     client: Client,
     carriers: [Carrier; 2],
     address: SocketAddr,
+    /// For people.
     token: String,
     clock: Clock,
     scratch: Scratch,
@@ -219,7 +225,9 @@ impl Stage {
         let state_dir = scratch.0.join("state");
         make_dir(&state_dir)?;
         let scopes = [Scope::Send, Scope::Read, Scope::Admin];
-        let token = TokenFile::new(&state_dir).add("demo", &scopes, clock.now().wall)?;
+        let (tokens, now) = (TokenFile::new(&state_dir), clock.now().wall);
+        let own = tokens.add("demo", &scopes, now)?;
+        let token = tokens.add(VISITOR, &scopes, now)?;
         let config = config(args.listen, &state_dir, &carriers)?;
         let daemon = Daemon::start(config, clock.clone()).await.map_err(|error| match error {
             StartError::Listen(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -228,7 +236,7 @@ impl Stage {
             other => DemoError::Start(other),
         })?;
         let address = daemon.address.ok_or(DemoError::NoAddress)?;
-        let client = Client::new(address, token.clone())?;
+        let client = Client::new(address, own)?;
         Ok(Stage { daemon, client, carriers, address, token, clock, scratch })
     }
 
@@ -250,20 +258,24 @@ impl Stage {
 
     /// Stops everything and compares: the text for people, and whether it is clean.
     async fn conclude(self) -> Result<(String, bool), DemoError> {
-        let rows = self.client.list().await?;
+        let listing = self.client.list().await;
         // First the daemon: its last answers to receipts belong into the carriers' logs.
         match self.daemon.stop().await {
             Ended::Stopped => {}
             ended => return Err(DemoError::Ended(ended)),
         }
+        let Listing { rows, visitors } = listing?;
         let (mut logs, mut most_in_flight) = (Vec::new(), Vec::new());
         for carrier in self.carriers {
             most_in_flight.push(carrier.most_in_flight().await?);
             logs.push(carrier.finish().await?);
         }
         self.scratch.remove()?;
-        let findings = compare::compare(&self.client.accepted, &rows, &logs);
-        let text = table::render(&self.client, &rows, &logs, &most_in_flight, &findings);
+        let mut posted = self.client.accepted;
+        posted.extend(visitors);
+        let findings = compare::compare(&posted, &rows, &logs);
+        let promises = table::Promises { accepted: posted.len(), repeats: self.client.repeats };
+        let text = table::render(&promises, &rows, &logs, &most_in_flight, &findings);
         Ok((text, findings.is_clean()))
     }
 }

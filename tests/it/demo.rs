@@ -1,7 +1,7 @@
 //! The demo: what its comparison finds in made-up lists, and the binary from outside.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 
 use nudged::cli::demo::compare::{
@@ -280,11 +280,12 @@ fn a_carrier_that_doubles_messages_is_found_out() {
 }
 
 #[test]
-fn ctrl_c_ends_a_demo_with_the_comparison_and_exit_0() {
+fn ctrl_c_ends_a_demo_with_the_comparison_and_exit_0_whatever_a_visitor_posted() {
     let mut child = nudged(&["demo", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let before = read_until(&mut stdout, "a gentle trickle");
-    assert!(before.contains("token        ndg_"), "{before}");
+    let answer = post(&after(&before, "http://", "/"), &after(&before, "token        ", "\n"));
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
     interrupt(&child);
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).unwrap();
@@ -309,6 +310,27 @@ fn a_simulator_told_so_ends_with_its_standard_input() {
     read_until(&mut BufReader::new(child.stdout.take().unwrap()), "listening on");
     drop(child.stdin.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// What stands in `text` between `start` and the `end` that follows.
+fn after(text: &str, start: &str, end: &str) -> String {
+    let (_, rest) = text.split_once(start).unwrap();
+    rest.split_once(end).unwrap().0.to_owned()
+}
+
+/// Posts one message as a person would who tries the printed token; gives the answer.
+fn post(address: &str, token: &str) -> String {
+    let body = r#"{"to": "+4917012345678", "text": "from a visitor"}"#;
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!(
+        "POST /v1/messages HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// What was printed up to the line that holds `words`.

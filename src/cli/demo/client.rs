@@ -18,6 +18,8 @@ use super::sample::{Course, Sample};
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// Requests under way at a time.
 const AT_ONCE: usize = 8;
+/// The name of the token that is printed for people to try the API with.
+pub const VISITOR: &str = "visitor";
 /// Rows of a page: the most the API gives.
 const PAGE: usize = 500;
 
@@ -43,8 +45,23 @@ struct BatchAnswer {
 
 #[derive(Deserialize)]
 struct Page {
-    data: Vec<Row>,
+    data: Vec<Listed>,
     next_cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    token: String,
+    #[serde(flatten)]
+    row: Row,
+}
+
+/// What the API shows.
+pub struct Listing {
+    pub rows: Vec<Row>,
+    /// Messages that people posted with the token the demo printed. What they were promised is not known
+    /// here, so it is read off the rows; for the rest they are held to the same rules.
+    pub visitors: Vec<Posted>,
 }
 
 impl Client {
@@ -133,16 +150,22 @@ impl Client {
     }
 
     /// All messages the API shows, page by page.
-    pub async fn list(&self) -> Result<Vec<Row>, DemoError> {
-        let mut rows = Vec::new();
+    pub async fn list(&self) -> Result<Listing, DemoError> {
+        let mut listing = Listing { rows: Vec::new(), visitors: Vec::new() };
         let mut cursor = String::new();
         loop {
             let path = format!("/v1/messages?limit={PAGE}&order=asc{cursor}");
             let page: Page = read(self.ask(self.request(Method::GET, &path), StatusCode::OK).await?)?;
-            rows.extend(page.data);
+            for Listed { token, row } in page.data {
+                if token == VISITOR {
+                    let Row { id, to, text, .. } = row.clone();
+                    listing.visitors.push(Posted { id, to, text, segment_count: row.segments.len() });
+                }
+                listing.rows.push(row);
+            }
             match page.next_cursor {
                 Some(next) => cursor = format!("&cursor={next}"),
-                None => return Ok(rows),
+                None => return Ok(listing),
             }
         }
     }

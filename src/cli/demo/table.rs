@@ -1,6 +1,5 @@
 //! The comparison for people: what became of the messages, what the carriers saw, and the verdict.
 
-use super::client::Client;
 use super::compare::{CarrierLog, Findings, Row, STATUSES, Submit};
 use crate::cli::plain;
 
@@ -9,9 +8,16 @@ const SHOWN: usize = 5;
 /// ESME_RTHROTTLED, SMPP 3.4 section 5.1.3.
 const THROTTLED: u32 = 0x58;
 
+/// What the API answered.
+pub struct Promises {
+    pub accepted: usize,
+    /// Requests repeated under their key, which made no further message.
+    pub repeats: usize,
+}
+
 /// `most_in_flight` is one number a log.
 pub fn render(
-    client: &Client,
+    promises: &Promises,
     rows: &[Row],
     logs: &[CarrierLog],
     most_in_flight: &[u64],
@@ -20,8 +26,8 @@ pub fn render(
     let mut lines = vec![String::new()];
     statuses(rows, &mut lines);
     lines.push(format!("  {:<12}{:>6}", "shown", rows.len()));
-    lines.push(format!("  {:<12}{:>6}", "accepted", client.accepted.len()));
-    lines.push(format!("  {:<12}{:>6}", "repeats", client.repeats));
+    lines.push(format!("  {:<12}{:>6}", "accepted", promises.accepted));
+    lines.push(format!("  {:<12}{:>6}", "repeats", promises.repeats));
     lines.push(String::new());
     carriers(logs, most_in_flight, &mut lines);
     lines.push(String::new());
