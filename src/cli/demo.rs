@@ -393,7 +393,7 @@ mod tests {
     #[test]
     fn a_length_too_short_to_prove_anything_is_refused_with_its_remedy() {
         assert_eq!(length("30s"), Ok(Duration::from_secs(30)));
-        assert_eq!(length("1s"), Err(String::from("1s is out of range; write 5s to 24h")));
+        assert_eq!(length("1s"), Err(String::from("1s is out of range; write 5s to 1d")));
         assert!(length("soon").unwrap_err().contains("is not a duration"));
     }
 
