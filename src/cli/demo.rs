@@ -289,7 +289,7 @@ async fn carriers(sabotage: Option<Sabotage>, dir: &Path, clock: &Clock) -> Resu
         None => {}
     }
     // A fault's number counts the segments it sees; those of the outage come in a row.
-    let outage: Vec<String> = (30..36).map(|n| format!("queue-full@{n}")).collect();
+    let outage: Vec<String> = (30..40).map(|n| format!("queue-full@{n}")).collect();
     let mut failing = vec!["--delay", "10ms-40ms", "--receipts", "mixed", "--rate", "60/s"];
     for fault in ["reject@9", "reject@23", "no-answer@55", "drop-after-submit@80"] {
         failing.extend(["--fault", fault]);
