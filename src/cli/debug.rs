@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use serde_json::{Map, Value, json};
 
 use crate::config::ReceiptId;
+use crate::link::smpp::describe::describe;
 use crate::message::Encoding;
 use crate::sms::receipt::{self, Tlvs};
 use crate::sms::segment;
@@ -29,6 +30,8 @@ pub enum What {
     Segments,
     /// A receipt: raw text, or {"text": .., "esm_class": 4, "tlvs": {..}, "resp_id": ..}
     Receipt,
+    /// An SMPP PDU in hexadecimal
+    Smpp,
 }
 
 pub fn run(args: Args) -> ExitCode {
@@ -52,6 +55,7 @@ pub fn answer(what: What, mut input: impl BufRead, mut output: impl Write) -> io
         let decoded = line.and_then(|line| match what {
             What::Segments => segments(&line),
             What::Receipt => receipt(&line),
+            What::Smpp => Ok(describe(&line)),
         });
         let shown = decoded.unwrap_or_else(|error| json!({"valid": false, "error": error}));
         writeln!(output, "{shown}")?;

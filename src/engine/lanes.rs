@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn everything_on_disk_is_met_in_order_whatever_is_inserted_meanwhile() {
-        let memory = on_disk((0..3000).map(|n| key(4, n * 2, n)));
+        let memory = on_disk((1..=3000).map(|n| key(4, n * 2, n)));
         let mut lanes = Lanes::new([1].into_iter());
         let mut seen = Vec::new();
         lanes.refill(&memory).unwrap();
@@ -201,7 +201,7 @@ mod tests {
     fn a_full_horizon_gives_its_far_end_back_to_the_disk_and_finds_it_again() {
         let mut lanes = Lanes::new([1].into_iter());
         lanes.refill(&Memory::default()).unwrap();
-        let keys: Vec<LaneKey> = (0..HORIZON as u64 + 50).map(|n| key(4, n, n)).collect();
+        let keys: Vec<LaneKey> = (1..=HORIZON as u64 + 50).map(|n| key(4, n, n)).collect();
         for &key in &keys {
             lanes.insert(key, waiting());
         }

@@ -313,6 +313,7 @@ pub struct LinkSnapshot {
 /// Time from a step's first command to its answer being allowed, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CommitHistogram {
+    /// Cumulative, one a bound.
     pub buckets: [u64; COMMIT_BUCKETS.len()],
     pub count: u64,
     pub sum: Duration,

@@ -2,10 +2,10 @@
 //!
 //! "Settled" is accepted, refused for good or unknown; a receipt or a person is never waited for. A
 //! message that was begun and waits for its retry holds back later ones of the same or lower priority.
-//! Only recipients with something begun or leased are here; those held back are parked in lane order and
-//! come out one at a time.
+//! Only recipients with something begun or leased are here; those held back are parked, and come out one
+//! a lane at a time: the first of each lane keeps the rest of it from being overtaken.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::id::MessageId;
 use crate::message::Msisdn;
@@ -70,34 +70,34 @@ impl Order {
         Some(waiting)
     }
 
-    /// This message holds nobody back any more. The next one that may start comes out, if any.
-    pub fn settled(&mut self, to: Msisdn, id: MessageId) -> Option<(LaneKey, Waiting)> {
-        let turn = self.turns.get_mut(&to)?;
+    /// This message holds nobody back any more. What may start comes out.
+    pub fn settled(&mut self, to: Msisdn, id: MessageId) -> Vec<(LaneKey, Waiting)> {
+        if let Some(turn) = self.turns.get_mut(&to) {
+            turn.begun.remove(&id);
+        }
+        self.unlease(to, id)
+    }
+
+    /// It went back to waiting but holds its place; what may overtake it comes out.
+    pub fn unlease(&mut self, to: Msisdn, id: MessageId) -> Vec<(LaneKey, Waiting)> {
+        let Some(turn) = self.turns.get_mut(&to) else { return Vec::new() };
         if turn.leased == Some(id) {
             turn.leased = None;
         }
-        turn.begun.remove(&id);
-        self.next(to)
+        self.release(to)
     }
 
-    /// It went back to waiting but holds its place; one that may overtake it comes out.
-    pub fn unlease(&mut self, to: Msisdn, id: MessageId) -> Option<(LaneKey, Waiting)> {
-        let turn = self.turns.get_mut(&to)?;
-        if turn.leased == Some(id) {
-            turn.leased = None;
-        }
-        self.next(to)
-    }
-
-    /// The first parked message that may start; its place is free again.
-    pub fn next(&mut self, to: Msisdn) -> Option<(LaneKey, Waiting)> {
-        let turn = self.turns.get(&to)?;
-        let may = |key: &&LaneKey| self.may_start(to, key.id, key.rank);
-        let next = turn.parked.values().map(|(key, _)| key).find(may).copied();
-        let out = next.and_then(|key| self.turns.get_mut(&to)?.parked.remove(&(key.rank, key.due, key.id)));
-        if out.is_some() {
-            self.parked -= 1;
-        }
+    /// The first parked message of each lane that may start.
+    fn release(&mut self, to: Msisdn) -> Vec<(LaneKey, Waiting)> {
+        let Some(turn) = self.turns.get(&to) else { return Vec::new() };
+        let mut lanes = BTreeSet::new();
+        let may = |key: &&LaneKey| self.may_start(to, key.id, key.rank) && lanes.insert(key.lane);
+        let keys: Vec<LaneKey> = turn.parked.values().map(|(key, _)| key).filter(may).copied().collect();
+        let out: Vec<_> = match self.turns.get_mut(&to) {
+            Some(turn) => keys.iter().filter_map(|k| turn.parked.remove(&(k.rank, k.due, k.id))).collect(),
+            None => Vec::new(),
+        };
+        self.parked -= out.len();
         self.forget_if_idle(to);
         out
     }
@@ -138,12 +138,23 @@ mod tests {
         assert!(!order.may_start(TO, id(2), 5));
         order.park(key(4, 3), waiting());
         order.park(key(4, 2), waiting());
-        let (first, _) = order.settled(TO, id(1)).unwrap();
-        assert_eq!(first, key(4, 2), "the earlier one, whichever was parked first");
+        let out = |out: Vec<(LaneKey, Waiting)>| out.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        assert_eq!(out(order.settled(TO, id(1))), [key(4, 2)], "the earlier one, whichever was parked first");
         order.leased(TO, id(2));
-        assert_eq!(order.settled(TO, id(2)).unwrap().0, key(4, 3));
-        assert!(order.settled(TO, id(3)).is_none());
+        assert_eq!(out(order.settled(TO, id(2))), [key(4, 3)]);
+        assert_eq!(out(order.settled(TO, id(3))), []);
         assert!(order.turns.is_empty(), "nothing is remembered of an idle recipient");
+    }
+
+    #[test]
+    fn a_message_of_another_lane_leaves_nobody_behind() {
+        let mut order = Order::default();
+        order.leased(TO, id(1));
+        let other_lane = LaneKey { lane: 2, ..key(9, 5) };
+        order.park(other_lane, waiting());
+        order.park(key(4, 2), waiting());
+        let out: Vec<LaneKey> = order.settled(TO, id(1)).into_iter().map(|(key, _)| key).collect();
+        assert_eq!(out, [other_lane, key(4, 2)]);
     }
 
     #[test]

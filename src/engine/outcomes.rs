@@ -199,8 +199,8 @@ impl Core {
         self.release(next);
     }
 
-    fn release(&mut self, next: Option<(LaneKey, Waiting)>) {
-        if let Some((key, waiting)) = next {
+    fn release(&mut self, next: Vec<(LaneKey, Waiting)>) {
+        for (key, waiting) in next {
             self.lanes.insert(key, waiting);
         }
     }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::fields::Fields;
-use super::problem::{FieldError, Problem};
+use super::problem::Problem;
 use crate::clock::Timestamp;
 use crate::engine::{Draft, Idempotency};
 use crate::message::body::BadMsisdn;
@@ -27,7 +27,7 @@ const SHOWN_CHARS: usize = 10;
 pub struct Parsed {
     pub draft: Draft,
     pub dry_run: bool,
-    pub warnings: Vec<FieldError>,
+    pub warnings: Vec<String>,
 }
 
 /// Reads one message. `fields` is consumed, so nothing can be left unread.
@@ -259,11 +259,11 @@ fn metadata(fields: &mut Fields<'_>) -> Option<String> {
 }
 
 /// Doubts about the numbering plan: the number is taken, and the doubt is told.
-fn warnings(to: Msisdn) -> Vec<FieldError> {
+fn warnings(to: Msisdn) -> Vec<String> {
     let digits = to.digits();
     // ITU-T E.164 country code 1: numbers have 10 digits after it.
     if digits.starts_with('1') && digits.len() != 11 {
-        return vec![FieldError::new("to", "numbers under +1 have 10 digits after it")];
+        return vec![String::from("to: numbers under +1 have 10 digits after it")];
     }
     Vec::new()
 }
@@ -348,6 +348,14 @@ mod tests {
         let body = json!({"to": "+4915112345678", "text": "Привет", "encoding": "gsm7"});
         let why = read(body).err().unwrap()["errors"][0]["why"].to_string();
         assert!(why.contains("U+041F"), "{why}");
+    }
+
+    #[test]
+    fn a_doubt_about_the_numbering_plan_is_a_warning_and_no_refusal() {
+        let parsed = read(json!({"to": "+12025550", "text": "x"})).unwrap_or_else(|p| panic!("{p}"));
+        assert_eq!(parsed.warnings.len(), 1);
+        let parsed = read(json!({"to": "+12025550123", "text": "x"})).unwrap_or_else(|p| panic!("{p}"));
+        assert_eq!(parsed.warnings, [""; 0]);
     }
 
     #[test]

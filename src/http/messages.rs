@@ -31,7 +31,7 @@ pub struct AcceptedJson {
     pub to: String,
     pub encoding: &'static str,
     pub segment_count: u8,
-    pub warnings: Vec<FieldError>,
+    pub warnings: Vec<String>,
 }
 
 /// An id as it is written outside.
@@ -49,11 +49,11 @@ pub struct Echo {
     to: Msisdn,
     encoding: &'static str,
     segment_count: u8,
-    warnings: Vec<FieldError>,
+    warnings: Vec<String>,
 }
 
 impl Echo {
-    pub fn of(draft: &Draft, warnings: Vec<FieldError>) -> Echo {
+    pub fn of(draft: &Draft, warnings: Vec<String>) -> Echo {
         let encoding = draft.encoding.as_str();
         Echo { to: draft.to, encoding, segment_count: draft.segment_count, warnings }
     }

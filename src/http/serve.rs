@@ -333,9 +333,10 @@ impl Service {
             Err(problem) => problem.into_response(),
         };
         let id = next_request_id();
-        if !response.status().is_success() {
+        // A probe that hears "not ready" is no refused request.
+        if let Some(Code(code)) = response.extensions().get().copied() {
             let took = clock.now().mono.saturating_duration_since(began);
-            log_refused(&response, &id, &method, &path, took);
+            log_refused(code, response.status(), &id, &method, &path, took);
         }
         guard::finish(&mut response, id);
         response
@@ -374,9 +375,14 @@ fn shape(response: Response) -> Response {
 
 /// One line a refused request. The query is left out, because it may hold a number; so is a path that
 /// named nothing, because it may hold anything.
-fn log_refused(response: &Response, id: &HeaderValue, method: &Method, path: &str, took: Duration) {
-    let status = response.status();
-    let code = response.extensions().get::<Code>().map_or("", |code| code.0);
+fn log_refused(
+    code: &str,
+    status: StatusCode,
+    id: &HeaderValue,
+    method: &Method,
+    path: &str,
+    took: Duration,
+) {
     let path = if status == StatusCode::NOT_FOUND { "" } else { path };
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let (status, id) = (status.as_u16(), id.to_str().unwrap_or_default());

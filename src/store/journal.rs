@@ -277,7 +277,7 @@ impl Journal {
             return Ok(None);
         }
         let mut follower = self.follow(seq + 1)?;
-        Ok(follower.next()?.map(|record| record.at.prev))
+        Ok(follower.read()?.map(|record| record.at.prev))
     }
 
     /// Reads records from `seq` on, and those appended later as they come.
@@ -285,7 +285,7 @@ impl Journal {
         let holding = self.segments.iter().rev().find(|&&first| first <= seq);
         let &first = holding.ok_or_else(|| gone(seq))?;
         let mut follower = Follower::start(&self.dir, first, self.synced.clone())?;
-        while follower.expected.seq < seq && follower.next()?.is_some() {}
+        while follower.expected.seq < seq && follower.read()?.is_some() {}
         Ok(follower)
     }
 }
@@ -295,6 +295,10 @@ impl Journal {
     /// Every write fails from now on, as on a disk that went away: the file is open for reading only.
     pub(super) fn break_writing(&mut self) {
         self.file = File::open(segment_path(&self.dir, self.segments[self.segments.len() - 1])).unwrap();
+    }
+
+    pub(super) fn segments(&self) -> Vec<u64> {
+        self.segments.clone()
     }
 
     pub(super) fn mend_writing(&mut self) {
@@ -324,7 +328,7 @@ impl Follower {
     }
 
     /// The next record that is on the disk; `None` when there is none yet.
-    pub fn next(&mut self) -> Result<Option<frame::Record<'_>>, StoreError> {
+    pub fn read(&mut self) -> Result<Option<frame::Record<'_>>, StoreError> {
         if self.expected.seq > self.synced.load(Ordering::Acquire) {
             return Ok(None);
         }

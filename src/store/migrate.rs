@@ -37,3 +37,49 @@ pub(super) fn check_schema(found: u32) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::record;
+
+    /// What an imaginary version 0 wrote: the counter as text. Version 1 holds it as a number.
+    fn counter_from_text(encoded: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let damaged = || StoreError::Damaged(String::from("not a counter"));
+        let text: String = postcard::from_bytes(encoded).map_err(|_| damaged())?;
+        let count: u64 = text.parse().map_err(|_| damaged())?;
+        postcard::to_stdvec(&count).map_err(|_| damaged())
+    }
+
+    /// Version 0, "1234567" in postcard, CRC-32C.
+    const V0: &[u8] = include_bytes!("../../tests/golden/record-v0");
+
+    #[test]
+    fn a_value_of_an_older_version_is_brought_forward_when_read() {
+        let steps: [Step; 1] = [counter_from_text];
+        assert_eq!(record::decode_with::<u64>(&steps, V0).unwrap(), 1_234_567);
+    }
+
+    #[test]
+    fn a_damaged_old_value_is_not_brought_forward() {
+        let steps: [Step; 1] = [counter_from_text];
+        for bit in 0..V0.len() * 8 {
+            let mut flipped = V0.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(record::decode_with::<u64>(&steps, &flipped).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn newer_values_and_states_are_refused_in_clear_words() {
+        let newer = forward(&STEPS, VERSION + 1, &[]).unwrap_err();
+        assert!(newer.to_string().starts_with("the record has version 2 and this program knows 1: a newer"));
+        assert!(matches!(check_schema(SCHEMA + 1), Err(StoreError::Newer { what: "state", .. })));
+        assert!(check_schema(SCHEMA).is_ok());
+    }
+
+    #[test]
+    fn version_0_was_never_released() {
+        assert!(matches!(record::decode::<String>(V0), Err(StoreError::Damaged(_))));
+    }
+}

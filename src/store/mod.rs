@@ -52,8 +52,11 @@ impl Batch {
     }
 }
 
-/// A page of entries, key and value, in key order (or reverse).
-pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+/// Key and value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
+/// A page of entries in key order (or reverse).
+pub type Entries = Vec<Entry>;
 
 /// Reading the applied state. sled implements it ([`Reader`]), and so does a map in the simulation.
 pub trait Read {
@@ -294,5 +297,134 @@ mod tests {
         let mut reserved = Batch::default();
         reserved.writes.insert(vec![0, b'a'], Some(Vec::new()));
         assert!(store.commit(&reserved, NOW).is_err());
+    }
+
+    /// Calls `maintain` with time going on until `done` says so.
+    fn maintain_until(store: &mut Store, done: impl Fn(&Store) -> bool) -> Result<(), StoreError> {
+        let mut now = NOW;
+        for _ in 0..200_000 {
+            if done(store) {
+                return Ok(());
+            }
+            now = now.saturating_add(std::time::Duration::from_secs(61));
+            store.maintain(now)?;
+            std::thread::yield_now();
+        }
+        panic!("what was waited for did not come");
+    }
+
+    #[test]
+    fn a_quiet_store_is_checkpointed_after_a_minute() {
+        let dir = TempDir::new().unwrap();
+        let (mut store, _) = ready(&dir);
+        store.commit(&batch(1), NOW).unwrap();
+        let marked = |dir: &TempDir| Mark::read(dir.path()).unwrap().map(|mark| mark.applied().seq);
+        store.maintain(NOW).unwrap();
+        assert_eq!(marked(&dir), Some(0));
+        maintain_until(&mut store, |_| marked(&dir) == Some(1)).unwrap();
+    }
+
+    #[test]
+    fn segments_are_kept_until_both_checkpoint_and_snapshot_are_past_them() {
+        let dir = TempDir::new().unwrap();
+        let (mut store, _) = ready(&dir);
+        let first = dir.path().join("journal/00000000000000000001");
+        for n in 0..800 {
+            store.commit(&batch(n as u8), NOW).unwrap();
+            assert!(first.exists());
+        }
+        maintain_until(&mut store, |_| !first.exists()).unwrap();
+        let (mark, extent) = (Mark::read(dir.path()).unwrap(), snapshot::extent(dir.path()).unwrap());
+        assert!(store.journal.oldest() <= mark.unwrap().applied().seq + 1);
+        assert!(store.journal.oldest() <= extent.unwrap().start + 1);
+        assert!(matches!(store.read_from(1), Err(StoreError::Damaged(_))));
+    }
+
+    #[test]
+    fn a_scrub_that_finds_rot_ends_the_store_and_the_next_start_rebuilds_it() {
+        let dir = TempDir::new().unwrap();
+        let (mut store, _) = ready(&dir);
+        store.commit(&batch(1), NOW).unwrap();
+        store.state.rot(&[b'h', 1]);
+        assert!(matches!(store.reader().get(&[b'h', 1]), Err(StoreError::Damaged(_))));
+        assert!(store.reader().scan(b"h", b"i", 10).is_err());
+        let found = maintain_until(&mut store, |_| false);
+        assert!(matches!(found, Err(StoreError::Damaged(_))));
+        assert!(store.commit(&batch(2), NOW).is_err());
+        drop(store);
+        let (store, recovery) = ready(&dir);
+        assert!(recovery.rebuilt.is_some());
+        assert_eq!(store.reader().get(&[b'h', 1]).unwrap(), Some(vec![1; 40]));
+    }
+
+    #[test]
+    fn the_ballast_comes_back_when_there_is_room() {
+        let dir = TempDir::new().unwrap();
+        let (mut store, _) = ready(&dir);
+        let ballast = dir.path().join("ballast");
+        for _ in 0..2 {
+            store.maintain(NOW).unwrap();
+            assert_eq!(std::fs::metadata(&ballast).unwrap().len(), Options::for_tests().ballast_bytes);
+            std::fs::remove_file(&ballast).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_step_larger_than_a_segment_gets_a_segment_of_its_own() {
+        let dir = TempDir::new().unwrap();
+        let (mut store, _) = ready(&dir);
+        let large = vec![3; 3 * Options::for_tests().segment_bytes as usize];
+        for value in [vec![1], large.clone(), vec![2]] {
+            let writes = BTreeMap::from([(b"h".to_vec(), Some(value))]);
+            store.commit(&Batch { writes, events: Vec::new() }, NOW).unwrap();
+        }
+        drop(store);
+        std::fs::remove_dir_all(dir.path().join("state")).unwrap();
+        let (store, recovery) = ready(&dir);
+        assert_eq!((store.seq(), recovery.replayed), (3, 3));
+        assert_eq!(store.reader().get(b"h").unwrap(), Some(vec![2]));
+    }
+
+    #[test]
+    fn a_segment_that_is_missing_shortened_or_foreign_is_damage() {
+        type Fault = fn(&std::path::Path);
+        let faults: [(&str, Fault); 3] = [
+            ("missing", |segment| std::fs::remove_file(segment).unwrap()),
+            ("shortened", |segment| {
+                let file = std::fs::OpenOptions::new().write(true).open(segment).unwrap();
+                file.set_len(Options::for_tests().segment_bytes - 8).unwrap();
+            }),
+            ("foreign", |segment| {
+                let other = TempDir::new().unwrap();
+                let mut store = ready(&other).0;
+                for n in 0..400 {
+                    store.commit(&batch(n as u8 ^ 1), NOW).unwrap();
+                }
+                std::fs::copy(other.path().join("journal").join(segment.file_name().unwrap()), segment)
+                    .unwrap();
+            }),
+        ];
+        for (name, fault) in faults {
+            let dir = TempDir::new().unwrap();
+            let mut store = ready(&dir).0;
+            for n in 0..400 {
+                store.commit(&batch(n as u8), NOW).unwrap();
+            }
+            let segments = store.journal.segments();
+            drop(store);
+            fault(&journal::segment_path(&dir.path().join("journal"), segments[1]));
+            let opened = open(dir.path(), Options::for_tests(), NOW).unwrap();
+            assert!(matches!(opened, Opened::Quarantined { reader: Some(_), .. }), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_state_of_a_newer_schema_is_refused() {
+        let dir = TempDir::new().unwrap();
+        let (store, _) = ready(&dir);
+        store.state.fill(migrate::SCHEMA + 1, Applied::default(), std::iter::empty()).unwrap();
+        drop(store);
+        let refused = open(dir.path(), Options::for_tests(), NOW);
+        assert!(matches!(refused, Err(StoreError::Newer { what: "state", .. })));
     }
 }

@@ -35,6 +35,7 @@ const LEAST_SEGMENT_BYTES: u64 = 1 << 20;
 
 /// A store, or what can still be read of one that must not be written.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Opened {
     Ready {
         store: Store,
@@ -294,13 +295,13 @@ impl Place {
     }
 
     fn build(&self, next: &Path, journal: &Journal, replayed: &mut u64) -> Result<State, StoreError> {
-        let from_snapshot = match self.from_snapshot(next, journal) {
+        let imported = match self.begin_from_snapshot(next, journal) {
             Err(StoreError::Damaged(why)) => Err(why),
             other => Ok(other?),
         };
-        let (state, applied) = match from_snapshot {
+        let (state, applied) = match imported {
             Ok(Some(found)) => found,
-            Ok(None) | Err(_) if journal.oldest() == 1 => self.from_nothing(next)?,
+            Ok(None) | Err(_) if journal.oldest() == 1 => self.begin_empty(next)?,
             Ok(None) => return Err(StoreError::Damaged(String::from("there is no snapshot"))),
             Err(why) => return Err(StoreError::Damaged(why)),
         };
@@ -308,7 +309,7 @@ impl Place {
         Ok(state)
     }
 
-    fn from_nothing(&self, next: &Path) -> Result<(State, Applied), StoreError> {
+    fn begin_empty(&self, next: &Path) -> Result<(State, Applied), StoreError> {
         files::remove(next)?;
         let state = self.open_state(next)?;
         state.fill(migrate::SCHEMA, Applied::default(), std::iter::empty())?;
@@ -316,7 +317,11 @@ impl Place {
     }
 
     /// The snapshot in a new state; `None` when there is none.
-    fn from_snapshot(&self, next: &Path, journal: &Journal) -> Result<Option<(State, Applied)>, StoreError> {
+    fn begin_from_snapshot(
+        &self,
+        next: &Path,
+        journal: &Journal,
+    ) -> Result<Option<(State, Applied)>, StoreError> {
         let Some(extent) = snapshot::extent(&self.dir)? else { return Ok(None) };
         let damaged = |why: &str| Err(StoreError::Damaged(format!("the snapshot: {why}")));
         if extent.end > journal.head() {
@@ -430,7 +435,7 @@ fn replay(journal: &Journal, state: &State, applied: Applied) -> Result<u64, Sto
     }
     let mut records = journal.follow(applied.seq + 1)?;
     let mut count = 0;
-    while let Some(record) = records.next()? {
+    while let Some(record) = records.read()? {
         let applied = Applied { seq: record.at.seq, hash: record.hash };
         state.apply(applied, record.writes())?;
         count += 1;

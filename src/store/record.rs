@@ -9,7 +9,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{StoreError, migrate};
+use super::StoreError;
+use super::migrate::{self, Step};
 
 /// Version written now.
 pub const VERSION: u8 = 1;
@@ -26,6 +27,11 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    decode_with(&migrate::STEPS, bytes)
+}
+
+/// [`decode`] with other steps from older versions; as many as there are versions before [`VERSION`].
+pub(super) fn decode_with<T: DeserializeOwned>(steps: &[Step], bytes: &[u8]) -> Result<T, StoreError> {
     let damaged = |what: &str| StoreError::Damaged(format!("a record {what}"));
     let split =
         bytes.len().checked_sub(CRC_BYTES).filter(|&at| at > 0).ok_or_else(|| damaged("is too short"))?;
@@ -37,7 +43,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
     if checked[0] == VERSION {
         return postcard::from_bytes(&checked[1..]).map_err(undecodable);
     }
-    let encoded = migrate::forward(&migrate::STEPS, checked[0], &checked[1..])?;
+    let encoded = migrate::forward(steps, checked[0], &checked[1..])?;
     postcard::from_bytes(&encoded).map_err(undecodable)
 }
 

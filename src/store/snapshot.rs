@@ -13,11 +13,11 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read as _, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::StoreError;
 use super::files::{self, Doing};
 use super::frame::Hash;
 use super::migrate::SCHEMA;
 use super::state::{Applied, Reader, State};
+use super::{Entry, StoreError};
 
 const MAGIC: &[u8; 8] = b"nudgedS\n";
 const VERSION: u32 = 1;
@@ -253,7 +253,7 @@ impl<R: std::io::Read> Importing<R> {
         if got as u64 == n { Ok(()) } else { Err(damaged("it ends too early")) }
     }
 
-    fn step(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn step(&mut self) -> Result<Option<Entry>, StoreError> {
         self.buffer.clear();
         self.fill(4)?;
         if u32_at(&self.buffer, 0) == END {
@@ -289,7 +289,7 @@ impl<R: std::io::Read> Importing<R> {
 }
 
 impl<R: std::io::Read> Iterator for &mut Importing<R> {
-    type Item = Result<(Vec<u8>, Vec<u8>), StoreError>;
+    type Item = Result<Entry, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.over {

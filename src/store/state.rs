@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use super::files::{self, Doing};
 use super::frame::Hash;
-use super::{Entries, Read, StoreError};
+use super::{Entries, Entry, Read, StoreError};
 
 /// First byte of the keys the store keeps for itself.
 pub const RESERVED: u8 = 0;
@@ -122,7 +122,7 @@ impl State {
         &self,
         schema: u32,
         applied: Applied,
-        entries: impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>>,
+        entries: impl Iterator<Item = Result<Entry, StoreError>>,
     ) -> Result<(), StoreError> {
         let filling = |e| from_sled("fill the state", e);
         let (mut batch, mut count, mut sealed) = (sled::Batch::default(), 0, Vec::new());
@@ -160,7 +160,7 @@ impl State {
     }
 
     /// All entries in key order, each checked; nothing comes after an error.
-    pub(super) fn entries(&self) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + use<> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = Result<Entry, StoreError>> + use<> {
         let mut range = Some(self.db.range(vec![RESERVED + 1]..));
         std::iter::from_fn(move || {
             let entry =
@@ -219,7 +219,7 @@ fn collect(range: impl Iterator<Item = SledEntry>, limit: usize) -> Result<Entri
     Ok(entries)
 }
 
-fn open_entry((key, sealed): (sled::IVec, sled::IVec)) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+fn open_entry((key, sealed): (sled::IVec, sled::IVec)) -> Result<Entry, StoreError> {
     let value = unseal(&key, &sealed)?.to_vec();
     Ok((key.to_vec(), value))
 }
@@ -299,5 +299,15 @@ fn from_sled(doing: &str, error: sled::Error) -> StoreError {
     match error {
         sled::Error::Io(source) => StoreError::Io { doing: String::from(doing), source },
         other => StoreError::Damaged(format!("{doing}: {other}")),
+    }
+}
+
+#[cfg(test)]
+impl State {
+    /// Turns one bit of a value on its way past the checksum.
+    pub(super) fn rot(&self, key: &[u8]) {
+        let mut sealed = self.db.get(key).unwrap().unwrap().to_vec();
+        sealed[0] ^= 1;
+        self.db.insert(key, sealed).unwrap();
     }
 }

@@ -895,3 +895,26 @@ async fn the_log_holds_no_number_no_text_no_token_and_no_line_of_the_callers_mak
         assert!(!text.contains(canary), "{canary:?} in\n{text}");
     }
 }
+
+#[tokio::test]
+async fn a_unix_socket_serves_under_any_name_and_its_file_goes_with_the_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("http.sock");
+    let clock = Clock::manual(START);
+    let (commands, _received) = mpsc::channel(1);
+    let (_publish, snapshots) = watch::channel(Arc::new(snapshot(clock.now())));
+    let engine = Engine::new(commands, snapshots, View::new(Arc::new(Map::default())));
+    let app = App::new(engine, clock, dir.path());
+    let bound = bind(&Http { listen: vec![Listen::Unix(path.clone())], trusted_proxy: false }).unwrap();
+    assert_eq!(bound[0].to_string(), format!("unix:{}", path.display()));
+    let stop = CancellationToken::new();
+    let served = tokio::spawn(serve(bound, app, stop.clone(), Duration::from_secs(20)));
+    let mut stream = tokio::net::UnixStream::connect(&path).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: nudged\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    stop.cancel();
+    served.await.unwrap().unwrap();
+    assert!(!path.exists());
+}

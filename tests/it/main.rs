@@ -1,8 +1,5 @@
 //! Behaviour tests in one binary, a file per behaviour.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it stands")]
-//! Behaviour tests: one binary, a file per behaviour.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its premise fails")]
-//! it
 
 mod cli;
 mod config;

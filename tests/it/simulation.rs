@@ -24,18 +24,28 @@ fn no_history_loses_doubles_or_misplaces_a_message() {
         Some(seed) => seed..seed + 1,
         None => 0..number("NUDGED_SEEDS").unwrap_or(DEFAULT_SEEDS),
     };
-    for seed in seeds {
-        let outcome = std::panic::catch_unwind(|| {
-            let mut world = World::new(seed);
-            for _ in 0..EVENTS_PER_SEED {
-                world.event();
+    std::thread::scope(|scope| {
+        let halves = [0, 1].map(|half| seeds.clone().filter(move |seed| seed % 2 == half));
+        let threads = halves.map(|seeds| scope.spawn(|| seeds.for_each(run)));
+        for thread in threads {
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
             }
-            world.run_out();
-        });
-        if let Err(panic) = outcome {
-            eprintln!("seed {seed} failed; replay it with NUDGED_SEED={seed}");
-            std::panic::resume_unwind(panic);
         }
+    });
+}
+
+fn run(seed: u64) {
+    let history = std::panic::catch_unwind(|| {
+        let mut world = World::new(seed);
+        for _ in 0..EVENTS_PER_SEED {
+            world.event();
+        }
+        world.run_out();
+    });
+    if let Err(panic) = history {
+        eprintln!("seed {seed} failed; replay it with NUDGED_SEED={seed}");
+        std::panic::resume_unwind(panic);
     }
 }
 

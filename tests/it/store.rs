@@ -1,5 +1,6 @@
 //! The store against crashes, damage and loss of its files: what was committed is there exactly, or the
 //! store says that it is not.
+#![allow(clippy::unwrap_used, reason = "these are tests, their common parts too")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -424,7 +425,7 @@ fn events_are_read_from_any_record_on_and_go_on_while_it_writes() {
     let mut follower = bench.store.read_from(100).unwrap();
     let mut seen = Vec::new();
     for _ in 0..2 {
-        while let Some(record) = follower.next().unwrap() {
+        while let Some(record) = follower.read().unwrap() {
             seen.extend(record.events().map(|(number, _)| number));
         }
         bench.commit(5);
@@ -460,18 +461,9 @@ const FAULTS: usize = 60;
 fn no_flip_and_no_cut_of_any_file_is_silent() {
     let faults = std::env::var("NUDGED_ROT").map_or(FAULTS, |n| n.parse().unwrap());
     let mut tally = BTreeMap::<(String, &str), usize>::new();
-    for (kind, clean, segments_dropped) in
-        [("clean", true, false), ("clean, snapshot", true, true), ("killed, snapshot", false, true)]
-    {
-        let mut bench = Bench::new();
-        bench.commit(if segments_dropped { 800 } else { 250 });
-        if segments_dropped {
-            bench.until_segments_are_dropped();
-            bench.commit(20);
-        }
-        let golden = bench.stop(clean);
+    for (kind, golden) in goldens() {
         let mut random = 0xD1B5_4A32_D192_ED03 ^ kind.len() as u64;
-        for n in 0..faults.div_ceil(3) {
+        for n in 0..faults.div_ceil(4) {
             let dir = golden.copy();
             let fault = damage(dir.path(), n, &mut random);
             let verdict = golden.verdict(dir.path());
@@ -486,6 +478,29 @@ fn no_flip_and_no_cut_of_any_file_is_silent() {
         }
     }
     eprintln!("{tally:#?}");
+}
+
+/// Stores that stopped in different ways, in all of which every record had reached the state.
+fn goldens() -> [(&'static str, Golden); 4] {
+    let filled = |n, drop_segments| {
+        let mut bench = Bench::new();
+        bench.commit(n);
+        if drop_segments {
+            bench.until_segments_are_dropped();
+            bench.commit(20);
+        }
+        bench
+    };
+    let running = filled(400, false).stop(false);
+    let open = ready(running.dir.path()).0;
+    let killed = Golden { dir: running.copy(), model: running.model, seq: running.seq };
+    drop(open);
+    [
+        ("clean", filled(250, false).stop(true)),
+        ("clean, snapshot", filled(800, true).stop(true)),
+        ("not clean, snapshot", filled(800, true).stop(false)),
+        ("killed right after a start", killed),
+    ]
 }
 
 /// One fault in one file, in turn; what it was, beginning with the kind of file.

@@ -161,14 +161,19 @@ struct Page {
     script: &'static str,
 }
 
+/// When something began, and how long it has lasted.
 struct Since {
     time: String,
-    ago: String,
+    /// As people read it: date and time to the minute, UTC.
+    read: String,
+    lasted: String,
 }
 
 impl Since {
     fn of(at: Timestamp, now: Timestamp) -> Since {
-        Since { time: at.to_rfc3339(), ago: spoken(now.since(at)) }
+        let time = at.to_rfc3339();
+        let read = time.get(..16).map(|minute| minute.replace('T', " ") + " UTC").unwrap_or_default();
+        Since { time, read, lasted: spoken(now.since(at)) }
     }
 }
 

@@ -561,6 +561,15 @@ impl World {
             inputs.iter().filter(|i| matches!(i, Input::Inbound { inbound: Inbound::Reply(_), .. })).count();
         let now = self.clock.now();
         let step = self.core.step(&self.disk.state, inputs, now).unwrap();
+        let leased = |(link, s): &(usize, Submission)| format!("{link}: {} {}", s.id, s.index);
+        self.trace(|| format!("leased {:?}", step.submissions.iter().map(leased).collect::<Vec<_>>()));
+        self.trace(|| {
+            format!(
+                "controls {:?} up {:?}",
+                step.controls,
+                self.links.iter().map(|l| l.up).collect::<Vec<_>>()
+            )
+        });
         if !self.calm && self.dice.chance(2) {
             return self.crash_while_writing(&step);
         }
@@ -892,7 +901,12 @@ impl World {
             let waits = matches!(head.state, State::Waiting { .. }) && !self.is_open(id);
             let out = self.wire.get(&(id, 0)).is_some_and(|wire| wire.writes > 0);
             if let Some(earlier) = queued.get(&body.to) {
-                assert!(!out, "{id} went out before {earlier}, which is queued for the same number");
+                assert!(
+                    !out,
+                    "{id} went out before {earlier}, which is queued for the same number: {:?} {:?}",
+                    self.head(id),
+                    self.head(*earlier)
+                );
             }
             if waits && first_try {
                 queued.entry(body.to).or_insert(id);
@@ -943,7 +957,7 @@ impl World {
                 assert!(attempt.segments.iter().all(SegmentState::is_out), "{id} is sent but {attempt:?}");
             }
             if let State::Unknown { .. } = head.state {
-                assert!(self.wire.get(&(id, 0)).is_some() || self.leased_once(&head), "{id}");
+                assert!(self.wire.contains_key(&(id, 0)) || self.leased_once(&head), "{id}");
             }
         }
         self.check_all();
