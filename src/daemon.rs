@@ -30,6 +30,8 @@ use crate::store::{self, Opened, Options, Store, StoreError};
 
 /// How long requests in flight may take at a stop.
 const HTTP_GRACE: Duration = Duration::from_secs(5);
+/// How much more time a start that goes on asks for.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the watchdog hears of us, as a share of what systemd allows.
 const WATCHDOG_SHARE: u32 = 3;
 
@@ -268,7 +270,10 @@ pub fn main(config: Config) -> ExitCode {
 
 async fn run(config: Config) -> ExitCode {
     let clock = Clock::system();
-    let mut daemon = match Daemon::start(config, clock.clone()).await {
+    let patience = tokio::spawn(ask_patience(clock.clone()));
+    let started = Daemon::start(config, clock.clone()).await;
+    patience.abort();
+    let mut daemon = match started {
         Ok(daemon) => daemon,
         Err(error) => {
             tracing::error!(event = "start_failed", %error);
@@ -293,6 +298,14 @@ async fn run(config: Config) -> ExitCode {
         Ended::Broken(part) => tracing::error!(event = "part_ended", part),
     }
     ended.exit_code()
+}
+
+/// Recovery may take long (a rebuild reads the whole journal), so systemd hears that it goes on.
+async fn ask_patience(clock: Clock) {
+    loop {
+        notify(&[sd_notify::NotifyState::ExtendTimeoutUsec(PATIENCE.as_micros() as u32)]);
+        clock.sleep(PATIENCE / 3).await;
+    }
 }
 
 /// Feeds the watchdog only while the core answers.

@@ -9,6 +9,7 @@ pub mod client;
 pub mod completions;
 pub mod config_file;
 pub mod debug;
+pub mod demo;
 pub mod links;
 pub mod log;
 pub mod man;
@@ -68,6 +69,8 @@ enum Command {
     Pause(pause::Args),
     /// Resume all sending, or one link
     Resume(resume::Args),
+    /// Run the daemon against two simulated carriers
+    Demo(demo::Args),
     /// Run a simulator alone
     Sim(sim::Args),
     /// Say what texts and receipts on standard input mean
@@ -105,6 +108,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Messages(args) => messages::run(args),
         Command::Pause(args) => pause::run(args),
         Command::Resume(args) => resume::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Sim(args) => sim::run(args),
         Command::Debug(args) => debug::run(args),
         Command::Completions(args) => completions::run(args),

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -65,8 +65,8 @@ pub struct Step {
     pub submissions: Vec<(LinkIndex, Submission)>,
     pub controls: Vec<(LinkIndex, Control)>,
     pub answers: Vec<Answer>,
-    /// When the core wants to be asked again if nothing happens before; `None`: only for an input.
-    pub wake_at: Option<Timestamp>,
+    /// When the core wants to be asked again if nothing happens before; `None`: at the next chance.
+    pub wake_at: Option<Instant>,
     /// Messages whose lease began or ended, `true`: leased now.
     pub leased: Vec<(MessageId, bool)>,
 }
@@ -321,19 +321,16 @@ impl Core {
         }
     }
 
-    fn wake_at(&self, now: Now) -> Option<Timestamp> {
-        let next_sweep = now.wall.saturating_add(self.sweep.wait(now));
-        let hungry = !self.order.is_full() && self.lanes.wants_refill() && self.any_credit();
-        if hungry {
-            return Some(now.wall);
+    /// Monotonic, so that a wall clock that is set back cannot put the core to sleep; the sweep's tick
+    /// finds what a wall clock that is set forward makes due.
+    fn wake_at(&self, now: Now) -> Option<Instant> {
+        if !self.order.is_full() && self.lanes.wants_refill() && self.any_credit() {
+            return None;
         }
         let next_due = if self.any_credit() { self.lanes.next_due(now.wall) } else { None };
-        next_due.into_iter().chain([next_sweep]).chain(self.cancel_deadline(now)).min()
-    }
-
-    fn cancel_deadline(&self, now: Now) -> Option<Timestamp> {
-        let first = self.cancels.values().flatten().map(|cancel| cancel.deadline).min()?;
-        Some(now.wall.saturating_add(first.saturating_duration_since(now.mono) + Duration::from_millis(1)))
+        let next_due = next_due.map(|due| now.mono + due.since(now.wall));
+        let cancel = self.cancels.values().flatten().map(|cancel| cancel.deadline).min();
+        next_due.into_iter().chain(cancel).chain([now.mono + self.sweep.wait(now)]).min()
     }
 
     fn any_credit(&self) -> bool {

@@ -56,10 +56,11 @@ pub fn engine(parts: Parts) -> (Engine, Loop) {
         commands: commands_rx,
         snapshot: watch::Sender::new(Arc::new(Snapshot::empty(now.wall))),
         started: now.wall,
-        wake_at: Some(now.wall),
+        wake_at: None,
         upkeep_at: now.mono,
         publish_at: now.mono,
         dirty: true,
+        news: false,
         low: None,
         free_bytes: 0,
         commits: CommitHistogram::default(),
@@ -75,11 +76,14 @@ pub struct Loop {
     commands: mpsc::Receiver<Command>,
     snapshot: watch::Sender<Arc<Snapshot>>,
     started: Timestamp,
-    wake_at: Option<Timestamp>,
+    /// `None`: at once.
+    wake_at: Option<Instant>,
     upkeep_at: Instant,
     publish_at: Instant,
     /// Something changed since the last snapshot.
     dirty: bool,
+    /// It is worth a snapshot at once.
+    news: bool,
     /// The disk is low; `None` before the first look.
     low: Option<bool>,
     free_bytes: u64,
@@ -111,10 +115,10 @@ impl Loop {
         if now.mono >= self.upkeep_at {
             self.upkeep(now, &mut inputs)?;
         }
-        let due = self.wake_at.is_some_and(|at| at <= now.wall);
+        let due = self.wake_at.is_none_or(|at| at <= now.mono);
         if inputs.is_empty() && !due {
             self.publish_if_due(now);
-            return self.wait(now).await;
+            return self.wait().await;
         }
         self.step(inputs, now)
     }
@@ -162,11 +166,8 @@ impl Loop {
         for (link, port) in self.parts.ports.iter_mut().enumerate() {
             let events = std::iter::from_fn(|| port.outcomes.try_recv().ok()).take(PER_STEP);
             inputs.extend(events.map(|event| {
-                self.dirty |= !matches!(event, LinkEvent::Outcome { .. });
-                if !matches!(event, LinkEvent::Outcome { .. }) {
-                    // A link that came or went is news that nobody should wait for.
-                    self.publish_at = self.publish_at.min(self.upkeep_at);
-                }
+                // A link that came or went is news that nobody should wait for.
+                self.news |= !matches!(event, LinkEvent::Outcome { .. });
                 Input::Link { link, event }
             }));
         }
@@ -179,11 +180,10 @@ impl Loop {
         inputs
     }
 
-    async fn wait(&mut self, now: Now) -> Result<(), StoreError> {
-        let wake = self.wake_at.map(|at| now.mono + at.since(now.wall));
+    async fn wait(&mut self) -> Result<(), StoreError> {
         let publish = self.dirty.then_some(self.publish_at);
         let deadline =
-            wake.into_iter().chain(publish).chain([self.upkeep_at]).min().unwrap_or(self.upkeep_at);
+            self.wake_at.into_iter().chain(publish).chain([self.upkeep_at]).min().unwrap_or(self.upkeep_at);
         let Parts { bell, clock, stop, .. } = &self.parts;
         let command = tokio::select! {
             command = self.commands.recv() => command,
@@ -209,6 +209,8 @@ impl Loop {
         self.upkeep_at = now.mono + UPKEEP;
         self.parts.store.maintain(now.wall)?;
         self.free_bytes = self.parts.store.free_bytes()?;
+        // What a link says of itself between two events: a failed connect, its pace.
+        self.dirty |= self.parts.ports.iter().any(|port| port.status.has_changed().unwrap_or(false));
         let low = self.free_bytes < self.parts.min_free;
         if self.low != Some(low) {
             if low {
@@ -269,14 +271,15 @@ impl Loop {
     }
 
     fn publish_if_due(&mut self, now: Now) {
-        if now.mono >= self.publish_at && self.dirty {
+        if self.news || (now.mono >= self.publish_at && self.dirty) {
             self.publish(now);
         }
     }
 
     fn publish(&mut self, now: Now) {
         self.publish_at = now.mono + PUBLISH;
-        self.dirty = false;
+        (self.dirty, self.news) = (false, false);
+        self.parts.ports.iter_mut().for_each(|port| port.status.mark_unchanged());
         let snapshot = Snapshot {
             at: now.wall,
             started: self.started,

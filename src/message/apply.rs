@@ -17,6 +17,8 @@ use crate::retry::{self, RetryClass};
 
 /// A receipt may come this long after the message's validity has ended; networks report an expiry late.
 const RECEIPT_GRACE: Duration = Duration::from_secs(24 * 3600);
+/// Networks keep a message for at most a week, whatever validity was asked for.
+const LONGEST_VALIDITY: Duration = Duration::from_secs(7 * 24 * 3600);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -350,7 +352,9 @@ fn network_has_it(attempt: &Attempt, body: &Body, now: Timestamp) -> State {
         return State::Closed { how: Final::Delivered, at: now };
     }
     let receipt = if body.receipt {
-        ReceiptWait::Until(body.valid_until.max(now).saturating_add(RECEIPT_GRACE))
+        ReceiptWait::Until(
+            body.valid_until.max(now).min(now.saturating_add(LONGEST_VALIDITY)).saturating_add(RECEIPT_GRACE),
+        )
     } else {
         ReceiptWait::NotAsked
     };
@@ -486,3 +490,6 @@ fn resolve(head: &mut Head, body: &Body, how: Resolution, now: Timestamp) -> Res
     };
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 
 mod cli;
 mod config;
+mod demo;
 mod http;
 mod sim_smsc;
 mod simulation;
