@@ -1,13 +1,18 @@
 //! Behaviour tests in one binary, a file per behaviour.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it stands")]
 
+mod budget;
 mod cli;
 mod config;
 mod http;
+mod receipts;
+mod retry;
 mod sim_smsc;
 mod simulation;
 mod smpp_link;
 mod smpp_session;
 mod store;
+mod support;
+mod unknown;
 mod vectors_smpp;
 mod vectors_sms;
