@@ -2,11 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it stands")]
 
 mod budget;
+mod cancel;
 mod cli;
 mod config;
 mod http;
+mod intake;
+mod order;
+mod pause;
 mod receipts;
+mod replies;
+mod restart;
 mod retry;
+mod routes;
 mod sim_smsc;
 mod simulation;
 mod smpp_link;
