@@ -12,7 +12,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::core::{Core, Input, Step};
+use super::core::{Answer, Core, Input, Step};
 use super::view::View;
 use super::{Command, CommitHistogram, Engine, LinkSnapshot, Refusal, Snapshot, StatusTotal};
 use crate::clock::{Clock, Now, Timestamp};
@@ -130,6 +130,10 @@ impl Loop {
             self.parts.store.commit(&step.batch, now.wall)?;
             self.count_commit(now);
             self.dirty = true;
+        }
+        if step.answers.iter().any(|answer| matches!(answer, Answer::Done(..))) {
+            // Whoever paused or resumed looks at once, and must not see what was before.
+            self.publish(now);
         }
         self.carry_out(step);
         self.publish_if_due(now);
@@ -389,7 +393,6 @@ impl Command {
     /// Answers without doing anything. A caller that went away needs no answer.
     fn refuse(self, why: &Refusal) {
         use super::AcceptAnswer;
-        use super::core::Answer;
         let answer = match self {
             Command::Accept { drafts, reply, .. } => {
                 let results = drafts.iter().map(|_| Err(why.clone())).collect();
