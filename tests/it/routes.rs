@@ -22,7 +22,7 @@ async fn both(
 
 /// `count` messages by a link that is named, in one request.
 async fn batch(world: &World, count: usize, link: &str) {
-    let line = |n: usize| json!({"to": number(n), "text": "bulk", "link": link}).to_string() + "\n";
+    let line = |n: usize| json!({"to": number(n), "text": link, "link": link}).to_string() + "\n";
     let lines: String = (0..count).map(line).collect();
     let request = world.request(Method::POST, "/v1/messages/batch", None);
     let answer = request.header("content-type", "application/x-ndjson").body(lines).send().await.unwrap();
@@ -150,4 +150,63 @@ async fn an_unknown_of_a_link_that_is_gone_can_still_be_resolved() {
     assert_eq!(world.await_status(&id, "sent").await["link"], "two");
     let sent = async || (world.count("sent").await == 1).then_some(());
     until(&world.clock, "listed as sent", sent).await;
+}
+
+/// A message to `to` that waits for `one`, after the routes said `two` instead.
+async fn rerouted(to: &str) -> (World, Carrier, String) {
+    let carrier = Carrier::start(silent()).await;
+    let links = [link("one", nobody(), ""), link("two", carrier.addr(), "")].concat();
+    let mut world = World::start(&format!("{links}[[route]]\nvia = ['one']\n")).await;
+    let id = world.send(to, "x").await;
+    world.order("/v1/pause").await;
+    world.restart_with(&format!("{links}[[route]]\nvia = ['two']\n")).await;
+    (world, carrier, id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_canceled_after_its_route_was_changed_is_never_sent_by_either_link() {
+    let (mut world, carrier, id) = rerouted(&number(1)).await;
+    assert_eq!(world.cancel(&id).await.0, 200);
+    let links = [link("one", carrier.addr(), ""), link("two", carrier.addr(), "")].concat();
+    world.restart_with(&links).await;
+    world.order("/v1/resume").await;
+    world.await_link("one", "up").await;
+    for by in ["one", "two"] {
+        let id = world.accept(json!({"to": number(2), "text": by, "link": by})).await;
+        world.await_status(&id, "sent").await;
+    }
+    assert_eq!(
+        (carrier.texts(), world.status(&id).await),
+        (vec!["one".into(), "two".into()], "canceled".into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_goes_once_however_often_its_route_is_changed() {
+    let (mut world, carrier, id) = rerouted(&number(1)).await;
+    let links = [link("one", carrier.addr(), ""), link("two", carrier.addr(), "")].concat();
+    for via in ["one", "two", "one"] {
+        world.restart_with(&format!("{links}[[route]]\nvia = ['{via}']\n")).await;
+    }
+    world.order("/v1/resume").await;
+    assert_eq!(world.await_status(&id, "sent").await["link"], "one");
+    world.restart_with(&format!("{links}[[route]]\nvia = ['two']\n")).await;
+    let last = world.send(&number(2), "last").await;
+    world.await_status(&last, "sent").await;
+    assert_eq!(carrier.texts(), ["x", "last"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_bound_to_a_link_that_is_gone_fails_when_it_is_to_be_sent_again() {
+    let (one, two) =
+        (Carrier::start(crate::support::faulty("no-answer@1")).await, Carrier::start(silent()).await);
+    let second = link("two", two.addr(), "");
+    let both = [link("one", one.addr(), "response_timeout = '100ms'"), second.clone()].concat();
+    let mut world = World::start(&both).await;
+    let id = world.accept(json!({"to": number(1), "text": "x", "link": "one"})).await;
+    world.await_status(&id, "unknown").await;
+    world.restart_with(&second).await;
+    let (status, answer) = world.resolve(&id, "resend").await;
+    assert_eq!((status, &answer["status"]), (200, &json!("failed")));
+    assert_eq!(world.message(&id).await["reason"]["code"], "internal.link_gone");
 }
