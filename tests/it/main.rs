@@ -9,6 +9,7 @@ mod http;
 mod intake;
 mod order;
 mod pause;
+mod process;
 mod receipts;
 mod replies;
 mod restart;
