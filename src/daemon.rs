@@ -276,6 +276,8 @@ pub fn main(config: Config) -> ExitCode {
 
 async fn run(config: Config) -> ExitCode {
     let clock = Clock::system();
+    // From here on a stop that is asked for is one in order, however far the start has come.
+    let asked = crate::cli::signal();
     let patience = tokio::spawn(ask_patience(clock.clone()));
     let started = Daemon::start(config, clock.clone()).await;
     patience.abort();
@@ -292,7 +294,7 @@ async fn run(config: Config) -> ExitCode {
     notify(&[sd_notify::NotifyState::Ready]);
     let watchdog = tokio::spawn(feed_watchdog(daemon.engine.clone(), clock));
     tokio::select! {
-        () = crate::cli::signal() => {}
+        () = asked => {}
         () = daemon.ended() => {}
     }
     notify(&[sd_notify::NotifyState::Stopping]);
