@@ -110,11 +110,14 @@ impl Loop {
     }
 
     async fn turn(&mut self) -> Result<(), StoreError> {
-        let mut inputs = self.gather();
+        let mut inputs = Vec::new();
+        // Before anything that has come: a disk found low takes none of it.
         let now = self.parts.clock.now();
         if now.mono >= self.upkeep_at {
             self.upkeep(now, &mut inputs)?;
         }
+        inputs.extend(self.gather());
+        let now = self.parts.clock.now();
         let due = self.wake_at.is_none_or(|at| at <= now.mono);
         if inputs.is_empty() && !due {
             self.publish_if_due(now);
