@@ -119,7 +119,7 @@ fn drafts(idempotent: bool) -> Vec<Draft> {
         allow_duplicate: false,
         metadata: None,
         token: "crm".into(),
-        idempotency: idempotent.then(|| Idempotency { key: [n as u8; 16], body: [0; 16] }),
+        idempotency: idempotent.then_some(Idempotency { key: [n as u8; 16], body: [0; 16] }),
     };
     (0..MESSAGES).map(draft).collect()
 }
