@@ -179,12 +179,12 @@ fn a_delivered_message_that_asks_for_nothing_unusual_leaves_body_head_and_chain_
 
 /// The whole life in batches of 64; the text is 78 characters of it.
 #[test]
-fn the_journal_takes_less_than_800_bytes_for_a_messages_life() {
+fn the_journal_takes_less_than_700_bytes_for_a_messages_life() {
     let mut bench = Bench::new();
     bench.accept(drafts(false));
     let submissions = bench.up();
     bench.deliver(&submissions);
     let bytes = bench.journal_bytes / MESSAGES;
-    assert!(bytes < 800, "{bytes}");
+    assert!(bytes < 700, "{bytes}");
     assert!(bytes > 78, "the text at least: {bytes}");
 }
