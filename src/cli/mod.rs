@@ -126,21 +126,25 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Until Ctrl-C or SIGTERM. Where a handler cannot be set the default one ends the process.
-pub async fn signal() {
+/// Until Ctrl-C or SIGTERM, heard from the call on and not from the first poll. Where a handler cannot be
+/// set the default one ends the process.
+pub fn signal() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let one = async |kind| match signal(kind) {
-        Ok(mut stream) => {
-            stream.recv().await;
+    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let one = async |heard: io::Result<tokio::signal::unix::Signal>| match heard {
+        Ok(mut heard) => {
+            heard.recv().await;
         }
         Err(error) => {
             tracing::warn!(event = "no_signal_handler", %error);
             std::future::pending::<()>().await;
         }
     };
-    tokio::select! {
-        () = one(SignalKind::terminate()) => {}
-        () = one(SignalKind::interrupt()) => {}
+    async move {
+        tokio::select! {
+            () = one(terminate) => {}
+            () = one(interrupt) => {}
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::core::{Core, Input, Step};
+use super::core::{Answer, Core, Input, Step};
 use super::view::View;
 use super::{Command, CommitHistogram, Engine, LinkSnapshot, Refusal, Snapshot, StatusTotal};
 use crate::clock::{Clock, Now, Timestamp};
@@ -110,11 +110,14 @@ impl Loop {
     }
 
     async fn turn(&mut self) -> Result<(), StoreError> {
-        let mut inputs = self.gather();
+        let mut inputs = Vec::new();
+        // Before anything that has come: a disk found low takes none of it.
         let now = self.parts.clock.now();
         if now.mono >= self.upkeep_at {
             self.upkeep(now, &mut inputs)?;
         }
+        inputs.extend(self.gather());
+        let now = self.parts.clock.now();
         let due = self.wake_at.is_none_or(|at| at <= now.mono);
         if inputs.is_empty() && !due {
             self.publish_if_due(now);
@@ -130,6 +133,10 @@ impl Loop {
             self.parts.store.commit(&step.batch, now.wall)?;
             self.count_commit(now);
             self.dirty = true;
+        }
+        if step.answers.iter().any(|answer| matches!(answer, Answer::Done(..))) {
+            // Whoever paused or resumed looks at once, and must not see what was before.
+            self.publish(now);
         }
         self.carry_out(step);
         self.publish_if_due(now);
@@ -389,7 +396,6 @@ impl Command {
     /// Answers without doing anything. A caller that went away needs no answer.
     fn refuse(self, why: &Refusal) {
         use super::AcceptAnswer;
-        use super::core::Answer;
         let answer = match self {
             Command::Accept { drafts, reply, .. } => {
                 let results = drafts.iter().map(|_| Err(why.clone())).collect();
