@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::cli::{EXIT_CONFIG, EXIT_IO, EXIT_LOCKED};
 use crate::clock::Clock;
@@ -30,6 +30,8 @@ use crate::store::{self, Opened, Options, Store, StoreError};
 
 /// How long requests in flight may take at a stop.
 const HTTP_GRACE: Duration = Duration::from_secs(5);
+/// How much more time a start that goes on asks for.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the watchdog hears of us, as a share of what systemd allows.
 const WATCHDOG_SHARE: u32 = 3;
 
@@ -94,7 +96,8 @@ pub struct Daemon {
     pub addresses: Vec<String>,
     /// The first TCP address.
     pub address: Option<std::net::SocketAddr>,
-    stop: CancellationToken,
+    /// A daemon that is dropped leaves no thread behind.
+    stop: DropGuard,
     /// Cancelled when the core's thread has ended.
     core_ended: CancellationToken,
     core: Option<JoinHandle<Result<(), StoreError>>>,
@@ -110,6 +113,11 @@ impl fmt::Debug for Daemon {
 impl Daemon {
     /// Opens the store, recovers, binds, and starts everything. Ready when it returns.
     pub async fn start(config: Config, clock: Clock) -> Result<Daemon, StartError> {
+        Daemon::start_with(config, clock, Options::default()).await
+    }
+
+    /// The same with sizes of the store that are not the usual ones: tests and the demo need no large files.
+    pub async fn start_with(config: Config, clock: Clock, options: Options) -> Result<Daemon, StartError> {
         make_state_dir(&config)?;
         let bound = serve::bind(&config.http).map_err(StartError::Listen)?;
         let addresses = bound.iter().map(ToString::to_string).collect();
@@ -117,8 +125,7 @@ impl Daemon {
         let (stop, core_ended) = (CancellationToken::new(), CancellationToken::new());
         let mut tasks = JoinSet::new();
         let (dir, now) = (config.state_dir.clone(), clock.now().wall);
-        let opened =
-            tokio::task::block_in_place(|| store::open(&dir.join("store"), Options::default(), now))?;
+        let opened = tokio::task::block_in_place(|| store::open(&dir.join("store"), options, now))?;
         let (engine, core) = match opened {
             Opened::Ready { store, recovery } => {
                 tracing::info!(event = "store_open", recovery = ?recovery);
@@ -146,6 +153,7 @@ impl Daemon {
             }
             "the HTTP server"
         });
+        let stop = stop.drop_guard();
         Ok(Daemon { engine, addresses, address, stop, core_ended, core, tasks })
     }
 
@@ -160,7 +168,7 @@ impl Daemon {
     /// Stops in order: intake and leases, links, the last commit, the store; then says how it went.
     pub async fn stop(mut self) -> Ended {
         let asked = !self.core_ended.is_cancelled();
-        self.stop.cancel();
+        self.stop.disarm().cancel();
         let result = match self.core.take() {
             Some(core) => tokio::task::spawn_blocking(move || core.join()).await,
             None => Ok(Ok(Ok(()))),
@@ -268,7 +276,12 @@ pub fn main(config: Config) -> ExitCode {
 
 async fn run(config: Config) -> ExitCode {
     let clock = Clock::system();
-    let mut daemon = match Daemon::start(config, clock.clone()).await {
+    // From here on a stop that is asked for is one in order, however far the start has come.
+    let asked = crate::cli::signal();
+    let patience = tokio::spawn(ask_patience(clock.clone()));
+    let started = Daemon::start(config, clock.clone()).await;
+    patience.abort();
+    let mut daemon = match started {
         Ok(daemon) => daemon,
         Err(error) => {
             tracing::error!(event = "start_failed", %error);
@@ -281,7 +294,7 @@ async fn run(config: Config) -> ExitCode {
     notify(&[sd_notify::NotifyState::Ready]);
     let watchdog = tokio::spawn(feed_watchdog(daemon.engine.clone(), clock));
     tokio::select! {
-        () = crate::cli::signal() => {}
+        () = asked => {}
         () = daemon.ended() => {}
     }
     notify(&[sd_notify::NotifyState::Stopping]);
@@ -293,6 +306,14 @@ async fn run(config: Config) -> ExitCode {
         Ended::Broken(part) => tracing::error!(event = "part_ended", part),
     }
     ended.exit_code()
+}
+
+/// Recovery may take long (a rebuild reads the whole journal), so systemd hears that it goes on.
+async fn ask_patience(clock: Clock) {
+    loop {
+        notify(&[sd_notify::NotifyState::ExtendTimeoutUsec(PATIENCE.as_micros() as u32)]);
+        clock.sleep(PATIENCE / 3).await;
+    }
 }
 
 /// Feeds the watchdog only while the core answers.

@@ -38,11 +38,12 @@ const DOUBLING: f64 = 0.2;
 const BELOW_CEILING: f64 = 0.98;
 /// From half the ceiling to all of it takes half of this many seconds.
 const RECOVERY_SECONDS: f64 = 0.6;
-/// The first second of probing adds this share of the ceiling; every further one twice as much.
+/// The first second of probing adds this share of the pace; every further one twice as much. Of the pace and
+/// not of the ceiling: after refusals that had nothing to do with speed the ceiling lies far too low.
 const FIRST_PROBE: f64 = 0.01;
 /// Where the search stopped short of measuring, probing begins as bold as after this many quiet seconds.
 const UNMEASURED: f64 = 3.0;
-/// The boldest probe, as a share of the ceiling a second.
+/// The boldest probe, as a share of the pace a second.
 const BOLDEST_PROBE: f64 = 0.5;
 /// A measure of fewer accepted segments or less time is noise.
 const MEASURE_SEGMENTS: u32 = 8;
@@ -185,7 +186,7 @@ impl Pace {
                 } else {
                     *probing += seconds.min(1.0);
                     let share = (FIRST_PROBE * probing.exp2()).min(BOLDEST_PROBE);
-                    *pace += seconds.min(1.0) * share * *ceiling;
+                    *pace += seconds.min(1.0) * share * *pace;
                 }
             }
         }
@@ -282,6 +283,35 @@ mod tests {
             assert!(seconds < 25.0, "{rate}/s took {seconds} s instead of 20");
             assert!(refused < 50 + count / 10, "{rate}/s: {refused} refused");
         }
+    }
+
+    #[test]
+    fn a_carrier_that_was_closed_for_two_seconds_is_soon_used_in_full_again() {
+        let (start, step, rtt) = (Instant::now(), Duration::from_micros(500), Duration::from_millis(20));
+        let open_at = start + Duration::from_secs(2);
+        let mut carrier = Carrier { rate: 100.0, burst: 10.0, tokens: 10.0, at: open_at };
+        let mut pace = Pace::new(None, start);
+        let (mut now, mut left) = (start, 1_000);
+        let mut in_flight: VecDeque<(Instant, bool)> = VecDeque::new();
+        while left > 0 {
+            while let Some(&(sent_at, taken)) = in_flight.front().filter(|f| f.0 + rtt <= now) {
+                in_flight.pop_front();
+                if taken {
+                    pace.accepted(now)
+                } else {
+                    pace.throttled(sent_at, now)
+                }
+                left -= u32::from(taken);
+            }
+            while in_flight.len() < 8 && pace.take(now) {
+                let taken = now >= open_at && carrier.takes(now);
+                in_flight.push_back((now, taken));
+            }
+            now += step;
+        }
+        // Ten seconds at the carrier's rate, and as many again to find it.
+        let seconds = (now - open_at).as_secs_f64();
+        assert!(seconds < 20.0, "{seconds} s");
     }
 
     #[test]

@@ -31,6 +31,15 @@ enum LogFormat {
     Json,
 }
 
+impl LogArgs {
+    /// Warnings only, for a command whose output is for reading; `RUST_LOG` still has its way.
+    pub fn warnings() -> LogArgs {
+        let wished = std::env::var("RUST_LOG").ok().and_then(|text| filter_text(&text).ok());
+        let log_level = wished.unwrap_or_else(|| String::from("warn"));
+        LogArgs { log_level, log_format: LogFormat::Text }
+    }
+}
+
 fn filter_text(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }

@@ -9,6 +9,7 @@ pub mod client;
 pub mod completions;
 pub mod config_file;
 pub mod debug;
+pub mod demo;
 pub mod links;
 pub mod log;
 pub mod man;
@@ -68,6 +69,8 @@ enum Command {
     Pause(pause::Args),
     /// Resume all sending, or one link
     Resume(resume::Args),
+    /// Run the daemon against two simulated carriers
+    Demo(demo::Args),
     /// Run a simulator alone
     Sim(sim::Args),
     /// Say what texts and receipts on standard input mean
@@ -105,6 +108,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Messages(args) => messages::run(args),
         Command::Pause(args) => pause::run(args),
         Command::Resume(args) => resume::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Sim(args) => sim::run(args),
         Command::Debug(args) => debug::run(args),
         Command::Completions(args) => completions::run(args),
@@ -122,21 +126,25 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Until Ctrl-C or SIGTERM. Where a handler cannot be set the default one ends the process.
-pub async fn signal() {
+/// Until Ctrl-C or SIGTERM, heard from the call on and not from the first poll. Where a handler cannot be
+/// set the default one ends the process.
+pub fn signal() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let one = async |kind| match signal(kind) {
-        Ok(mut stream) => {
-            stream.recv().await;
+    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let one = async |heard: io::Result<tokio::signal::unix::Signal>| match heard {
+        Ok(mut heard) => {
+            heard.recv().await;
         }
         Err(error) => {
             tracing::warn!(event = "no_signal_handler", %error);
             std::future::pending::<()>().await;
         }
     };
-    tokio::select! {
-        () = one(SignalKind::terminate()) => {}
-        () = one(SignalKind::interrupt()) => {}
+    async move {
+        tokio::select! {
+            () = one(terminate) => {}
+            () = one(interrupt) => {}
+        }
     }
 }
 

@@ -68,6 +68,9 @@ struct SmscArgs {
     cheat: Option<CheatArg>,
     #[arg(long, hide = true, default_value_t = 0)]
     seed: u64,
+    /// For a parent that must not be outlived
+    #[arg(long, hide = true)]
+    until_stdin_ends: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -92,7 +95,8 @@ pub fn run(args: Args) -> ExitCode {
         Ok(runtime) => runtime,
         Err(e) => return failed(&e),
     };
-    match runtime.block_on(serve(options(args))) {
+    let until_stdin_ends = args.until_stdin_ends;
+    match runtime.block_on(serve(options(args), until_stdin_ends)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => failed(&e),
     }
@@ -138,12 +142,27 @@ fn options(args: SmscArgs) -> SmscOptions {
     }
 }
 
-async fn serve(options: SmscOptions) -> io::Result<()> {
+async fn serve(options: SmscOptions, until_stdin_ends: bool) -> io::Result<()> {
     let smsc = Smsc::start(options, Clock::system()).await?;
     print_addresses(&smsc)?;
-    super::signal().await;
+    tokio::select! {
+        () = super::signal() => {}
+        () = stdin_ended(), if until_stdin_ends => {}
+    }
     smsc.stop().await;
     Ok(())
+}
+
+/// On a thread of its own, which the end of the process does not wait for.
+async fn stdin_ended() {
+    let (ended, told) = tokio::sync::oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let copied = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        tracing::debug!(?copied, "standard input ended");
+        drop(ended);
+    });
+    // Nothing is ever sent: the end of the thread is what is told.
+    drop(told.await);
 }
 
 fn print_addresses(smsc: &Smsc) -> io::Result<()> {

@@ -219,6 +219,8 @@ pub struct Core {
     /// Lanes in the order in which they were served last, for fairness among equals.
     pub(super) served: BTreeMap<crate::route::LaneId, u64>,
     pub(super) turn: u64,
+    /// From here on messages may wait in lanes that are not theirs any more; only before the first step.
+    pub(super) misplaced: Option<Vec<u8>>,
 }
 
 pub const COUNTERS: &str = "counters";
@@ -250,6 +252,7 @@ impl Core {
             sweep: Sweep::default(),
             served: BTreeMap::new(),
             turn: 0,
+            misplaced: None,
         })
     }
 

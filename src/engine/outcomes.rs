@@ -1,9 +1,9 @@
 //! Outcomes: what became of a lease, and of a link. Each leased segment is settled exactly once.
 
-use super::Refusal;
 use super::core::{Answer, Core, LinkIndex, Work};
 use super::lanes::{LaneEntry, Waiting};
 use super::notice::{Notice, NoticeKind};
+use super::{Refusal, dispatch};
 use crate::id::MessageId;
 use crate::link::LinkEvent;
 use crate::message::{Body, Event, Head, Msisdn, Outcome, State, Status, apply};
@@ -244,6 +244,7 @@ impl Core {
         }
         let Some((body, before)) = self.load(id, work)? else { return Ok(None) };
         let Ok(after) = apply(before.clone(), event, &body, &plan, work.wall()) else { return Ok(None) };
+        let after = self.unless_link_gone(after, &body, work);
         let waits = |head: &Head| matches!(head.state, State::Waiting { .. });
         if waits(&after) && !waits(&before) {
             let rank = LaneKey::new(0, body.priority, crate::clock::Timestamp::MIN, id).rank;
@@ -251,6 +252,16 @@ impl Core {
         }
         self.store_head(id, &body, &before, &after, work)?;
         Ok(Some(body))
+    }
+
+    /// The head, or a failure where it would wait for a link that is not configured any more.
+    pub(super) fn unless_link_gone(&self, head: Head, body: &Body, work: &Work) -> Head {
+        let waits = matches!(head.state, State::Waiting { .. });
+        if !waits || self.router.lane(body, head.bound_to()).is_some() {
+            return head;
+        }
+        apply(head.clone(), dispatch::link_gone(), body, &self.settings.queue.retry, work.wall())
+            .unwrap_or(head)
     }
 
     /// Cancels that waited for this message to come back, or to be gone for good.

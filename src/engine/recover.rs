@@ -1,12 +1,14 @@
 //! Start: what the state says, and what a crash left open.
 //!
 //! A lease on disk whose segments have no outcome in a head is unknown: only the intent is known, not which
-//! bytes went. A message whose key is still in its lane was handed back and is not. Then messages of lanes
-//! that are no longer configured move to the lanes they would go to now.
+//! bytes went. A message whose key is still in its lane was handed back and is not. Then, where the
+//! routes or links were changed, every waiting message moves to the lane it would go to now: whoever takes a
+//! message out of its lane later finds the lane by asking the router.
 
 use std::collections::BTreeMap;
 
 use super::core::{COUNTERS, Core, Lease, LeasedSegments, PAUSES, Settings, Work};
+use super::intake::u64_digest;
 use super::lanes::LaneEntry;
 use super::receipts::Orphans;
 use super::{dispatch, unknown};
@@ -19,9 +21,12 @@ use crate::store::{Batch, Read, StoreError, record};
 
 /// Leases read at start; a lease is deleted when its last segment is settled, so there are few.
 const MAX_LEASES: usize = 1_000_000;
-/// Messages moved between lanes in one batch after the routes were changed.
+/// Messages looked at for one batch after the routes were changed.
 const MOVES: usize = 512;
 const MAX_BEGUN: usize = 10_000_000;
+
+/// The record of what decided on lanes when all waiting messages were last put where they belong.
+const ROUTING: &str = "routing";
 
 /// The leases of one message that have no end on the disk, oldest first.
 #[derive(Default)]
@@ -50,6 +55,9 @@ impl Core {
         core.orphans = Orphans::load(state)?;
         core.load_begun(state)?;
         core.end_open_leases(&mut work)?;
+        if work.txn.get(&keys::core(ROUTING))? != Some(core.routing()) {
+            core.misplaced = Some(keys::all(family::LANE).0);
+        }
         core.seal(&mut work);
         Ok((core, work.txn.batch))
     }
@@ -81,20 +89,28 @@ impl Core {
             }
             work.txn.delete(key);
         }
-        open.into_iter().try_for_each(|(id, open)| self.lose(id, open, work))
+        let lanes = lanes_on_disk(work)?;
+        open.into_iter().try_for_each(|(id, open)| self.lose(&lanes, id, open, work))
     }
 
-    fn lose(&mut self, id: MessageId, open: Open, work: &mut Work) -> Result<(), StoreError> {
+    fn lose(
+        &mut self,
+        lanes: &[LaneId],
+        id: MessageId,
+        open: Open,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
         let (Some((body, before)), Some((link, account))) = (self.load(id, work)?, open.by) else {
             return Ok(());
         };
-        if self.is_in_lane(id, &body, &before, work)? {
+        if Core::is_in_lane(lanes, id, &body, &before, work)? {
             return Ok(());
         }
         let event = Event::Lost { leases: open.leases, link: link.clone(), account, why: UnknownWhy::Crash };
         let Ok(after) = apply(before.clone(), event, &body, &self.settings.queue.retry, work.wall()) else {
             return Ok(());
         };
+        let after = self.unless_link_gone(after, &body, work);
         // Its head on disk is the one before the lease; the counters have it as sending since.
         let shown = Head { state: State::Leased { link }, ..after.clone() };
         if let State::Waiting { .. } = after.state {
@@ -104,11 +120,16 @@ impl Core {
         self.store_head(id, &body, &shown, &after, work)
     }
 
-    /// Waiting, with its place in a lane on disk.
-    fn is_in_lane(&self, id: MessageId, body: &Body, head: &Head, work: &Work) -> Result<bool, StoreError> {
+    /// Waiting, with its place in a lane on disk, which need not be the lane it would go to now.
+    fn is_in_lane(
+        lanes: &[LaneId],
+        id: MessageId,
+        body: &Body,
+        head: &Head,
+        work: &Work,
+    ) -> Result<bool, StoreError> {
         let State::Waiting { due, .. } = head.state else { return Ok(false) };
-        let lanes = self.router.lane(body, head.bound_to()).into_iter();
-        for lane in lanes {
+        for &lane in lanes {
             if work.txn.contains(&LaneKey::new(lane, body.priority, due, id).encode())? {
                 return Ok(true);
             }
@@ -116,44 +137,66 @@ impl Core {
         Ok(false)
     }
 
-    /// Moves some messages out of lanes that are no longer configured; an empty batch: all are moved.
-    /// Called until then, before the first step.
+    /// Moves some messages to the lanes they would go to now, where the routes or links were changed since
+    /// they were accepted; an empty batch: all are where they belong. Called until then, before the first step.
     pub fn move_lanes(&mut self, state: &dyn Read, now: Now) -> Result<Batch, StoreError> {
         let mut work = Work::new(state, now);
-        let mut from = keys::all(family::LANE).0;
-        let end = keys::all(family::LANE).1;
-        while let Some((key, _)) = work.txn.scan(&from, &end, 1)?.into_iter().next() {
-            let Some(first) = LaneKey::decode(&key) else { break };
-            if !self.router.lanes().contains_key(&first.lane) {
-                self.move_lane(first.lane, &mut work)?;
-                break;
+        while work.txn.batch.is_empty()
+            && let Some(from) = self.misplaced.take()
+        {
+            let entries = work.txn.scan(&from, &keys::all(family::LANE).1, MOVES)?;
+            match entries.last() {
+                Some((last, _)) => self.misplaced = Some([last, &[0][..]].concat()),
+                None => work.txn.put(keys::core(ROUTING), &self.routing()),
             }
-            match first.lane.checked_add(1) {
-                Some(next) => from = keys::lane_start(next),
-                None => break,
+            for (bytes, value) in entries {
+                self.place(&bytes, &value, &mut work)?;
             }
         }
         self.seal(&mut work);
         Ok(work.txn.batch)
     }
 
-    fn move_lane(&mut self, lane: LaneId, work: &mut Work) -> Result<(), StoreError> {
-        let (from, to) = keys::under(keys::lane_start(lane));
-        for (bytes, value) in work.txn.scan(&from, &to, MOVES)? {
-            let Some(key) = LaneKey::decode(&bytes) else { continue };
-            work.txn.delete(bytes);
-            let Some((body, head)) = self.load(key.id, work)? else { continue };
-            match self.router.lane(&body, head.bound_to()) {
-                Some(lane) => {
-                    let entry: LaneEntry = record::decode(&value)?;
-                    work.txn.put(LaneKey { lane, ..key }.encode(), &entry);
-                }
-                None => {
-                    self.close_waiting(key.id, &body, &head, dispatch::link_gone(), work)?;
-                }
+    /// Puts one waiting message where it belongs now, or ends it when the only link it may use is gone.
+    fn place(&mut self, bytes: &[u8], value: &[u8], work: &mut Work) -> Result<(), StoreError> {
+        let Some(key) = LaneKey::decode(bytes) else { return Ok(()) };
+        let Some((body, head)) = self.load(key.id, work)? else {
+            work.txn.delete(bytes.to_vec());
+            return Ok(());
+        };
+        match self.router.lane(&body, head.bound_to()) {
+            Some(lane) if lane == key.lane => {}
+            Some(lane) => {
+                work.txn.delete(bytes.to_vec());
+                let entry: LaneEntry = record::decode(value)?;
+                work.txn.put(LaneKey { lane, ..key }.encode(), &entry);
+            }
+            None => {
+                work.txn.delete(bytes.to_vec());
+                self.close_waiting(key.id, &body, &head, dispatch::link_gone(), work)?;
             }
         }
-        tracing::info!(event = "lane_moved", lane);
         Ok(())
     }
+
+    /// A digest of all that decides on lanes.
+    fn routing(&self) -> u64 {
+        let links: Vec<&LinkName> = self.links.iter().map(|seat| &seat.facts.name).collect();
+        u64_digest(format!("{:?} {links:?}", self.settings.routes).as_bytes())
+    }
+}
+
+/// The lanes that hold anything on disk.
+fn lanes_on_disk(work: &Work) -> Result<Vec<LaneId>, StoreError> {
+    let (mut from, end) = keys::all(family::LANE);
+    let mut lanes = Vec::new();
+    while let Some((key, _)) = work.txn.scan(&from, &end, 1)?.into_iter().next() {
+        let Some(LaneKey { lane, .. }) = LaneKey::decode(&key) else { break };
+        lanes.push(lane);
+        match lane.checked_add(1) {
+            Some(next) => from = keys::lane_start(next),
+            None => break,
+        }
+    }
+    Ok(lanes)
 }

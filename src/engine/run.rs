@@ -14,7 +14,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::core::{Core, Input, LinkIndex, Step};
+use super::core::{Answer, Core, Input, LinkIndex, Step};
 use super::view::View;
 use super::{Command, CommitHistogram, Engine, LinkSnapshot, Refusal, Snapshot, StatusTotal};
 use crate::clock::{Clock, Now, Timestamp};
@@ -121,15 +121,18 @@ impl Loop {
     }
 
     async fn turn(&mut self) -> Result<(), StoreError> {
-        let mut inputs = self.gather();
+        let mut inputs = Vec::new();
+        // Before anything that has come: a disk found low takes none of it.
         let now = self.parts.clock.now();
         if now.mono >= self.upkeep_at {
             self.upkeep(now, &mut inputs)?;
         }
+        inputs.extend(self.gather());
+        let now = self.parts.clock.now();
         let due = self.wake_at.is_none_or(|at| at <= now.mono);
         if inputs.is_empty() && !due {
             self.publish_if_due(now);
-            return self.wait(now).await;
+            return self.wait().await;
         }
         self.step(inputs, now)
     }
@@ -149,6 +152,10 @@ impl Loop {
             self.sync_took = (self.sync_took * 7 + durable.saturating_duration_since(decided)) / 8;
             self.count_commit(now);
             self.dirty = true;
+        }
+        if answers.iter().any(|answer| matches!(answer, Answer::Done(..))) {
+            // Whoever paused or resumed looks at once, and must not see what was before.
+            self.publish(now);
         }
         self.view.update_leased(&leased);
         for answer in answers {
@@ -180,7 +187,7 @@ impl Loop {
         inputs
     }
 
-    async fn wait(&mut self, now: Now) -> Result<(), StoreError> {
+    async fn wait(&mut self) -> Result<(), StoreError> {
         let publish = self.dirty.then_some(self.publish_at);
         let deadline =
             self.wake_at.into_iter().chain(publish).chain([self.upkeep_at]).min().unwrap_or(self.upkeep_at);
@@ -413,7 +420,6 @@ impl Command {
     /// Answers without doing anything. A caller that went away needs no answer.
     fn refuse(self, why: &Refusal) {
         use super::AcceptAnswer;
-        use super::core::Answer;
         let answer = match self {
             Command::Accept { drafts, reply, .. } => {
                 let results = drafts.iter().map(|_| Err(why.clone())).collect();

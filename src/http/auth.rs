@@ -2,7 +2,8 @@
 //!
 //! A token is 256 random bits, shown once. `tokens.json` holds name, scopes, SHA-256 and time; it is
 //! replaced whole (temporary file, fsync, rename), so a reader sees the old list or the new one. A file
-//! that cannot be read lets nobody in. The CLI and the daemon use the same [`TokenFile`].
+//! that cannot be read lets nobody in, and calls no token wrong: that is 503, not 401. The CLI and the daemon
+//! use the same [`TokenFile`].
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -269,8 +270,11 @@ pub struct Tokens {
 struct Loaded {
     looked: Instant,
     stamp: Option<Stamp>,
-    known: Arc<Vec<Known>>,
+    known: Listed,
 }
+
+/// `None` while the list cannot be read.
+type Listed = Option<Arc<Vec<Known>>>;
 
 #[derive(Debug, Clone, Copy)]
 struct Suspect {
@@ -281,7 +285,7 @@ struct Suspect {
 impl Tokens {
     pub fn new(file: TokenFile, clock: Clock) -> Tokens {
         let stamp = file.stamp();
-        let known = Arc::new(load(&file));
+        let known = load(&file);
         let looked = clock.now().mono;
         Tokens {
             file,
@@ -303,7 +307,12 @@ impl Tokens {
             let detail = "This needs a token: Authorization: Bearer TOKEN.";
             return Err(Problem::unauthorized("token_missing", detail));
         };
-        let Some((name, allowed)) = self.find(token, scope) else {
+        let Some(known) = self.current() else {
+            // A client that is told 401 gives its message up; this passes.
+            let detail = "The token list cannot be read.";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "tokens_unreadable", detail));
+        };
+        let Some((name, allowed)) = find(&known, token, scope) else {
             self.clock.sleep(self.failed(from)).await;
             return Err(Problem::unauthorized("token_unknown", "No such token."));
         };
@@ -314,28 +323,16 @@ impl Tokens {
         Ok(name)
     }
 
-    /// Compares digests with every entry, so that the time tells nothing.
-    fn find(&self, token: &str, scope: Scope) -> Option<(TokenName, bool)> {
-        let digest = Sha256::digest(token.as_bytes());
-        let known = self.current();
-        let mut found = None;
-        for entry in known.iter() {
-            if bool::from(entry.digest.as_slice().ct_eq(digest.as_slice())) {
-                found = Some((entry.name.clone(), entry.scopes.contains(&scope)));
-            }
-        }
-        found
-    }
-
-    fn current(&self) -> Arc<Vec<Known>> {
+    fn current(&self) -> Listed {
         let now = self.clock.now().mono;
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if now.saturating_duration_since(loaded.looked) >= LOOK_EVERY {
             loaded.looked = now;
             let stamp = self.file.stamp();
-            if stamp != loaded.stamp {
+            // A failed read need not have changed the stamp, so it is tried again.
+            if stamp != loaded.stamp || loaded.known.is_none() {
                 loaded.stamp = stamp;
-                loaded.known = Arc::new(load(&self.file));
+                loaded.known = load(&self.file);
             }
         }
         loaded.known.clone()
@@ -367,12 +364,27 @@ fn delay_after(failures: u32) -> Duration {
     }
 }
 
+/// Compares digests with every entry, so that the time tells nothing.
+fn find(known: &[Known], token: &str, scope: Scope) -> Option<(TokenName, bool)> {
+    let digest = Sha256::digest(token.as_bytes());
+    let mut found = None;
+    for entry in known {
+        if bool::from(entry.digest.as_slice().ct_eq(digest.as_slice())) {
+            found = Some((entry.name.clone(), entry.scopes.contains(&scope)));
+        }
+    }
+    found
+}
+
 /// An unreadable list lets nobody in: a token revoked in it must not live on.
-fn load(file: &TokenFile) -> Vec<Known> {
-    let entries = file.list().unwrap_or_else(|error| {
-        tracing::error!(%error, "no token is valid until the token list can be read");
-        Vec::new()
-    });
+fn load(file: &TokenFile) -> Listed {
+    let entries = match file.list() {
+        Ok(entries) => entries,
+        Err(error) => {
+            tracing::error!(%error, "no token is valid until the token list can be read");
+            return None;
+        }
+    };
     let known = entries.into_iter().filter_map(|entry| match unhex(&entry.sha256) {
         Some(digest) => Some(Known { name: entry.name, scopes: entry.scopes, digest }),
         None => {
@@ -380,7 +392,7 @@ fn load(file: &TokenFile) -> Vec<Known> {
             None
         }
     });
-    known.collect()
+    Some(Arc::new(known.collect()))
 }
 
 /// `None` without the header. The token itself is never part of an answer or a log line.
@@ -449,7 +461,28 @@ mod tests {
         let tokens = Tokens::new(file, clock.clone());
         fs::write(dir.path().join(FILE), "[").unwrap();
         clock.advance(LOOK_EVERY);
-        assert_eq!(tokens.check(&with(&token), Scope::Send, None).await.unwrap_err().status(), 401);
+        assert_eq!(tokens.check(&with(&token), Scope::Send, None).await.unwrap_err().status(), 503);
+    }
+
+    #[tokio::test]
+    async fn a_token_list_that_cannot_be_read_makes_no_good_token_wrong_and_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, clock) = (TokenFile::new(dir.path()), Clock::manual(Timestamp::MIN));
+        let token = file.add("crm", &[Scope::Send], Timestamp::MIN).unwrap();
+        let (path, aside) = (dir.path().join(FILE), dir.path().join("aside"));
+        fs::rename(&path, &aside).unwrap();
+        fs::create_dir(&path).unwrap();
+        let tokens = Tokens::new(file, clock.clone());
+        for _ in 0..2 {
+            let refused = tokens.check(&with(&token), Scope::Send, None).await.unwrap_err();
+            assert_eq!(refused.status(), 503);
+            assert_eq!(refused.to_json()["code"], "tokens_unreadable");
+            clock.advance(LOOK_EVERY);
+        }
+        fs::remove_dir(&path).unwrap();
+        fs::rename(&aside, &path).unwrap();
+        clock.advance(LOOK_EVERY);
+        assert!(tokens.check(&with(&token), Scope::Send, None).await.is_ok());
     }
 
     #[tokio::test]

@@ -107,7 +107,7 @@ impl Driver {
             Idle::Restart => return Life::Restart,
             Idle::Done(Ok(connected)) => connected,
             Idle::Done(Err(error)) => {
-                tracing::warn!(link = %self.end.facts.name, %error, "cannot connect");
+                tracing::warn!(event = "connect_failed", link = %self.end.facts.name, %error);
                 self.connection(Connection::Down, Some(format!("cannot connect: {error}")));
                 return Life::Ended { was_stable: false, parked: false };
             }
@@ -462,7 +462,13 @@ where
             Some(reason) => (Connection::Parked, reason.clone(), LinkEvent::Parked { reason }),
             None => (Connection::Down, reason.clone(), LinkEvent::Down { reason }),
         };
-        tracing::warn!(link = %name, state = ?connection, reason = %reason.escape_debug(), "session over");
+        let reason_shown = reason.escape_debug();
+        match &self.leaving {
+            Some(_) => tracing::info!(event = "session_over", link = %name, reason = %reason_shown),
+            None => {
+                tracing::warn!(event = "session_over", link = %name, state = ?connection, reason = %reason_shown)
+            }
+        }
         self.driver.pending.push_back(event);
         self.driver.connection(connection, Some(reason));
         self.driver.flush();

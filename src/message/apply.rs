@@ -490,3 +490,6 @@ fn resolve(head: &mut Head, body: &Body, how: Resolution, now: Timestamp) -> Res
     };
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,9 @@ use rustix::fs::{FallocateFlags, FlockOperation};
 
 use super::StoreError;
 
+/// A piece of a new file that is written and synced before the next.
+const ZEROED_AT_ONCE: u64 = 1 << 20;
+
 /// Puts what was being done beside an I/O error.
 pub(super) trait Doing<T> {
     fn doing(self, what: impl FnOnce() -> String) -> Result<T, StoreError>;
@@ -63,8 +66,26 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     }
 }
 
-/// A new file of `bytes` zeros whose blocks are reserved, synced; its name is not yet.
+/// A new file of `bytes` real zeros, synced; its name is not yet.
+///
+/// Reserved blocks alone would not do: a write into them changes the file's block list, and then a sync of
+/// the data rests on that change. Where zeros lie already it rests on nothing.
 pub(super) fn preallocate(path: &Path, bytes: u64) -> Result<File, StoreError> {
+    let file = reserve(path, bytes)?;
+    let mut at = 0;
+    while at < bytes {
+        // In pieces, so that no commit waits behind all of it.
+        let to = (at + ZEROED_AT_ONCE).min(bytes);
+        zero(&file, at, to)
+            .and_then(|()| file.sync_data())
+            .doing(|| format!("write zeros to {}", path.display()))?;
+        at = to;
+    }
+    Ok(file)
+}
+
+/// A new file of `bytes` whose blocks are reserved, synced; its name is not yet.
+pub(super) fn reserve(path: &Path, bytes: u64) -> Result<File, StoreError> {
     remove(path)?;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);

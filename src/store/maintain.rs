@@ -221,6 +221,6 @@ impl Store {
         if there || bytes == 0 || self.free_bytes()? < bytes.saturating_mul(BALLAST_ROOM) {
             return Ok(());
         }
-        files::preallocate(path, bytes).map(drop)
+        files::reserve(path, bytes).map(drop)
     }
 }

@@ -84,11 +84,14 @@ pub fn open(dir: &Path, options: Options, now: Timestamp) -> Result<Opened, Stor
     }
 }
 
-/// Less of everything on a small disk.
+/// Less of everything on a small disk: segments go only after a checkpoint and a snapshot, so these come sooner.
 fn fit(options: Options, free: u64) -> Options {
     let share = free / FREE_FRACTION;
+    let segment = share.max(LEAST_SEGMENT_BYTES);
     Options {
-        segment_bytes: options.segment_bytes.min(share.max(LEAST_SEGMENT_BYTES)),
+        segment_bytes: options.segment_bytes.min(segment),
+        checkpoint_after: options.checkpoint_after.min(segment / 4),
+        snapshot_after: options.snapshot_after.min(segment.saturating_mul(4)),
         ballast_bytes: options.ballast_bytes.min(share),
         ..options
     }
@@ -442,4 +445,17 @@ fn replay(journal: &Journal, state: &State, applied: Applied) -> Result<u64, Sto
         count += 1;
     }
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_disk_gets_smaller_segments_and_sooner_snapshots_and_a_large_one_the_defaults() {
+        let (small, large) = (fit(Options::default(), 1 << 30), fit(Options::default(), 1 << 40));
+        let sizes = |o: Options| (o.checkpoint_after >> 20, o.segment_bytes >> 20, o.snapshot_after >> 20);
+        assert_eq!(sizes(small), (4, 16, 64));
+        assert_eq!(sizes(large), (16, 64, 256));
+    }
 }

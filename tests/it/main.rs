@@ -1,13 +1,27 @@
 //! Behaviour tests in one binary, a file per behaviour.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it stands")]
 
+mod budget;
+mod cancel;
 mod cli;
 mod config;
+mod demo;
 mod http;
+mod intake;
+mod order;
+mod pause;
+mod process;
+mod receipts;
+mod replies;
+mod restart;
+mod retry;
+mod routes;
 mod sim_smsc;
 mod simulation;
 mod smpp_link;
 mod smpp_session;
 mod store;
+mod support;
+mod unknown;
 mod vectors_smpp;
 mod vectors_sms;

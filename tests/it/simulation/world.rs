@@ -130,6 +130,8 @@ pub struct World {
     clock: Clock,
     disk: Disk,
     core: Core,
+    /// How the routes are written since the last start.
+    swapped: bool,
     links: Vec<Link>,
     inputs: Vec<Input>,
     pending: Vec<Pending>,
@@ -154,7 +156,9 @@ const WINDOWS: [u16; 3] = [1, 3, 5];
 const RECIPIENTS: u64 = 6;
 const FULL_CHECK_EVERY: u64 = 8;
 
-fn settings() -> Settings {
+/// `swapped`: each route by the links of the other, as an administrator may write it between two starts.
+fn settings(swapped: bool) -> Settings {
+    let (first, second) = if swapped { ("+492", "+491") } else { ("+491", "+492") };
     let names = ["alpha", "beta", "gamma"];
     let facts = |(at, name): (usize, &&str)| LinkFacts {
         name: (*name).into(),
@@ -181,8 +185,8 @@ fn settings() -> Settings {
             duplicate_window: Duration::ZERO,
         },
         routes: vec![
-            route("+491", &["alpha", "beta"], Policy::Failover),
-            route("+492", &["gamma"], Policy::Failover),
+            route(first, &["alpha", "beta"], Policy::Failover),
+            route(second, &["gamma"], Policy::Failover),
         ],
         links: names.iter().enumerate().map(facts).collect(),
     }
@@ -197,7 +201,7 @@ impl World {
             old: (Memory::default(), 0),
             state: Memory::default(),
         };
-        let (core, batch) = Core::recover(settings(), &disk.state, clock.now()).unwrap();
+        let (core, batch) = Core::recover(settings(false), &disk.state, clock.now()).unwrap();
         assert!(batch.is_empty());
         let link = || Link {
             up: false,
@@ -211,6 +215,7 @@ impl World {
             clock,
             disk,
             core,
+            swapped: false,
             links: (0..WINDOWS.len()).map(|_| link()).collect(),
             inputs: vec![],
             pending: vec![],
@@ -759,7 +764,8 @@ impl World {
         }
         self.disk.replay();
         let now = self.clock.now();
-        let (core, batch) = Core::recover(settings(), &self.disk.state, now).unwrap();
+        self.swapped ^= self.dice.chance(20);
+        let (core, batch) = Core::recover(settings(self.swapped), &self.disk.state, now).unwrap();
         self.disk.append(&batch, now.wall);
         self.disk.state.apply(&batch);
         self.core = core;

@@ -1,0 +1,165 @@
+//! A simulated carrier as a process of its own: started, told to misbehave, and its wire log read.
+//!
+//! Invariant: it never outlives the demo. It is killed when dropped, and it ends by itself when its standard
+//! input ends, which is when this process does, however that is.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use super::DemoError;
+use super::compare::{CarrierLog, Receipt, Submit};
+use crate::clock::Clock;
+
+/// Time for a process to start and bind two ports, on a machine that is busy.
+const START_WITHIN: Duration = Duration::from_secs(20);
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+pub struct Carrier {
+    pub name: &'static str,
+    /// What it is like, for people.
+    pub what: &'static str,
+    pub address: SocketAddr,
+    control: SocketAddr,
+    wire: PathBuf,
+    child: Child,
+    http: reqwest::Client,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Entry {
+    SubmitSm(Submit),
+    DataSm(Submit),
+    DeliverSm {
+        message_id: Option<String>,
+        stat: Option<String>,
+    },
+    #[serde(other)]
+    Other,
+}
+
+impl Carrier {
+    /// Starts `nudged sim smsc` with `flags`, its wire log in `dir`.
+    pub async fn start(
+        name: &'static str,
+        what: &'static str,
+        dir: &Path,
+        flags: &[&str],
+        clock: &Clock,
+    ) -> Result<Carrier, DemoError> {
+        let failed = |why: String| DemoError::Carrier(name, why);
+        let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
+        let wire = dir.join(format!("{name}.wire"));
+        let mut child = Command::new(program)
+            .args(["sim", "smsc", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--quiet"])
+            .arg("--until-stdin-ends")
+            .arg("--wire")
+            .arg(&wire)
+            .args(flags)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Ctrl-C in a terminal is for the demo, which still has to hear the carriers out.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| failed(error.to_string()))?;
+        let stdout = child.stdout.take().ok_or_else(|| failed(String::from("it has no output")))?;
+        let mut lines = BufReader::new(stdout).lines();
+        let told = async {
+            let smpp = address(&mut lines, "listening on ").await?;
+            Some((smpp, address(&mut lines, "control on ").await?))
+        };
+        let told = clock.within(START_WITHIN, told).await.flatten();
+        let (address, control) = told.ok_or_else(|| failed(String::from("it named no address")))?;
+        let http = reqwest::Client::builder().timeout(ANSWER_WITHIN).no_proxy().build();
+        let http = http.map_err(|error| failed(error.to_string()))?;
+        Ok(Carrier { name, what, address, control, wire, child, http })
+    }
+
+    /// Drops all connections of this moment.
+    pub async fn hang_up(&self) -> Result<(), DemoError> {
+        let asked = self.http.post(format!("http://{}/hangup", self.control)).send().await;
+        let answered = asked.and_then(reqwest::Response::error_for_status);
+        answered.map(drop).map_err(|error| self.failed(error.to_string()))
+    }
+
+    /// Segments it ever had unanswered at the same time.
+    pub async fn most_in_flight(&self) -> Result<u64, DemoError> {
+        let asked = self.http.get(format!("http://{}/stats", self.control)).send().await;
+        let stats: Value = match asked {
+            Ok(response) => response.json().await.map_err(|error| self.failed(error.to_string()))?,
+            Err(error) => return Err(self.failed(error.to_string())),
+        };
+        let most = stats["most_in_flight"].as_u64();
+        most.ok_or_else(|| self.failed(String::from("its counts cannot be read")))
+    }
+
+    /// Ends the process and reads what it wrote down.
+    pub async fn finish(mut self) -> Result<CarrierLog, DemoError> {
+        if let Err(error) = self.child.kill().await {
+            return Err(self.failed(error.to_string()));
+        }
+        let text = std::fs::read_to_string(&self.wire).map_err(|error| self.failed(error.to_string()))?;
+        read_wire(self.name, &text).map_err(|error| self.failed(format!("wire log: {error}")))
+    }
+
+    fn failed(&self, why: String) -> DemoError {
+        DemoError::Carrier(self.name, why)
+    }
+}
+
+async fn address(lines: &mut Lines<BufReader<ChildStdout>>, before: &str) -> Option<SocketAddr> {
+    let line = lines.next_line().await.ok()??;
+    line.strip_prefix(before)?.parse().ok()
+}
+
+/// The lines of a wire log that the comparison is about.
+fn read_wire(name: &str, text: &str) -> serde_json::Result<CarrierLog> {
+    let mut log = CarrierLog { name: name.to_owned(), ..CarrierLog::default() };
+    for line in text.lines() {
+        match serde_json::from_str(line)? {
+            Entry::SubmitSm(submit) | Entry::DataSm(submit) => log.submits.push(submit),
+            Entry::DeliverSm { message_id: Some(message_id), stat: Some(stat) } => {
+                log.receipts.push(Receipt { message_id, stat });
+            }
+            Entry::DeliverSm { .. } | Entry::Other => {}
+        }
+    }
+    Ok(log)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn submits_and_receipts_are_read_from_a_wire_log_and_the_rest_is_passed_over() {
+        let text = concat!(
+            r#"{"kind":"bind","at":"","conn":1,"peer":"","system_id":"","bind":"","status":0}"#,
+            "\n",
+            r#"{"kind":"submit_sm","to":"+49","text":"a","segment":{"ref":1,"total":2,"number":1},"#,
+            r#""message_id":null,"status":88,"udh":"00"}"#,
+            "\n",
+            r#"{"kind":"deliver_sm","message_id":"7","stat":"DELIVRD","status":0}"#,
+            "\n",
+            r#"{"kind":"deliver_sm","message_id":null,"stat":null,"status":0}"#,
+            "\n",
+        );
+        let log = read_wire("c", text).unwrap();
+        assert_eq!((log.submits.len(), log.receipts.len()), (1, 1));
+        assert_eq!((log.submits[0].status, log.submits[0].segment.unwrap().total), (Some(88), 2));
+        assert_eq!(log.receipts[0].message_id, "7");
+    }
+
+    #[test]
+    fn a_wire_log_that_is_cut_off_is_refused() {
+        assert!(read_wire("c", r#"{"kind":"submit_sm","to":"#).is_err());
+    }
+}
