@@ -144,7 +144,7 @@ async fn play(args: &Args) -> Result<ExitCode, DemoError> {
         Some(Ok(())) => {}
         Some(Err(error)) => {
             let ended = stage.daemon.stop().await;
-            tracing::debug!(?ended, "stopped after a failure");
+            tracing::debug!(event = "demo_stopped", ?ended);
             return Err(error);
         }
         None => return Err(DemoError::Ended(stage.daemon.stop().await)),

@@ -56,7 +56,7 @@ pub fn start(args: &LogArgs) {
         (LogFormat::Text, false) => builder.event_format(Terminal(Format::default())).try_init(),
     };
     if let Err(error) = begun {
-        tracing::debug!(%error, "the log speaks already");
+        tracing::debug!(event = "log_started_before", %error);
     }
 }
 

@@ -111,7 +111,7 @@ fn start_log(quiet: bool) {
     let level = if quiet { tracing::Level::WARN } else { tracing::Level::INFO };
     let log = tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level);
     if log.try_init().is_err() {
-        tracing::debug!("the log was started before");
+        tracing::debug!(event = "sim_log_started_before");
     }
 }
 
@@ -158,7 +158,7 @@ async fn stdin_ended() {
     let (ended, told) = tokio::sync::oneshot::channel::<()>();
     std::thread::spawn(move || {
         let copied = io::copy(&mut io::stdin().lock(), &mut io::sink());
-        tracing::debug!(?copied, "standard input ended");
+        tracing::debug!(event = "sim_input_ended", ?copied);
         drop(ended);
     });
     // Nothing is ever sent: the end of the thread is what is told.

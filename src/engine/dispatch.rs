@@ -199,7 +199,7 @@ impl Core {
         match apply(active.head.clone(), event, &active.body, &self.settings.queue.retry, at) {
             Ok(head) => active.head = head,
             Err(stale) => {
-                tracing::error!(event = "lease_refused", %id, %stale);
+                tracing::error!(event = "lease_refused", %id, error = %stale);
                 return;
             }
         }

@@ -381,14 +381,14 @@ fn load(file: &TokenFile) -> Listed {
     let entries = match file.list() {
         Ok(entries) => entries,
         Err(error) => {
-            tracing::error!(%error, "no token is valid until the token list can be read");
+            tracing::error!(event = "token_list_unreadable", %error);
             return None;
         }
     };
     let known = entries.into_iter().filter_map(|entry| match unhex(&entry.sha256) {
         Some(digest) => Some(Known { name: entry.name, scopes: entry.scopes, digest }),
         None => {
-            tracing::error!(token = %entry.name, "its entry in the token list has no SHA-256");
+            tracing::error!(event = "token_entry_damaged", token = %entry.name);
             None
         }
     });

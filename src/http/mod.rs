@@ -215,7 +215,7 @@ fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
     match serde_json::to_vec(value) {
         Ok(bytes) => typed(status, "application/json", bytes),
         Err(error) => {
-            tracing::error!(%error, "an answer cannot be written as JSON");
+            tracing::error!(event = "answer_not_encoded", %error);
             axum::response::IntoResponse::into_response(Problem::internal())
         }
     }

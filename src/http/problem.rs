@@ -190,7 +190,7 @@ impl From<Refusal> for Problem {
 
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Problem {
-        tracing::error!(%error, "the state cannot be read");
+        tracing::error!(event = "state_unreadable", %error);
         let detail = "The state cannot be read.";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "state_unreadable", detail)
     }

@@ -156,7 +156,7 @@ pub async fn serve(bound: Vec<Bound>, app: App, stop: CancellationToken, grace: 
     loops.wait().await;
     connections.close();
     if app.clock().within(grace, connections.wait()).await.is_none() {
-        tracing::warn!(connections = connections.len(), "closed before they had ended");
+        tracing::warn!(event = "connections_cut", connections = connections.len());
         cut.cancel();
         connections.wait().await;
     }
@@ -191,12 +191,12 @@ async fn accept_unix(listener: UnixListener, path: PathBuf, door: Door) {
         }
     }
     if let Err(error) = std::fs::remove_file(&path) {
-        tracing::warn!(%error, "the socket file stays");
+        tracing::warn!(event = "socket_file_left", %error);
     }
 }
 
 async fn wait_out(error: &io::Error, door: &Door) {
-    tracing::warn!(%error, "accept failed");
+    tracing::warn!(event = "accept_failed", %error);
     door.service.app.clock().sleep(AFTER_ACCEPT_ERROR).await;
 }
 
@@ -221,11 +221,11 @@ impl Door {
     /// Dropping the stream closes it: that is what a newcomer without a place hears.
     fn admit<S: Stream>(&self, stream: S, from: Option<IpAddr>) {
         let Some(place) = self.places.take(from) else {
-            tracing::debug!(?from, "no place for one more connection");
+            tracing::debug!(event = "connection_refused", ?from);
             return;
         };
         if let Err(error) = stream.prepare() {
-            tracing::debug!(%error, "gone before it was served");
+            tracing::debug!(event = "connection_not_served", %error);
             return;
         }
         let door = self.clone();
@@ -262,7 +262,7 @@ impl Door {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(%error, "a connection ended early");
+            tracing::debug!(event = "connection_broken", %error);
         }
     }
 }
@@ -387,9 +387,9 @@ fn log_refused(
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let (status, id) = (status.as_u16(), id.to_str().unwrap_or_default());
     if status >= 500 {
-        tracing::warn!(id, %method, ?path, status, code, took_ms, "request failed");
+        tracing::warn!(event = "request_failed", id, %method, ?path, status, code, took_ms);
     } else {
-        tracing::info!(id, %method, ?path, status, code, took_ms, "request refused");
+        tracing::info!(event = "request_refused", id, %method, ?path, status, code, took_ms);
     }
 }
 

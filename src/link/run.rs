@@ -205,7 +205,7 @@ impl Driver {
             }
         });
         if delivered.await.is_none() {
-            tracing::error!(link = %self.end.facts.name, "the core did not take the last outcomes");
+            tracing::error!(event = "outcomes_not_taken", link = %self.end.facts.name);
         }
         self.end.bell.notify_one();
     }
@@ -420,7 +420,7 @@ where
                         self.up_since = Some(now.mono);
                         (status.connection, status.since, status.reason) = (Connection::Up, now.wall, None);
                         status.sessions_total += 1;
-                        tracing::info!(link = %self.driver.end.facts.name, "up");
+                        tracing::info!(event = "link_up", link = %self.driver.end.facts.name);
                     }
                     LinkEvent::Outcome { outcome: Outcome::Accepted { .. }, .. } => {
                         status.submitted_total += 1
@@ -490,7 +490,7 @@ where
             }
         });
         if rest.await.is_none() {
-            tracing::debug!(link = %self.driver.end.facts.name, "the peer goes on talking");
+            tracing::debug!(event = "peer_goes_on", link = %self.driver.end.facts.name);
         }
     }
 
@@ -505,7 +505,7 @@ where
             writer.shutdown().await
         });
         if let Some(Err(error)) = written.await {
-            tracing::debug!(link = %self.driver.end.facts.name, %error, "the last bytes were not written");
+            tracing::debug!(event = "last_bytes_not_written", link = %self.driver.end.facts.name, %error);
         }
     }
 

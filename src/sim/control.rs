@@ -109,7 +109,7 @@ pub async fn serve(listener: TcpListener, center: Arc<Center>, stop: Cancellatio
                 tasks.spawn(stop.clone().run_until_cancelled_owned(connection));
             }
             Err(e) => {
-                tracing::warn!(error = %e, "control: accept");
+                tracing::warn!(event = "sim_control_accept_failed", error = %e);
                 center.clock.sleep(super::smsc::ACCEPT_PAUSE).await;
             }
         }
@@ -124,7 +124,7 @@ async fn converse(stream: TcpStream, center: Arc<Center>) {
     let connection =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     if let Err(e) = connection.await {
-        tracing::debug!(error = %e, "control connection");
+        tracing::debug!(event = "sim_control_broken", error = %e);
     }
 }
 

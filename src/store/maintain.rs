@@ -55,7 +55,7 @@ impl Upkeep {
         let snapshot_start = match snapshot::extent(dir) {
             Ok(found) => found.map(|extent| extent.start),
             Err(StoreError::Damaged(why)) => {
-                tracing::warn!(why, "a new snapshot will be taken");
+                tracing::warn!(event = "snapshot_unusable", why);
                 None
             }
             Err(e) => return Err(e),
@@ -88,7 +88,7 @@ impl Drop for Upkeep {
     fn drop(&mut self) {
         // A thread that outlived the store would hold its lock.
         if let Err(e) = self.finish() {
-            tracing::warn!("work of the store that was given up had failed: {e}");
+            tracing::warn!(event = "upkeep_failed", error = %e);
         }
     }
 }

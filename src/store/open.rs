@@ -76,7 +76,7 @@ pub fn open(dir: &Path, options: Options, now: Timestamp) -> Result<Opened, Stor
     let place = Place { dir: dir.to_path_buf(), options: fit(options, files::free_bytes(dir)?), lock };
     match place.open(now) {
         Err(StoreError::Io { doing, source }) if source.kind() == std::io::ErrorKind::StorageFull => {
-            tracing::warn!(doing, "the disk is full: giving up the ballast to open");
+            tracing::warn!(event = "ballast_given_up", doing);
             files::remove(&place.ballast())?;
             place.open(now)
         }
@@ -188,7 +188,7 @@ impl Place {
                 state
             }
             Verdict::Rebuild(why) => {
-                tracing::warn!(why, "rebuilding the state from snapshot and journal");
+                tracing::warn!(event = "state_rebuilt", why);
                 match self.rebuild(&journal, &mut recovery.replayed)? {
                     Rebuilt::Done(state) => {
                         recovery.rebuilt = Some(why);

@@ -27,7 +27,7 @@ const NAME_SHOWN: usize = 40;
 pub async fn show(State(app): State<App>) -> Result<Response, Problem> {
     let page = Page::of(&app.engine().snapshot(), app.now().wall);
     let text = page.render().map_err(|error| {
-        tracing::error!(%error, "the status page cannot be rendered");
+        tracing::error!(event = "page_not_rendered", %error);
         Problem::internal()
     })?;
     Ok(super::typed(StatusCode::OK, "text/html; charset=utf-8", text))

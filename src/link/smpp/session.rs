@@ -370,7 +370,7 @@ impl Session for SmppSession {
                 self.next_place += 1;
             }
             Err(why) => {
-                tracing::warn!(link = %self.config.name, message = %id, %why, "a segment cannot be written");
+                tracing::warn!(event = "segment_not_encoded", link = %self.config.name, %id, error = %why);
                 let cause = Cause::plain(Reason::InternalEncoding);
                 let outcome = Outcome::Refused { cause, retry: RetryClass::Permanent };
                 self.emit(LinkEvent::Outcome { id, index, outcome });

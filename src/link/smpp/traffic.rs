@@ -75,19 +75,19 @@ impl SmppSession {
         match header.id {
             id::ENQUIRE_LINK => self.say(ENQUIRE_LINK_RESP, status::OK, header.sequence),
             id::OUTBIND => {
-                tracing::info!(link = %self.config.name, "outbind from the SMSC: already connected")
+                tracing::info!(event = "outbind_ignored", link = %self.config.name)
             }
             id::ALERT_NOTIFICATION => {
-                tracing::info!(link = %self.config.name, "alert_notification from the SMSC")
+                tracing::info!(event = "alert_notification", link = %self.config.name)
             }
             response if response & id::RESPONSE != 0 => {
-                tracing::warn!(link = %self.config.name, id = response, sequence = header.sequence, "a response to nothing that is awaited");
+                tracing::warn!(event = "response_unexpected", link = %self.config.name, command = response, sequence = header.sequence);
             }
             known if id::NOT_FOR_US.contains(&known) => {
                 self.say(known | id::RESPONSE, status::WRONG_STATE, header.sequence);
             }
             unknown => {
-                tracing::warn!(link = %self.config.name, id = unknown, "unknown command");
+                tracing::warn!(event = "command_unknown", link = %self.config.name, command = unknown);
                 self.say(id::GENERIC_NACK, status::INVALID_COMMAND_ID, header.sequence);
             }
         }
@@ -167,8 +167,7 @@ impl SmppSession {
             // It does not know enquire_link, and it is alive.
             return self.enquiry_answered(header.sequence, now);
         }
-        tracing::warn!(link = %self.config.name, sequence = header.sequence, status = header.status,
-            "an answer to a sequence number that nothing awaits");
+        tracing::warn!(event = "answer_unawaited", link = %self.config.name, sequence = header.sequence, status = header.status);
     }
 
     fn enquiry_answered(&mut self, answered: u32, now: Instant) {
@@ -207,7 +206,7 @@ impl SmppSession {
                 self.push_event(SessionEvent::Inbound { token, inbound });
             }
             Err(malformed) => {
-                tracing::warn!(link = %self.config.name, sequence = header.sequence, %malformed, "refused a PDU of the SMSC");
+                tracing::warn!(event = "pdu_refused", link = %self.config.name, sequence = header.sequence, error = %malformed);
                 self.say(header.id | id::RESPONSE, status::INVALID_MESSAGE_LENGTH, header.sequence);
             }
         }

@@ -293,7 +293,7 @@ impl Conn {
         } else {
             self.respond(header, status, &[]);
         }
-        tracing::info!(conn = self.id, system_id = %bind.system_id, kind, status, "bind");
+        tracing::info!(event = "sim_bind", conn = self.id, system_id = %bind.system_id, kind, status);
         let line = Line::Bind {
             at: &batch.at,
             conn: self.id,
@@ -529,13 +529,18 @@ impl Conn {
         let mut lines = Vec::new();
         let logged = center.line(&mut lines, &line).and_then(|()| center.write_log(&lines));
         if let Close::Log(e) = why {
-            tracing::error!(conn = self.id, error = %e, "wire log not written: connection dropped unanswered");
+            tracing::error!(event = "sim_wire_log_failed", conn = self.id, error = %e, dropped = true);
         } else if let Err(e) = logged {
-            tracing::error!(conn = self.id, error = %e, "wire log not written");
+            tracing::error!(event = "sim_wire_log_failed", conn = self.id, error = %e, dropped = false);
         }
-        tracing::info!(conn = self.id, why = why.word(), unanswered = unanswered.len(), "connection ended");
+        tracing::info!(
+            event = "sim_connection_ended",
+            conn = self.id,
+            why = why.word(),
+            unanswered = unanswered.len()
+        );
         if let Close::Broken(e) = why {
-            tracing::debug!(conn = self.id, error = %e, "connection broken");
+            tracing::debug!(event = "sim_connection_broken", conn = self.id, error = %e);
         }
     }
 }

@@ -197,17 +197,17 @@ async fn accept(listener: TcpListener, center: Arc<Center>, tasks: TaskTracker) 
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(e) => {
-                tracing::warn!(error = %e, "accept");
+                tracing::warn!(event = "sim_accept_failed", error = %e);
                 center.clock.sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
         if center.lock().connections() >= MOST_CONNECTIONS {
-            tracing::warn!(%peer, "closed: {MOST_CONNECTIONS} connections are open");
+            tracing::warn!(event = "sim_connection_refused", %peer, open = MOST_CONNECTIONS);
             continue;
         }
         if let Err(e) = stream.set_nodelay(true) {
-            tracing::debug!(%peer, error = %e, "TCP_NODELAY");
+            tracing::debug!(event = "sim_nodelay_failed", %peer, error = %e);
         }
         tasks.spawn(Conn::open(Arc::clone(&center), stream, peer.to_string()).serve());
     }
@@ -221,7 +221,7 @@ async fn reply_for_ever(mo: Mo, center: Arc<Center>) {
         center.clock.sleep_until(due).await;
         let from = format!("+4915900{:06}", count % 1_000_000);
         if let Err(why) = center.reply(&from, MO_TO, &mo.text, due) {
-            tracing::debug!(%why, "no reply sent");
+            tracing::debug!(event = "sim_reply_not_sent", %why);
         }
     }
 }
