@@ -19,7 +19,7 @@ use super::receipts::Orphans;
 use super::sweep::Sweep;
 use super::txn::Txn;
 use super::unknown::UnknownNote;
-use super::{AcceptAnswer, Command, Pause, Refusal};
+use super::{AcceptAnswer, Command, IntakeClosed, Pause, Refusal};
 use crate::clock::{Now, Timestamp};
 use crate::config::{Queue, Route};
 use crate::id::{Allotter, MessageId};
@@ -213,7 +213,7 @@ pub struct Core {
     pub(super) unknowns: BTreeMap<MessageId, UnknownNote>,
     pub(super) orphans: Orphans,
     pub(super) cancels: BTreeMap<MessageId, Vec<PendingCancel>>,
-    pub(super) intake: Option<Refusal>,
+    pub(super) intake: Option<IntakeClosed>,
     pub(super) stopping: bool,
     pub(super) sweep: Sweep,
     /// Lanes in the order in which they were served last, for fairness among equals.
@@ -279,12 +279,12 @@ impl Core {
             Input::Link { link, event } => self.hear(link, event, work),
             Input::Inbound { link, token, inbound } => self.receive(link, token, inbound, work),
             Input::Intake(refusal) => {
-                self.intake = refusal;
+                self.intake = refusal.map(|why| IntakeClosed { why, since: work.wall() });
                 Ok(())
             }
             Input::Stop => {
                 self.stopping = true;
-                self.intake = Some(Refusal::Stopping);
+                self.intake = Some(IntakeClosed { why: Refusal::Stopping, since: work.wall() });
                 Ok(())
             }
         }

@@ -102,7 +102,7 @@ impl Core {
     /// Why this draft cannot be taken, if so.
     fn refusal(&self, draft: &Draft, text: u64, work: &Work) -> Result<Option<Refusal>, StoreError> {
         if let Some(closed) = &self.intake {
-            return Ok(Some(closed.clone()));
+            return Ok(Some(closed.why.clone()));
         }
         let waiting = self.waiting();
         if waiting >= self.settings.queue.max_queued {

@@ -277,8 +277,9 @@ pub struct Snapshot {
     pub oldest_due: Option<Timestamp>,
     pub links: Vec<LinkSnapshot>,
     pub paused: Option<Pause>,
-    /// Why nothing is accepted now.
-    pub intake_closed: Option<Refusal>,
+    /// When the first of the messages that are unknown now became it.
+    pub oldest_unknown: Option<Timestamp>,
+    pub intake_closed: Option<IntakeClosed>,
     /// Why nothing may be sent or written: the state did not fit the journal.
     pub quarantine: Option<String>,
     pub inbound_total: u64,
@@ -286,6 +287,13 @@ pub struct Snapshot {
     pub commits: CommitHistogram,
     pub journal_seq: u64,
     pub free_bytes: u64,
+}
+
+/// Why nothing is accepted, and since when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntakeClosed {
+    pub why: Refusal,
+    pub since: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

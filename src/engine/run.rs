@@ -351,6 +351,7 @@ impl Core {
             by_status: self.counters.by_status,
             totals: self.counters.totals.iter().map(total).collect(),
             oldest_due: self.lanes.oldest_due(now),
+            oldest_unknown: self.unknowns.values().map(|note| note.since).min(),
             paused: self.pauses.all.clone(),
             intake_closed: self.intake.clone(),
             inbound_total: self.counters.inbound,
@@ -377,6 +378,7 @@ impl Snapshot {
             by_status: [0; Status::ALL.len()],
             totals: Vec::new(),
             oldest_due: None,
+            oldest_unknown: None,
             links: Vec::new(),
             paused: None,
             intake_closed: None,
@@ -400,7 +402,7 @@ pub fn quarantined(
     let (commands, mut received) = mpsc::channel::<Command>(COMMANDS);
     let snapshot = Snapshot {
         quarantine: Some(why.clone()),
-        intake_closed: Some(Refusal::Quarantined(why.clone())),
+        intake_closed: Some(super::IntakeClosed { why: Refusal::Quarantined(why.clone()), since: now }),
         ..Snapshot::empty(now)
     };
     let (publish, snapshot) = watch::channel(Arc::new(snapshot));

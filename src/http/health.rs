@@ -33,10 +33,10 @@ fn reasons(snapshot: &Snapshot) -> Vec<Value> {
     if snapshot.quarantine.is_some() {
         reasons.push(reason("quarantined", String::from("the state did not fit the journal")));
     }
-    if let Some(refusal) = &snapshot.intake_closed
+    if let Some(closed) = &snapshot.intake_closed
         && snapshot.quarantine.is_none()
     {
-        reasons.push(reason("intake_closed", refusal.to_string()));
+        reasons.push(reason("intake_closed", closed.why.to_string()));
     }
     if !snapshot.links.iter().any(|link| link.status.connection == Connection::Up) {
         reasons.push(reason("no_link_up", String::from("no link is up")));

@@ -152,7 +152,7 @@ fn status_json(snapshot: &Snapshot) -> Value {
         "messages": by_status,
         "oldest_due_at": snapshot.oldest_due.map(|t| t.to_rfc3339()),
         "paused": snapshot.paused.as_ref().map(pause_json),
-        "intake_closed": snapshot.intake_closed.as_ref().map(ToString::to_string),
+        "intake_closed": snapshot.intake_closed.as_ref().map(|closed| closed.why.to_string()),
         "quarantine": snapshot.quarantine,
         "links": snapshot.links.iter().map(LinkJson::of).collect::<Vec<_>>(),
         "inbound_total": snapshot.inbound_total,

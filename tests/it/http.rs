@@ -11,8 +11,8 @@ use std::time::Duration;
 use nudged::clock::{Clock, Now, Timestamp};
 use nudged::config::{Http, Listen};
 use nudged::engine::{
-    AcceptAnswer, Accepted, BatchWish, Command, CommitHistogram, Draft, Engine, LinkSnapshot, Refusal,
-    Snapshot, View,
+    AcceptAnswer, Accepted, BatchWish, Command, Draft, Engine, IntakeClosed, LinkSnapshot, Refusal, Snapshot,
+    View,
 };
 use nudged::http::App;
 use nudged::http::auth::{Scope, TokenFile};
@@ -135,22 +135,8 @@ struct Rig {
 fn snapshot(now: Now) -> Snapshot {
     let facts = LinkFacts { name: "carrier".into(), account: "carrier".into(), kind: "smpp", window: 64 };
     let status = LinkStatus { connection: Connection::Up, ..LinkStatus::new(now.wall) };
-    Snapshot {
-        at: now.wall,
-        started: now.wall,
-        by_status: [0; Status::ALL.len()],
-        totals: Vec::new(),
-        oldest_due: None,
-        links: vec![LinkSnapshot { facts, status, paused: None, leased: 3 }],
-        paused: None,
-        intake_closed: None,
-        quarantine: None,
-        inbound_total: 0,
-        receipts_unmatched: 0,
-        commits: CommitHistogram::default(),
-        journal_seq: 0,
-        free_bytes: 0,
-    }
+    let links = vec![LinkSnapshot { facts, status, paused: None, leased: 3 }];
+    Snapshot { links, ..Snapshot::empty(now.wall) }
 }
 
 impl Rig {
@@ -729,7 +715,9 @@ async fn ready_says_why_it_is_not() {
     rig.publish(|snapshot| snapshot.links[0].status.connection = Connection::Down);
     let (status, body) = ready().await;
     assert_eq!((status, &body["reasons"][0]["code"]), (503, &json!("no_link_up")));
-    rig.publish(|snapshot| snapshot.intake_closed = Some(Refusal::DiskLow));
+    rig.publish(|snapshot| {
+        snapshot.intake_closed = Some(IntakeClosed { why: Refusal::DiskLow, since: START })
+    });
     assert_eq!(ready().await.1["reasons"].as_array().unwrap().len(), 2);
     rig.publish(|snapshot| snapshot.quarantine = Some(String::from("secret path")));
     let (status, body) = ready().await;

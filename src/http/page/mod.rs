@@ -89,8 +89,9 @@ impl Verdict {
             let sentence = "The stored state is damaged: nothing is accepted and nothing is sent.";
             return verdict(Level::Down, sentence.to_owned(), Some(snapshot.started));
         }
-        if let Some(refusal) = &snapshot.intake_closed {
-            return verdict(Level::Down, format!("Nothing is accepted: {refusal}."), None);
+        if let Some(closed) = &snapshot.intake_closed {
+            let sentence = format!("Nothing is accepted: {}.", closed.why);
+            return verdict(Level::Down, sentence, Some(closed.since));
         }
         if snapshot.links.is_empty() {
             let sentence = "No link is configured: messages wait.";
@@ -127,7 +128,7 @@ fn links_verdict(snapshot: &Snapshot) -> Verdict {
     if unknown > 0 {
         let noun = if unknown == 1 { "message is" } else { "messages are" };
         let sentence = format!("{unknown} {noun} unknown: sent or not, a person has to say.");
-        return Verdict { level: Level::Degraded, sentence, since: None };
+        return Verdict { level: Level::Degraded, sentence, since: snapshot.oldest_unknown };
     }
     let since = up.iter().map(|link| link.status.since).max();
     Verdict { level: Level::Ok, sentence: String::from("All links are up."), since }
@@ -231,7 +232,7 @@ fn spoken(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{CommitHistogram, Pause};
+    use crate::engine::{IntakeClosed, Pause, Refusal};
     use crate::link::{Connection, LinkFacts, LinkStatus};
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_269_900_000);
@@ -244,22 +245,7 @@ mod tests {
     }
 
     fn snapshot(links: Vec<LinkSnapshot>) -> Snapshot {
-        Snapshot {
-            at: NOW,
-            started: NOW,
-            by_status: [0; Status::ALL.len()],
-            totals: Vec::new(),
-            oldest_due: None,
-            links,
-            paused: None,
-            intake_closed: None,
-            quarantine: None,
-            inbound_total: 0,
-            receipts_unmatched: 0,
-            commits: CommitHistogram::default(),
-            journal_seq: 0,
-            free_bytes: 0,
-        }
+        Snapshot { links, ..Snapshot::empty(NOW) }
     }
 
     #[test]
@@ -278,6 +264,30 @@ mod tests {
         assert_eq!(level(&paused), Level::Degraded);
         paused.quarantine = Some(String::from("x"));
         assert_eq!(level(&paused), Level::Down);
+    }
+
+    #[test]
+    fn whatever_the_verdict_it_says_since_when() {
+        let earlier = Timestamp::from_millis(NOW.as_millis() - 60_000);
+        let up = || snapshot(vec![link("a", Connection::Up)]);
+        let mut unknown = up();
+        unknown.by_status[Status::ALL.len() - 1] = 1;
+        unknown.oldest_unknown = Some(earlier);
+        let closed = IntakeClosed { why: Refusal::DiskLow, since: earlier };
+        let quarantine = Some(String::from("x"));
+        let pause = Pause { since: earlier, by: "crm".into() };
+        for (snapshot, since) in [
+            (up(), NOW),
+            (unknown, earlier),
+            (snapshot(Vec::new()), NOW),
+            (snapshot(vec![link("a", Connection::Down)]), NOW),
+            (Snapshot { intake_closed: Some(closed), ..up() }, earlier),
+            (Snapshot { paused: Some(pause), ..up() }, earlier),
+            (Snapshot { quarantine, ..up() }, NOW),
+        ] {
+            let verdict = Verdict::of(&snapshot);
+            assert_eq!(verdict.since, Some(since), "{verdict:?}");
+        }
     }
 
     #[test]
