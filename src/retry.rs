@@ -1,4 +1,6 @@
 //! What a refusal means for the next try, and when that try is. Pure.
+//!
+//! Which refusal is of which class, the link says that knows its protocol.
 
 use std::time::Duration;
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::config::{Policy, Route};
 use crate::message::{Body, LinkName};
 
+/// Names a lane by the links it holds, so it is the same after a restart.
 pub type LaneId = u32;
 
 /// Which links serve a lane, and in what order.

@@ -143,7 +143,7 @@ fn crate_names(line: &str) -> Vec<String> {
             }
         }
     }
-    // A capital is an item that the root re-exports, and the root has none.
+    // A capital is a name that the root re-exports, and the root has none.
     names.retain(|name| name.starts_with(|c: char| c.is_ascii_lowercase()));
     names
 }

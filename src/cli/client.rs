@@ -40,6 +40,7 @@ pub struct Call<'a> {
     pub idempotency_key: Option<String>,
 }
 
+/// Why a client command ends without an answer to show; each has its exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error("{0}")]

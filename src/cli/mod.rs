@@ -15,7 +15,6 @@ pub mod log;
 pub mod man;
 pub mod messages;
 pub mod pause;
-pub mod resume;
 pub mod run;
 pub mod send;
 pub mod sim;
@@ -68,7 +67,7 @@ enum Command {
     /// Pause all sending, or one link
     Pause(pause::Args),
     /// Resume all sending, or one link
-    Resume(resume::Args),
+    Resume(pause::Args),
     /// Run the daemon against two simulated carriers
     Demo(demo::Args),
     /// Run a simulator alone
@@ -106,8 +105,8 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Status(args) => status::run(args),
         Command::Links(args) => links::run(args),
         Command::Messages(args) => messages::run(args),
-        Command::Pause(args) => pause::run(args),
-        Command::Resume(args) => resume::run(args),
+        Command::Pause(args) => pause::run(args, "pause"),
+        Command::Resume(args) => pause::run(args, "resume"),
         Command::Demo(args) => demo::run(args),
         Command::Sim(args) => sim::run(args),
         Command::Debug(args) => debug::run(args),
@@ -126,8 +125,8 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Until Ctrl-C or SIGTERM, heard from the call on and not from the first poll. Where a handler cannot be
-/// set the default one ends the process.
+/// Until Ctrl-C or SIGTERM, heard from the call on and not from the first poll. Where that cannot be
+/// set up, a signal ends the process at once.
 pub fn signal() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
@@ -136,7 +135,7 @@ pub fn signal() -> impl Future<Output = ()> {
             heard.recv().await;
         }
         Err(error) => {
-            tracing::warn!(event = "no_signal_handler", %error);
+            tracing::warn!(event = "signals_unheard", %error);
             std::future::pending::<()>().await;
         }
     };

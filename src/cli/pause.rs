@@ -1,4 +1,4 @@
-//! `nudged pause`: all sending, or one link.
+//! `nudged pause` and `nudged resume`: all sending, or one link.
 
 use std::process::ExitCode;
 
@@ -12,9 +12,10 @@ pub struct Args {
     server: Server,
 }
 
-pub fn run(args: Args) -> ExitCode {
+/// `call` is the API's word for what is asked, `pause` or `resume`.
+pub fn run(args: Args, call: &str) -> ExitCode {
     match &args.link {
-        Some(link) => args.server.run(Call::post(&["v1", "links", link, "pause"]), outline),
-        None => args.server.run(Call::post(&["v1", "pause"]), outline),
+        Some(link) => args.server.run(Call::post(&["v1", "links", link, call]), outline),
+        None => args.server.run(Call::post(&["v1", call]), outline),
     }
 }

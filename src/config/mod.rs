@@ -22,6 +22,7 @@ use crate::retry::RetryClass;
 pub use check::{Problem, check};
 pub use effective::effective;
 
+/// Everything a daemon is told, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub state_dir: PathBuf,
@@ -31,6 +32,7 @@ pub struct Config {
     pub routes: Vec<Route>,
 }
 
+/// `[http]`: where the API and the status page are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Http {
     pub listen: Vec<Listen>,
@@ -38,12 +40,14 @@ pub struct Http {
     pub trusted_proxy: bool,
 }
 
+/// One address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
 
+/// `[queue]`: what holds for every message unless the message says otherwise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Queue {
     pub validity: Duration,

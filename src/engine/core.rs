@@ -197,6 +197,8 @@ pub struct PendingCancel {
     pub deadline: Instant,
 }
 
+/// The machine's whole memory: what it needs of the state to decide without a search, and nothing that
+/// is not in the state or recomputed from it at start.
 pub struct Core {
     pub(super) settings: Settings,
     pub(super) router: Router,
@@ -223,6 +225,7 @@ pub struct Core {
     pub(super) misplaced: Option<Vec<u8>>,
 }
 
+/// Names under [`keys::core`].
 pub const COUNTERS: &str = "counters";
 pub const PAUSES: &str = "pauses";
 

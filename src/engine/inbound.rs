@@ -1,4 +1,7 @@
 //! Inbound: what a link handed up is stored first, and only then confirmed to the network.
+//!
+//! A repeat of the network is stored again rather than lost: confirmed twice is harmless, dropped is not.
+//! Receipts among it go to [`super::receipts`].
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,8 @@
 //! Intake: accept, cancel, pause. The only way a message comes into being.
+//!
+//! Invariants: a draft is taken whole or not at all, with its key in its lane in the same batch; a repeat of
+//! an idempotency key or of a unique reference gives the message that is there. Form is checked by `http`;
+//! here only what needs the state: limits, duplicates, links that exist.
 
 use std::sync::Arc;
 use std::time::Duration;

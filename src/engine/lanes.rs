@@ -46,6 +46,7 @@ struct Horizon {
     edge: Option<Place>,
 }
 
+/// Every lane's horizons, one a rank.
 #[derive(Debug)]
 pub struct Lanes {
     lanes: BTreeMap<LaneId, [Horizon; RANKS]>,

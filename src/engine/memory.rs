@@ -1,4 +1,5 @@
-//! The applied state as a map in memory: what the simulation and unit tests run the core on.
+//! The applied state as a map in memory: what tests run the core on, and what a quarantined daemon without
+//! a readable state shows. It keeps nothing over its own life.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

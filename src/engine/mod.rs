@@ -147,6 +147,7 @@ pub enum Command {
     },
 }
 
+/// Which batch a group of drafts belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchWish {
     None,
@@ -159,6 +160,7 @@ pub enum BatchWish {
     },
 }
 
+/// What became of a group of drafts, once it is on the disk.
 #[derive(Debug)]
 pub struct AcceptAnswer {
     pub batch: Option<BatchId>,
@@ -296,6 +298,7 @@ pub struct IntakeClosed {
     pub since: Timestamp,
 }
 
+/// How often a status was reached, on one link or, without one, on none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusTotal {
     pub status: Status,
@@ -303,12 +306,14 @@ pub struct StatusTotal {
     pub count: u64,
 }
 
+/// A pause of one link or of all sending.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
     pub since: Timestamp,
     pub by: TokenName,
 }
 
+/// One link as it stood when the snapshot was taken.
 #[derive(Clone, Debug)]
 pub struct LinkSnapshot {
     pub facts: LinkFacts,

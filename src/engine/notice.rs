@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::id::{InboundId, MessageId};
 use crate::message::{LinkName, Status};
 
+/// One published event; its number is its place in the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     pub at: Timestamp,

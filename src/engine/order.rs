@@ -25,6 +25,7 @@ struct Turn {
     parked: BTreeMap<(u8, crate::clock::Timestamp, MessageId), (LaneKey, Waiting)>,
 }
 
+/// Recipients with something begun, leased or parked, at most [`MAX_PARKED`] of the last.
 #[derive(Debug, Default)]
 pub struct Order {
     turns: HashMap<Msisdn, Turn>,

@@ -1,4 +1,7 @@
 //! Outcomes: what became of a lease, and of a link. Each leased segment is settled exactly once.
+//!
+//! An answer that comes after its segment was settled as unknown still counts, as a late answer. When a
+//! retry is due is [`crate::retry`]'s to say, what the message becomes [`crate::message::apply`]'s.
 
 use super::core::{Answer, Core, LinkIndex, Work};
 use super::lanes::{LaneEntry, Waiting};

@@ -36,6 +36,7 @@ struct Open {
     by: Option<(LinkName, LinkName)>,
 }
 
+/// Why a core cannot start: the state is unreadable, or the configuration's routes clash.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
     #[error(transparent)]

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::store::{Batch, Entries, Read, StoreError, record};
 
+/// Reads through the step's own writes; `batch` is what the step will commit.
 pub struct Txn<'a> {
     state: &'a dyn Read,
     pub batch: Batch,

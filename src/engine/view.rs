@@ -20,6 +20,7 @@ pub const ROWS_PER_PAGE: usize = 5_000;
 /// Rows read at once.
 const STRETCH: usize = 512;
 
+/// A reader of the applied state, cheap to clone.
 #[derive(Clone)]
 pub struct View {
     state: Arc<dyn Read + Send + Sync>,
@@ -53,6 +54,7 @@ pub struct Filter {
     pub until: Option<Timestamp>,
 }
 
+/// A stretch of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     pub messages: Vec<MessageView>,

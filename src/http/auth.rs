@@ -84,6 +84,7 @@ pub struct TokenEntry {
     pub created_at: String,
 }
 
+/// Why the token list was not read or changed; all four stop the command, and the text says which.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     #[error("{path}: {source}")]

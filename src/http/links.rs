@@ -1,4 +1,6 @@
 //! Links and the state of the whole: look, pause, resume.
+//!
+//! All looks are at the published snapshot, at most a second old; only pause and resume ask the core.
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;

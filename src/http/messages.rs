@@ -1,4 +1,7 @@
 //! `/v1/messages` and what is under it: accept, look at, list, cancel, resolve.
+//!
+//! Whether any of it may be done is the core's to say; what a message may hold is [`super::draft`]'s, how it
+//! is shown [`super::show`]'s.
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};

@@ -38,6 +38,7 @@ enum Beside {
     Close,
 }
 
+/// One refusal: status, code and words. Made only here, so the code and its status always go together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     status: StatusCode,

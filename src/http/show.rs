@@ -1,4 +1,6 @@
-//! A message as JSON: the whole of interface.md's object, made of body and head.
+//! A message as JSON: the one object that every call shows, made of body and head.
+//!
+//! Names here are the API's and stay. A field that does not apply is left out or null, never a guess.
 
 use serde::Serialize;
 use serde_json::value::RawValue;

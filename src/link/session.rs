@@ -42,6 +42,7 @@ pub enum SessionEvent {
     Answered { after: std::time::Duration },
 }
 
+/// One connected life of a link as a pure machine: bytes, submissions and time in, bytes and events out.
 pub trait Session {
     fn handle_input(&mut self, bytes: &[u8], now: Instant);
     fn handle_timeout(&mut self, now: Instant);

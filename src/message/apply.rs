@@ -20,6 +20,7 @@ const RECEIPT_GRACE: Duration = Duration::from_secs(24 * 3600);
 /// Networks keep a message for at most a week, whatever validity was asked for.
 const LONGEST_VALIDITY: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// What may happen to a message; [`apply`] says what each does to which state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// These segments go to a link under this lease.

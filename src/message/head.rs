@@ -14,6 +14,7 @@ use crate::retry::RetryClass;
 /// Attempts kept in a head; the oldest goes when one more begins.
 pub const MAX_ATTEMPTS_KEPT: usize = 16;
 
+/// What changes of a message: its state and its attempts. Absent in the store while nothing has happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     pub state: State,
@@ -36,6 +37,7 @@ impl Head {
     }
 }
 
+/// Where a message stands. [`Status`] is what the outside is told of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     Waiting {
@@ -74,6 +76,7 @@ pub enum Deferral {
     Resend,
 }
 
+/// Whether an accepted message still waits to hear what became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReceiptWait {
     NotAsked,
@@ -81,6 +84,7 @@ pub enum ReceiptWait {
     NeverCame,
 }
 
+/// Why nobody knows whether it went out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UnknownWhy {
     /// The daemon stopped or crashed between lease and outcome.
@@ -93,6 +97,7 @@ pub enum UnknownWhy {
     Restored,
 }
 
+/// How a message ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Final {
     Delivered,
@@ -120,6 +125,7 @@ pub struct Attempt {
     pub segments: Vec<SegmentState>,
 }
 
+/// What became of one segment in one attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SegmentState {
     Unwritten,
@@ -180,7 +186,7 @@ impl fmt::Display for Cause {
 
 macro_rules! reasons {
     ($($name:ident = $code:literal, $text:literal;)*) => {
-        /// Stable codes of the API (interface.md calls them reasons). Append only: they are stored by position.
+        /// Why a message stands where it stands, as stable codes of the API. Append only: they are stored by position.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Reason { $($name,)* }
 

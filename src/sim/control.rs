@@ -36,7 +36,7 @@ use super::smsc::center::{BadRequest, Center};
 /// Longest request body: a text and two numbers.
 const LONGEST_BODY: usize = 64 * 1024;
 /// Octets of the wire log read at a time.
-const CHUNK: usize = 64 * 1024;
+const STRETCH: usize = 64 * 1024;
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -204,19 +204,19 @@ fn whole(octets: Vec<u8>) -> Body {
     Full::new(Bytes::from(octets)).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// The wire log up to this moment, a chunk at a time.
+/// The wire log up to this moment, a stretch at a time.
 fn received(center: &Arc<Center>) -> io::Result<Body> {
     let end = center.log.as_ref().map_or(Ok(0), |log| log.octets())?;
-    let chunks = stream::try_unfold((Arc::clone(center), 0), move |(center, offset)| async move {
-        let left = usize::try_from(end - offset).unwrap_or(CHUNK).min(CHUNK);
+    let stretches = stream::try_unfold((Arc::clone(center), 0), move |(center, offset)| async move {
+        let left = usize::try_from(end - offset).unwrap_or(STRETCH).min(STRETCH);
         let Some(log) = center.log.as_ref().filter(|_| left > 0) else { return Ok(None) };
-        let mut chunk = vec![0; left];
-        let octets = log.read_at(&mut chunk, offset)?;
+        let mut stretch = vec![0; left];
+        let octets = log.read_at(&mut stretch, offset)?;
         if octets == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
         }
-        chunk.truncate(octets);
-        Ok(Some((Frame::data(Bytes::from(chunk)), (center, offset + octets as u64))))
+        stretch.truncate(octets);
+        Ok(Some((Frame::data(Bytes::from(stretch)), (center, offset + octets as u64))))
     });
-    Ok(StreamBody::new(chunks).boxed_unsync())
+    Ok(StreamBody::new(stretches).boxed_unsync())
 }

@@ -7,6 +7,7 @@
 use crate::config::Numbering;
 use crate::message::{Msisdn, Sender};
 
+/// TON and NPI values (SMPP 3.4 sections 5.2.5 and 5.2.6).
 pub const TON_UNKNOWN: u8 = 0;
 pub const TON_INTERNATIONAL: u8 = 1;
 /// "Network specific": what carriers take short codes under.

@@ -29,6 +29,7 @@ pub struct Measure {
     pub units: u32,
 }
 
+/// Why a text cannot be sent as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SegmentError {
     #[error("not in the GSM 7-bit alphabet: {}", list(.0))]

@@ -69,7 +69,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
 /// A new file of `bytes` real zeros, synced; its name is not yet.
 ///
 /// Reserved blocks alone would not do: a write into them changes the file's block list, and then a sync of
-/// the data rests on that change. Where zeros lie already it rests on nothing.
+/// what was written rests on that change. Where zeros lie already it rests on nothing.
 pub(super) fn preallocate(path: &Path, bytes: u64) -> Result<File, StoreError> {
     let file = reserve(path, bytes)?;
     let mut at = 0;

@@ -227,7 +227,7 @@ impl Journal {
     fn rotate(&mut self, record: u64) -> Result<(), StoreError> {
         let needed = aligned(self.segment_bytes.max(record + HEADER_BYTES as u64));
         let spare = match std::mem::replace(&mut self.spare, Spare::None) {
-            Spare::Making(job) => Some(join(job)?),
+            Spare::Making(thread) => Some(join(thread)?),
             Spare::None => None,
         };
         let file = match spare {
@@ -247,9 +247,9 @@ impl Journal {
             return Ok(());
         }
         let (path, bytes) = (self.dir.join(SPARE), self.segment_bytes);
-        let job = std::thread::Builder::new().name(String::from("journal-spare"));
-        let job = job.spawn(move || files::preallocate(&path, bytes));
-        self.spare = Spare::Making(job.doing(|| String::from("start a thread"))?);
+        let thread = std::thread::Builder::new().name(String::from("journal-spare"));
+        let making = thread.spawn(move || files::preallocate(&path, bytes));
+        self.spare = Spare::Making(making.doing(|| String::from("start a thread"))?);
         Ok(())
     }
 
@@ -379,8 +379,8 @@ fn gone(seq: u64) -> StoreError {
     StoreError::Damaged(format!("the journal does not hold record {seq}"))
 }
 
-fn join(job: JoinHandle<Result<File, StoreError>>) -> Result<File, StoreError> {
-    job.join().unwrap_or_else(|_| Err(StoreError::Damaged(String::from("reserving a segment panicked"))))
+fn join(thread: JoinHandle<Result<File, StoreError>>) -> Result<File, StoreError> {
+    thread.join().unwrap_or_else(|_| Err(StoreError::Damaged(String::from("reserving a segment panicked"))))
 }
 
 /// Gives the spare its header and then its name.

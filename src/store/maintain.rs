@@ -28,9 +28,9 @@ const BALLAST_ROOM: u64 = 4;
 #[derive(Debug)]
 pub(super) struct Upkeep {
     ballast: PathBuf,
-    checkpoint: Job<Applied>,
-    snapshot: Job<Extent>,
-    scrub: Job<()>,
+    checkpoint: Chore<Applied>,
+    snapshot: Chore<Extent>,
+    scrub: Chore<()>,
     /// The state is durable up to here.
     durable: Applied,
     checkpoint_at: Timestamp,
@@ -62,9 +62,9 @@ impl Upkeep {
         };
         Ok(Upkeep {
             ballast,
-            checkpoint: Job::Idle,
-            snapshot: Job::Idle,
-            scrub: Job::Idle,
+            checkpoint: Chore::Idle,
+            snapshot: Chore::Idle,
+            scrub: Chore::Idle,
             durable,
             checkpoint_at: now,
             checkpoint_bytes: 0,
@@ -95,36 +95,36 @@ impl Drop for Upkeep {
 
 /// One kind of work on a thread of its own.
 #[derive(Debug)]
-enum Job<T> {
+enum Chore<T> {
     Idle,
     Running(JoinHandle<Result<T, StoreError>>),
 }
 
-impl<T: Send + 'static> Job<T> {
+impl<T: Send + 'static> Chore<T> {
     fn start(
         &mut self,
         name: &str,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<(), StoreError> {
         let thread = std::thread::Builder::new().name(String::from(name));
-        *self = Job::Running(thread.spawn(work).doing(|| String::from("start a thread"))?);
+        *self = Chore::Running(thread.spawn(work).doing(|| String::from("start a thread"))?);
         Ok(())
     }
 
     fn is_idle(&self) -> bool {
-        matches!(self, Job::Idle)
+        matches!(self, Chore::Idle)
     }
 
     /// The result, once it is there.
     fn collect(&mut self) -> Result<Option<T>, StoreError> {
         match self {
-            Job::Running(thread) if thread.is_finished() => self.wait(),
-            Job::Running(_) | Job::Idle => Ok(None),
+            Chore::Running(thread) if thread.is_finished() => self.wait(),
+            Chore::Running(_) | Chore::Idle => Ok(None),
         }
     }
 
     fn wait(&mut self) -> Result<Option<T>, StoreError> {
-        let Job::Running(thread) = std::mem::replace(self, Job::Idle) else { return Ok(None) };
+        let Chore::Running(thread) = std::mem::replace(self, Chore::Idle) else { return Ok(None) };
         match thread.join() {
             Ok(result) => result.map(Some),
             Err(_) => Err(StoreError::Damaged(String::from("reading or writing the state panicked"))),

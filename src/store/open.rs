@@ -224,7 +224,6 @@ impl Place {
     }
 
     fn quarantine(&self, why: String) -> Opened {
-        tracing::error!(why, "the store is in quarantine");
         let has_state = self.state_dir().join("db").exists();
         let state = has_state.then(|| self.open_state(&self.state_dir()));
         // What cannot be opened has no reader, and the reason that counts is `why`.

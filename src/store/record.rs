@@ -16,6 +16,7 @@ use super::migrate::{self, Step};
 pub const VERSION: u8 = 1;
 const CRC_BYTES: usize = 4;
 
+/// The stored form of a value, at [`VERSION`].
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     let start = vec![VERSION];
     // Our records hold no maps with unknown length and no types postcard refuses.
@@ -26,6 +27,10 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     bytes
 }
 
+/// The value of a stored form of any version up to [`VERSION`].
+///
+/// # Errors
+/// [`StoreError::Damaged`]: the checksum, the version or the encoding does not fit.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
     decode_with(&migrate::STEPS, bytes)
 }

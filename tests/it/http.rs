@@ -1,5 +1,5 @@
-//! The HTTP side over a real socket, with a fake core behind it: hostile.md's table row by row, and what
-//! promises.md asks of the API.
+//! The HTTP side over a real socket, with a fake core behind it: hostile and broken clients one by one, and
+//! what the API promises the others.
 
 #![allow(clippy::unwrap_used, reason = "these are tests, their common parts too")]
 

@@ -47,6 +47,7 @@ fn kept(mut response: Response) -> Response {
     response
 }
 
+/// How bad it is, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     Ok,

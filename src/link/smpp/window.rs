@@ -46,6 +46,7 @@ pub enum Answered {
     Nothing,
 }
 
+/// The submits of one session that are unanswered, at most `size`, and those whose answer is late.
 #[derive(Debug)]
 pub struct Window {
     size: usize,

@@ -35,6 +35,7 @@ const SLOW_LEAST: Duration = Duration::from_secs(1);
 /// A cheating SMSC cheats on the first message of every so many.
 const CHEAT_EVERY: u64 = 5;
 
+/// What all connections of one simulated SMSC share.
 #[derive(Debug)]
 pub struct Center {
     state: Mutex<State>,
@@ -45,6 +46,7 @@ pub struct Center {
     pub stop: CancellationToken,
 }
 
+/// What changes while it runs; locked for a moment at a time, never across an await.
 #[derive(Debug)]
 pub struct State {
     chance: Chance,

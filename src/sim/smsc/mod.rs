@@ -86,6 +86,7 @@ pub enum Cheat {
     Double,
 }
 
+/// How the simulated SMSC behaves; the options of `nudged sim smsc`.
 #[derive(Debug, Clone)]
 pub struct SmscOptions {
     pub listen: SocketAddr,
