@@ -109,7 +109,7 @@ fn failed(why: &io::Error) -> ExitCode {
 
 fn start_log(quiet: bool) {
     let level = if quiet { tracing::Level::WARN } else { tracing::Level::INFO };
-    let log = tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level);
+    let log = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_max_level(level);
     if log.try_init().is_err() {
         tracing::debug!(event = "sim_log_started_before");
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nudged::clock::{Clock, Timestamp};
-use nudged::config::{Alphabet, Long, Numbering, ReceiptId, Secret, Smpp};
+use nudged::config::Smpp;
 use nudged::id::MessageId;
 use nudged::link::run::{Connect, run};
 use nudged::link::smpp::connect::SmppConnect;
@@ -14,11 +14,13 @@ use nudged::link::smpp::session::SmppSession;
 use nudged::link::{
     Connection, Control, Inbound, LinkEvent, LinkFacts, LinkPort, Outcome, Submission, channel,
 };
-use nudged::message::{Encoding, Msisdn, Reference, UnknownWhy};
+use nudged::message::{Reference, UnknownWhy};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+
+use crate::support::{pdu, smpp, submission};
 
 const BIND_RESP: u32 = 0x8000_0009;
 const SUBMIT_SM: u32 = 0x04;
@@ -55,56 +57,15 @@ impl Peer {
     }
 
     async fn answer(&mut self, request: &Frame, id: u32, status: u32, body: &[u8]) {
-        let mut pdu = Vec::new();
-        for field in [16 + body.len() as u32, id, status, request.header.sequence] {
-            pdu.extend(field.to_be_bytes());
-        }
-        pdu.extend(body);
+        let pdu = pdu(id, status, request.header.sequence, body);
         self.stream.write_all(&pdu).await.unwrap();
-    }
-}
-
-fn config(address: String, window: u16) -> Smpp {
-    Smpp {
-        name: "carrier".into(),
-        account: "carrier".into(),
-        address,
-        system_id: "acme".into(),
-        password: Secret::new("pw".into()),
-        system_type: String::new(),
-        window,
-        rate: None,
-        sender: None,
-        source: Numbering::default(),
-        dest: Numbering::default(),
-        alphabet: Alphabet::Gsm,
-        long: Long::Udh,
-        receipt_id: ReceiptId::Auto,
-        enquire_link: Duration::from_secs(30),
-        response_timeout: Duration::from_secs(60),
-        status: BTreeMap::new(),
-    }
-}
-
-fn submission(id: u64) -> Submission {
-    Submission {
-        id: MessageId::from_u64(id),
-        index: 0,
-        to: Msisdn::parse_e164("+447700900123").unwrap(),
-        sender: None,
-        text: format!("message {id}"),
-        encoding: Encoding::Gsm7,
-        concat: None,
-        flash: false,
-        receipt: false,
-        validity: Duration::from_secs(3600),
     }
 }
 
 /// A link to a listener of ours; the port's channel takes `capacity`, the session has `window`.
 async fn link(window: u16, capacity: u16) -> (TcpListener, LinkPort, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let config = config(listener.local_addr().unwrap().to_string(), window);
+    let config = Smpp { address: listener.local_addr().unwrap().to_string(), window, ..smpp() };
     let facts =
         LinkFacts { name: "carrier".into(), account: "carrier".into(), kind: "smpp", window: capacity };
     let (port, end) = channel(facts, Arc::new(Notify::new()), Timestamp::MIN);
@@ -256,7 +217,7 @@ async fn a_peer_that_stops_reading_freezes_nothing_and_is_given_up() {
     // The pipe holds a bind and not much more, so the first submit_sm is written in part.
     let (ours, mut theirs) = tokio::io::duplex(64);
     let clock = Clock::manual(Timestamp::MIN);
-    let config = Arc::new(config("unused".into(), 1));
+    let config = Arc::new(Smpp { window: 1, ..smpp() });
     let facts = LinkFacts { name: "carrier".into(), account: "carrier".into(), kind: "smpp", window: 10 };
     let (mut port, end) = channel(facts, Arc::new(Notify::new()), Timestamp::MIN);
     let connect = Once { stream: Some(ours), config, clock: clock.clone() };
@@ -303,7 +264,7 @@ async fn answers_that_came_before_a_failed_write_still_count() {
         let facts = LinkFacts { name: "carrier".into(), account: "carrier".into(), kind: "smpp", window: 10 };
         let (mut port, end) = channel(facts, Arc::new(Notify::new()), Timestamp::MIN);
         let stream = Some(tokio::io::join(from_smsc, to_smsc));
-        let connect = Once { stream, config: Arc::new(config("unused".into(), 10)), clock: clock.clone() };
+        let connect = Once { stream, config: Arc::new(Smpp { window: 10, ..smpp() }), clock: clock.clone() };
         let task = tokio::spawn(run(connect, end, clock, 1));
         answers.write_all(&[0, 0, 0, 17, 0x80, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0]).await.unwrap();
         assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Up));

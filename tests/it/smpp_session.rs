@@ -1,20 +1,21 @@
 //! The SMPP session, byte by byte and second by second, without a socket: every rule of its header, and
 //! the hostile inputs an SMSC can think of.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nudged::clock::{Clock, Timestamp};
-use nudged::config::{Alphabet, Long, Numbering, ReceiptId, Secret, Smpp};
+use nudged::config::{Secret, Smpp};
 use nudged::id::MessageId;
 use nudged::link::session::{Close, Session, SessionEvent};
 use nudged::link::smpp::frame::{Frame, Splitter};
 use nudged::link::smpp::session::SmppSession;
 use nudged::link::{Inbound, InboundToken, LinkEvent, Outcome, Submission};
-use nudged::message::{Encoding, Msisdn, Reason, Reference, UnknownWhy};
+use nudged::message::{Reason, Reference, UnknownWhy};
 use nudged::pace::Rate;
 use nudged::retry::RetryClass;
+
+use crate::support::{pdu, smpp, submission};
 
 const SUBMIT: u32 = 0x04;
 const SUBMIT_RESP: u32 = 0x8000_0004;
@@ -26,37 +27,6 @@ const ENQUIRE_RESP: u32 = 0x8000_0015;
 const BIND_RESP: u32 = 0x8000_0009;
 const DELIVER: u32 = 0x05;
 const DELIVER_RESP: u32 = 0x8000_0005;
-
-fn config() -> Smpp {
-    Smpp {
-        name: "carrier".into(),
-        account: "carrier".into(),
-        address: "127.0.0.1:2775".into(),
-        system_id: "acme".into(),
-        password: Secret::new("hunter2".into()),
-        system_type: String::new(),
-        window: 4,
-        rate: None,
-        sender: None,
-        source: Numbering::default(),
-        dest: Numbering::default(),
-        alphabet: Alphabet::Gsm,
-        long: Long::Udh,
-        receipt_id: ReceiptId::Auto,
-        enquire_link: Duration::from_secs(30),
-        response_timeout: Duration::from_secs(60),
-        status: BTreeMap::new(),
-    }
-}
-
-fn pdu(id: u32, status: u32, sequence: u32, body: &[u8]) -> Vec<u8> {
-    let mut pdu = Vec::new();
-    for field in [16 + body.len() as u32, id, status, sequence] {
-        pdu.extend(field.to_be_bytes());
-    }
-    pdu.extend(body);
-    pdu
-}
 
 fn deliver_body(text: &[u8]) -> Vec<u8> {
     let mut body = b"\0\x01\x01447700900123\0\x03\x0012345\0\0\0\0\0\0\0\0\0\0".to_vec();
@@ -158,21 +128,6 @@ fn text_id(body: &[u8]) -> u64 {
     std::str::from_utf8(&body[start + 1..end]).unwrap().parse().unwrap()
 }
 
-fn submission(id: u64) -> Submission {
-    Submission {
-        id: MessageId::from_u64(id),
-        index: 0,
-        to: Msisdn::parse_e164("+447700900123").unwrap(),
-        sender: None,
-        text: format!("{id}."),
-        encoding: Encoding::Gsm7,
-        concat: None,
-        flash: false,
-        receipt: false,
-        validity: Duration::from_secs(3600),
-    }
-}
-
 fn outcome(id: u64, outcome: Outcome) -> LinkEvent {
     LinkEvent::Outcome { id: MessageId::from_u64(id), index: 0, outcome }
 }
@@ -196,7 +151,7 @@ fn refusal(event: &LinkEvent) -> (Reason, RetryClass) {
 
 #[test]
 fn a_bind_says_transceiver_and_3_4_and_no_debug_shows_the_password() {
-    let mut rig = Rig::connected(config());
+    let mut rig = Rig::connected(smpp());
     assert!(!format!("{:?}", rig.session).contains("hunter2"), "while the bind waits to be written");
     let frames = rig.frames();
     assert_eq!(frames[0].body(), b"acme\0hunter2\0\0\x34\0\0\0");
@@ -206,7 +161,7 @@ fn a_bind_says_transceiver_and_3_4_and_no_debug_shows_the_password() {
 #[test]
 fn a_refused_bind_parks_where_a_person_must_act_and_backs_off_elsewhere() {
     for (status, parks) in [(0x0D, true), (0x0E, true), (0x0F, true), (0x05, false), (0x08, false)] {
-        let mut rig = Rig::connected(config());
+        let mut rig = Rig::connected(smpp());
         let sequence = rig.frames()[0].header.sequence;
         rig.feed(&pdu(BIND_RESP, status, sequence, b""));
         let events = rig.events();
@@ -218,7 +173,7 @@ fn a_refused_bind_parks_where_a_person_must_act_and_backs_off_elsewhere() {
 
 #[test]
 fn an_unanswered_bind_ends_at_its_deadline() {
-    let mut rig = Rig::connected(config());
+    let mut rig = Rig::connected(smpp());
     rig.frames();
     rig.pass(Duration::from_secs(59));
     assert_eq!(rig.finished(), None);
@@ -228,14 +183,14 @@ fn an_unanswered_bind_ends_at_its_deadline() {
 
 #[test]
 fn a_password_that_fits_no_bind_parks_at_once() {
-    let mut rig = Rig::connected(Smpp { password: Secret::new("nine chars".into()), ..config() });
+    let mut rig = Rig::connected(Smpp { password: Secret::new("nine chars".into()), ..smpp() });
     assert!(matches!(rig.links()[..], [LinkEvent::Parked { .. }]));
     assert_eq!(rig.frames(), []);
 }
 
 #[test]
 fn what_is_submitted_before_the_bind_is_answered_comes_back() {
-    let mut rig = Rig::connected(config());
+    let mut rig = Rig::connected(smpp());
     rig.submit([1]);
     assert_eq!(rig.links(), [outcome(1, Outcome::Unwritten)]);
 }
@@ -244,7 +199,7 @@ fn what_is_submitted_before_the_bind_is_answered_comes_back() {
 
 #[test]
 fn a_full_window_goes_out_in_one_write_in_order_and_no_more() {
-    let mut rig = Rig::bound(config());
+    let mut rig = Rig::bound(smpp());
     rig.submit(1..=6);
     let texts: Vec<u64> = rig.texts().into_iter().map(|(_, id)| id).collect();
     assert_eq!(texts, [1, 2, 3, 4]);
@@ -254,7 +209,7 @@ fn a_full_window_goes_out_in_one_write_in_order_and_no_more() {
 
 #[test]
 fn answers_settle_in_any_order_and_the_first_wins() {
-    let mut rig = Rig::bound(config());
+    let mut rig = Rig::bound(smpp());
     rig.submit(1..=3);
     let sequences = rig.sequences();
     let mut bytes = pdu(SUBMIT_RESP, 0, sequences[2], b"c\0");
@@ -272,7 +227,7 @@ fn answers_settle_in_any_order_and_the_first_wins() {
 #[test]
 fn the_same_bytes_mean_the_same_however_they_are_cut() {
     let whole = |cut: usize| {
-        let mut rig = Rig::bound(config());
+        let mut rig = Rig::bound(smpp());
         rig.submit(1..=2);
         let sequences = rig.sequences();
         let mut bytes = pdu(SUBMIT_RESP, 0, sequences[1], b"b\0");
@@ -293,7 +248,7 @@ fn the_same_bytes_mean_the_same_however_they_are_cut() {
 
 #[test]
 fn a_generic_nack_settles_the_submit_it_names() {
-    let mut rig = Rig::bound(config());
+    let mut rig = Rig::bound(smpp());
     rig.submit([1, 2]);
     let sequences = rig.sequences();
     rig.feed(&pdu(NACK, 0x03, sequences[0], b""));
@@ -305,7 +260,7 @@ fn a_generic_nack_settles_the_submit_it_names() {
 
 #[test]
 fn a_text_that_cannot_be_written_is_refused_for_good_and_the_next_goes_out() {
-    let mut rig = Rig::bound(config());
+    let mut rig = Rig::bound(smpp());
     rig.session.submit(Submission { text: "Ж".into(), ..submission(1) }, rig.now);
     rig.submit([2]);
     assert_eq!(refusal(&rig.links()[0]), (Reason::InternalEncoding, RetryClass::Permanent));
@@ -314,7 +269,7 @@ fn a_text_that_cannot_be_written_is_refused_for_good_and_the_next_goes_out() {
 
 #[test]
 fn a_submit_that_parks_is_refused_and_ends_the_session_after_the_others_are_answered() {
-    let mut rig = Rig::bound(config());
+    let mut rig = Rig::bound(smpp());
     rig.submit(1..=5);
     let sequences = rig.sequences();
     rig.feed(&pdu(SUBMIT_RESP, 0x15, sequences[0], b""));
@@ -333,7 +288,7 @@ fn a_submit_that_parks_is_refused_and_ends_the_session_after_the_others_are_answ
 
 #[test]
 fn a_throttled_segment_goes_back_to_its_place_and_costs_nothing() {
-    let mut rig = Rig::bound(Smpp { window: 3, ..config() });
+    let mut rig = Rig::bound(Smpp { window: 3, ..smpp() });
     rig.submit(1..=5);
     let sequences = rig.sequences();
     // In another order than they were written.
@@ -356,7 +311,7 @@ fn a_throttled_segment_goes_back_to_its_place_and_costs_nothing() {
 
 #[test]
 fn a_segment_throttled_too_often_is_refused_for_now() {
-    let mut rig = Rig::bound(config());
+    let mut rig = Rig::bound(smpp());
     rig.submit([1]);
     let mut tries = 0;
     loop {
@@ -380,7 +335,7 @@ fn a_segment_throttled_too_often_is_refused_for_now() {
 #[test]
 fn a_configured_rate_holds_segments_back_and_says_when_it_goes_on() {
     let rate = Some(Rate { segments: 10, per: Duration::from_secs(1) });
-    let mut rig = Rig::bound(Smpp { rate, ..config() });
+    let mut rig = Rig::bound(Smpp { rate, ..smpp() });
     rig.submit(1..=2);
     assert_eq!(rig.sequences().len(), 1);
     let at = rig.session.poll_timeout().unwrap();
@@ -393,7 +348,7 @@ fn a_configured_rate_holds_segments_back_and_says_when_it_goes_on() {
 
 #[test]
 fn an_answer_that_never_comes_is_unknown_once_and_a_late_one_is_told() {
-    let mut rig = Rig::bound(config());
+    let mut rig = Rig::bound(smpp());
     rig.submit([1]);
     let sequence = rig.sequences()[0];
     rig.pass(Duration::from_secs(30));
@@ -412,7 +367,7 @@ fn an_answer_that_never_comes_is_unknown_once_and_a_late_one_is_told() {
 
 #[test]
 fn half_a_window_of_silence_ends_the_session() {
-    let mut rig = Rig::bound(Smpp { enquire_link: Duration::from_secs(600), ..config() });
+    let mut rig = Rig::bound(Smpp { enquire_link: Duration::from_secs(600), ..smpp() });
     rig.submit(1..=3);
     assert_eq!(rig.sequences().len(), 3);
     rig.pass(Duration::from_secs(60));
@@ -422,7 +377,7 @@ fn half_a_window_of_silence_ends_the_session() {
 
 #[test]
 fn enquire_link_goes_both_ways_while_the_window_is_full() {
-    let mut rig = Rig::bound(config());
+    let mut rig = Rig::bound(smpp());
     rig.submit(1..=4);
     assert_eq!(rig.sequences().len(), 4);
     rig.feed(&pdu(ENQUIRE, 0, 77, b""));
@@ -437,7 +392,7 @@ fn enquire_link_goes_both_ways_while_the_window_is_full() {
 #[test]
 fn an_unanswered_enquire_link_ends_the_session_and_a_nack_answers_it() {
     for answered in [true, false] {
-        let mut rig = Rig::bound(config());
+        let mut rig = Rig::bound(smpp());
         rig.pass(Duration::from_secs(30));
         let sequence = rig.headers()[0].2;
         if answered {
@@ -450,7 +405,7 @@ fn an_unanswered_enquire_link_ends_the_session_and_a_nack_answers_it() {
 
 #[test]
 fn a_pdu_that_is_dripped_too_slowly_ends_the_session() {
-    let mut rig = Rig::bound(config());
+    let mut rig = Rig::bound(smpp());
     let bytes = pdu(DELIVER, 0, 10, &deliver_body(b"STOP"));
     for (second, byte) in bytes.iter().take(10).enumerate() {
         assert_eq!(rig.finished(), None, "after {second} s");
@@ -464,7 +419,7 @@ fn a_pdu_that_is_dripped_too_slowly_ends_the_session() {
 
 #[test]
 fn a_close_gives_every_submission_its_one_outcome() {
-    let mut rig = Rig::bound(config());
+    let mut rig = Rig::bound(smpp());
     rig.submit(1..=6);
     let sequences = rig.sequences();
     rig.feed(&pdu(SUBMIT_RESP, 0, sequences[0], b"a\0"));
@@ -485,7 +440,7 @@ fn a_close_gives_every_submission_its_one_outcome() {
 
 #[test]
 fn a_recall_gives_back_what_is_not_written_and_nothing_else() {
-    let mut rig = Rig::bound(Smpp { window: 1, ..config() });
+    let mut rig = Rig::bound(Smpp { window: 1, ..smpp() });
     rig.submit(1..=4);
     assert_eq!(rig.sequences().len(), 1);
     for id in [1, 3] {
@@ -498,7 +453,7 @@ fn a_recall_gives_back_what_is_not_written_and_nothing_else() {
 
 #[test]
 fn a_stop_writes_nothing_new_awaits_the_rest_and_says_unbind() {
-    let mut rig = Rig::bound(Smpp { window: 2, ..config() });
+    let mut rig = Rig::bound(Smpp { window: 2, ..smpp() });
     rig.submit(1..=3);
     let sequences = rig.sequences();
     rig.session.stop(rig.now);
@@ -517,7 +472,7 @@ fn a_stop_writes_nothing_new_awaits_the_rest_and_says_unbind() {
 
 #[test]
 fn a_stop_waits_20_seconds_for_answers_and_5_for_the_unbind() {
-    let mut rig = Rig::bound(config());
+    let mut rig = Rig::bound(smpp());
     rig.submit([1]);
     rig.sequences();
     rig.session.stop(rig.now);
@@ -533,7 +488,7 @@ fn a_stop_waits_20_seconds_for_answers_and_5_for_the_unbind() {
 
 #[test]
 fn an_unbind_of_the_smsc_is_answered_and_what_is_outstanding_awaited() {
-    let mut rig = Rig::bound(Smpp { window: 1, ..config() });
+    let mut rig = Rig::bound(Smpp { window: 1, ..smpp() });
     rig.submit(1..=2);
     let sequences = rig.sequences();
     rig.feed(&pdu(UNBIND, 0, 5, b""));
@@ -550,7 +505,7 @@ fn an_unbind_of_the_smsc_is_answered_and_what_is_outstanding_awaited() {
 
 #[test]
 fn a_deliver_sm_is_answered_only_when_the_core_says_so() {
-    let mut rig = Rig::bound(config());
+    let mut rig = Rig::bound(smpp());
     for sequence in [10, 11] {
         rig.feed(&pdu(DELIVER, 0, sequence, &deliver_body(b"STOP")));
     }
@@ -576,7 +531,7 @@ fn a_deliver_sm_is_answered_only_when_the_core_says_so() {
 
 #[test]
 fn a_data_sm_is_taken_like_a_deliver_sm() {
-    let mut rig = Rig::bound(config());
+    let mut rig = Rig::bound(smpp());
     let body = b"\0\x01\x01447700900123\0\x03\x0012345\0\0\0\0\x04\x24\x00\x02hi";
     rig.feed(&pdu(0x103, 0, 10, body));
     let [SessionEvent::Inbound { token, inbound: Inbound::Reply(reply) }] = &rig.events()[..] else {
@@ -589,7 +544,7 @@ fn a_data_sm_is_taken_like_a_deliver_sm() {
 
 #[test]
 fn replies_beyond_what_the_core_can_hold_are_left_with_the_smsc() {
-    let mut rig = Rig::bound(config());
+    let mut rig = Rig::bound(smpp());
     for sequence in 1..=600 {
         rig.feed(&pdu(DELIVER, 0, sequence, &deliver_body(b"x")));
     }
@@ -603,7 +558,7 @@ fn replies_beyond_what_the_core_can_hold_are_left_with_the_smsc() {
 
 #[test]
 fn a_pdu_that_is_not_for_us_costs_an_answer_and_not_the_bind() {
-    let mut rig = Rig::bound(config());
+    let mut rig = Rig::bound(smpp());
     let long_address = [&b"\0\x01\x01"[..], &[b'4'; 70], b"\0"].concat();
     for (bytes, answer) in [
         (pdu(0x7777, 0, 5, b""), Some((NACK, 0x03, 5))),
@@ -630,7 +585,7 @@ fn a_pdu_that_is_not_for_us_costs_an_answer_and_not_the_bind() {
 
 #[test]
 fn a_text_length_past_the_end_is_refused_and_the_next_pdu_is_in_step() {
-    let mut rig = Rig::bound(config());
+    let mut rig = Rig::bound(smpp());
     let mut body = deliver_body(b"");
     *body.last_mut().unwrap() = 255;
     body.push(b'A');
@@ -641,7 +596,7 @@ fn a_text_length_past_the_end_is_refused_and_the_next_pdu_is_in_step() {
 #[test]
 fn an_absurd_length_is_nacked_and_ends_the_session() {
     for length in [0u32, 15, 65_537, u32::MAX] {
-        let mut rig = Rig::bound(config());
+        let mut rig = Rig::bound(smpp());
         rig.feed(&length.to_be_bytes());
         assert_eq!(rig.headers(), [(NACK, 0x02, 0)], "{length}");
         assert!(rig.finished().is_some(), "{length}");
@@ -652,7 +607,7 @@ fn an_absurd_length_is_nacked_and_ends_the_session() {
 
 #[test]
 fn a_peer_that_asks_without_reading_is_given_up() {
-    let mut rig = Rig::bound(config());
+    let mut rig = Rig::bound(smpp());
     let questions = pdu(ENQUIRE, 0, 1, b"").repeat(20_000);
     rig.feed(&questions);
     assert!(rig.finished().is_some());
@@ -666,7 +621,7 @@ fn random_bytes_after_the_bind_never_panic_and_leave_one_outcome_each() {
         (seed >> 33) as u32
     };
     for _ in 0..2_000 {
-        let mut rig = Rig::bound(config());
+        let mut rig = Rig::bound(smpp());
         rig.submit(1..=6);
         rig.sequences();
         let ids = [SUBMIT_RESP, NACK, DELIVER, 0x103, UNBIND, ENQUIRE, BIND_RESP, random()];

@@ -1,18 +1,22 @@
 //! The one harness for tests of the whole daemon: a daemon on a directory of its own, carriers to talk to,
-//! and one way to wait.
+//! and one way to wait; and the settings, segments and PDUs that tests of a session share.
 //!
 //! Nothing here asserts on time. [`until`] looks again and again, a bounded number of times; on a clock of the
 //! test's own a look is also a little time that passes, as it does everywhere, so that what the daemon
 //! publishes at intervals is published.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use nudged::clock::{Clock, Timestamp};
-use nudged::config::{Config, Secret, check};
+use nudged::config::{Alphabet, Config, Long, Numbering, ReceiptId, Secret, Smpp, check};
 use nudged::daemon::{Daemon, Ended};
 use nudged::http::auth::{Scope, TokenFile};
+use nudged::id::MessageId;
+use nudged::link::Submission;
+use nudged::message::{Encoding, Msisdn};
 use nudged::sim::smsc::{Receipts, Smsc, SmscOptions};
 use nudged::store::Options;
 use reqwest::{Client, Method};
@@ -132,6 +136,55 @@ impl Carrier {
     pub async fn reply(&self, from: &str, text: &str) {
         self.control("reply", json!({"from": from, "to": "12345", "text": text})).await;
     }
+}
+
+/// A bind's settings with a small window, as a session test wants them.
+pub fn smpp() -> Smpp {
+    Smpp {
+        name: "carrier".into(),
+        account: "carrier".into(),
+        address: "127.0.0.1:2775".into(),
+        system_id: "acme".into(),
+        password: Secret::new("hunter2".into()),
+        system_type: String::new(),
+        window: 4,
+        rate: None,
+        sender: None,
+        source: Numbering::default(),
+        dest: Numbering::default(),
+        alphabet: Alphabet::Gsm,
+        long: Long::Udh,
+        receipt_id: ReceiptId::Auto,
+        enquire_link: Duration::from_secs(30),
+        response_timeout: Duration::from_secs(60),
+        status: BTreeMap::new(),
+    }
+}
+
+/// One segment; its text is `<id>.`, so that it is found again on the wire.
+pub fn submission(id: u64) -> Submission {
+    Submission {
+        id: MessageId::from_u64(id),
+        index: 0,
+        to: Msisdn::parse_e164("+447700900123").unwrap(),
+        sender: None,
+        text: format!("{id}."),
+        encoding: Encoding::Gsm7,
+        concat: None,
+        flash: false,
+        receipt: false,
+        validity: Duration::from_secs(3600),
+    }
+}
+
+/// A PDU as an SMSC writes it.
+pub fn pdu(id: u32, status: u32, sequence: u32, body: &[u8]) -> Vec<u8> {
+    let mut pdu = Vec::new();
+    for field in [16 + body.len() as u32, id, status, sequence] {
+        pdu.extend(field.to_be_bytes());
+    }
+    pdu.extend(body);
+    pdu
 }
 
 /// An address of loopback where nobody listens.
