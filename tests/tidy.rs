@@ -47,6 +47,12 @@ const TOP_LEVEL: [&str; 9] =
 const FOREIGN_LOCKS: [&str; 6] =
     ["package-lock.json", "yarn.lock", "pnpm-lock.yaml", "poetry.lock", "uv.lock", "Pipfile.lock"];
 
+/// Log calls that an operator sees without asking for more.
+const LOUD: [&str; 3] = ["tracing::info!(", "tracing::warn!(", "tracing::error!("];
+
+/// What logs here is no daemon.
+const SIMULATED: [&str; 2] = ["src/sim/", "src/cli/demo"];
+
 const INDEX: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// One file: its path below the root, with slashes, and its text.
@@ -79,6 +85,20 @@ fn every_configured_field_has_a_reader() {
     let readers: Vec<File> =
         sources.iter().filter(|(path, _)| !path.starts_with("src/config/")).cloned().collect();
     assert_clean(unread_fields(config, &readers).into_iter());
+}
+
+#[test]
+fn every_log_line_is_an_event_with_a_name() {
+    assert_clean(sources().iter().flat_map(|(path, text)| log_faults(path, text)));
+}
+
+#[test]
+fn every_event_the_daemon_logs_is_explained_to_operators() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let sources = sources();
+    let daemon = sources.iter().filter(|(path, _)| !SIMULATED.iter().any(|room| path.starts_with(room)));
+    let unexplained = daemon.flat_map(|(path, text)| unexplained_events(path, text, &readme));
+    assert_clean(unexplained);
 }
 
 #[test]
@@ -233,6 +253,44 @@ fn unread_fields(config: &str, readers: &[File]) -> Vec<String> {
     fields.filter(|name| !read(name)).map(|name| format!("config field {name} has no reader")).collect()
 }
 
+/// What stands between the parentheses of each log call that an operator sees, with its line.
+fn log_calls(text: &str) -> Vec<(usize, String)> {
+    let lines: Vec<(usize, &str)> = code(text).collect();
+    let mut calls = Vec::new();
+    for (at, (number, line)) in lines.iter().enumerate() {
+        let Some((_, rest)) = LOUD.iter().find_map(|call| line.split_once(call)) else { continue };
+        let mut call = rest.trim().to_owned();
+        for (_, more) in &lines[at + 1..] {
+            if call.matches(')').count() > call.matches('(').count() {
+                break;
+            }
+            call.push_str(more.trim());
+        }
+        calls.push((*number, call));
+    }
+    calls
+}
+
+/// The name of the event a call begins with.
+fn event_name(call: &str) -> Option<&str> {
+    let (name, _) = call.strip_prefix("event = \"")?.split_once('"')?;
+    name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_').then_some(name)
+}
+
+fn log_faults(path: &str, text: &str) -> Vec<String> {
+    let calls = log_calls(text).into_iter();
+    // Two quotes are those of the name; more are a message, which no filter can rest on.
+    let faulty = calls.filter(|(_, call)| event_name(call).is_none() || call.matches('"').count() > 2);
+    faulty.map(|(number, call)| format!("{path}:{number}: not an event with fields: {call}")).collect()
+}
+
+fn unexplained_events(path: &str, text: &str, readme: &str) -> Vec<String> {
+    let calls = log_calls(text);
+    let names = calls.iter().filter_map(|(_, call)| event_name(call));
+    let unexplained = names.filter(|name| !readme.contains(&format!("`{name}`")));
+    unexplained.map(|name| format!("{path}: README.md does not explain the event {name}")).collect()
+}
+
 fn top_level_fault(name: &str) -> Option<String> {
     let allowed = TOP_LEVEL.contains(&name) || name.starts_with('.') || name.starts_with("LICENSE");
     (!allowed).then(|| format!("{name} does not belong at the top level"))
@@ -347,6 +405,21 @@ mod each_rule_can_fail {
         assert_eq!(unread_fields(config, &reader("a.window + a.rates")).len(), 1);
         assert_eq!(unread_fields(config, &reader("// a.window\nlet rate = 1;")).len(), 2);
         assert!(unread_fields(config, &reader("a.window + a.rate")).is_empty());
+    }
+
+    #[test]
+    fn a_log_line_of_prose_and_an_unexplained_event_are_found() {
+        let faults = |text: &str| log_faults("src/x.rs", text).len();
+        assert_eq!(faults("    tracing::warn!(%error, \"it broke\");\n"), 1);
+        assert_eq!(faults("    tracing::warn!(event = \"Broke It\", %error);\n"), 1);
+        assert_eq!(faults("    tracing::warn!(\n        event = \"broke\",\n        \"prose\"\n    );\n"), 1);
+        assert_eq!(
+            faults("    tracing::warn!(\n        event = \"broke\",\n        at = x.at()\n    );\n"),
+            0
+        );
+        let line = "tracing::info!(event = \"link_up\", link = %name);\n";
+        assert_eq!(unexplained_events("src/x.rs", line, "`link_down`").len(), 1);
+        assert!(unexplained_events("src/x.rs", line, "- `link_up`: it is").is_empty());
     }
 
     #[test]
