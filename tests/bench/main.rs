@@ -2,7 +2,8 @@
 //!
 //! `scripts/bench` builds and runs it. Arguments: `quick` for a short run; any of `http`, `window`, `latency`,
 //! `idle`, `sync` for these alone; `--idle SECONDS`, `--repetitions N`, `--messages N`. Needs Debian's
-//! kannel and strace. Exit 1 when a target is missed or a message was refused, lost or doubled.
+//! kannel and strace. `NUDGED` names another program to measure, `NUDGED_BENCH_DIR` a directory on another
+//! disk than that of `target`. Exit 1 when a target is missed or a message was refused, lost or doubled.
 //!
 //! The peers: Kannel 1.4.5 (bearerbox and smsbox, file store, log-level 2, no access log) for HTTP, a bare
 //! rusmpp client for the window. The client, the SMSC and what is measured share the machine, so only what

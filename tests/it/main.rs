@@ -11,6 +11,7 @@ mod intake;
 mod order;
 mod pause;
 mod process;
+mod quarantine;
 mod receipts;
 mod replies;
 mod restart;

@@ -267,6 +267,11 @@ impl World {
         self.restart().await;
     }
 
+    /// Where journal and state lie.
+    pub fn store_dir(&self) -> std::path::PathBuf {
+        self.dir.path().join("store")
+    }
+
     /// Starts again after [`World::stop`].
     pub async fn start_again(&mut self) {
         self.begin().await;
