@@ -449,7 +449,8 @@ fn close_waiting(head: &mut Head, body: &Body, how: Final, now: Timestamp) -> Re
     if !matches!(head.state, State::Waiting { .. }) {
         return Err(Stale);
     }
-    let in_doubt = head.attempts.last().filter(|a| a.segments.contains(&SegmentState::Unknown));
+    let given_up = matches!(how, Final::Canceled | Final::Expired);
+    let in_doubt = head.attempts.last().filter(|a| given_up && a.segments.contains(&SegmentState::Unknown));
     head.state = match in_doubt {
         Some(attempt) => State::Unknown { since: attempt.begun, why: UnknownWhy::NoAnswer },
         None => State::Closed { how, at: now },

@@ -128,8 +128,7 @@ fn the_policy_resends_an_unknown_once() {
 fn an_unknown_whose_second_attempt_is_given_up_before_it_began_is_unknown_again() {
     let body = Body { on_unknown: OnUnknown::Resend, ..body(1) };
     let again = || after(&body, vec![lease(1, &[0]), unknown(0), Event::Resolve(Resolution::Resend)]);
-    let gone = Event::Fail(Cause::plain(Reason::InternalLinkGone));
-    for event in [Event::Cancel, Event::Expire, gone] {
+    for event in [Event::Cancel, Event::Expire] {
         let head = apply(again(), event, &body, &PLAN, NOW).unwrap();
         assert!(matches!(head.state, State::Unknown { .. }), "{head:?}");
         assert_eq!(apply(head.clone(), Event::Resend, &body, &PLAN, NOW), Err(Stale));
