@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -221,9 +221,16 @@ pub struct Core {
     /// Lanes in the order in which they were served last, for fairness among equals.
     pub(super) served: BTreeMap<crate::route::LaneId, u64>,
     pub(super) turn: u64,
+    /// The last dispatch ended before it had looked at all that is due.
+    pub(super) cut_short: bool,
+    /// When the lanes went back to what was skipped.
+    pub(super) rewound_at: Option<Instant>,
     /// From here on messages may wait in lanes that are not theirs any more; only before the first step.
     pub(super) misplaced: Option<Vec<u8>>,
 }
+
+/// How often messages that were skipped are looked at again, where no room became free before.
+const REWIND: Duration = Duration::from_secs(60);
 
 /// Names under [`keys::core`].
 pub const COUNTERS: &str = "counters";
@@ -255,15 +262,16 @@ impl Core {
             sweep: Sweep::default(),
             served: BTreeMap::new(),
             turn: 0,
+            cut_short: false,
+            rewound_at: None,
             misplaced: None,
         })
     }
 
     /// Decides on everything that has come. The caller puts the batch on the disk before it acts.
     pub fn step(&mut self, state: &dyn Read, inputs: Vec<Input>, now: Now) -> Result<Step, StoreError> {
-        if !self.order.is_full() {
-            self.lanes.refill(state)?;
-        }
+        self.rewind_lanes(now);
+        self.lanes.refill(state)?;
         let mut work = Work::new(state, now);
         for input in inputs {
             self.take(input, &mut work)?;
@@ -274,6 +282,16 @@ impl Core {
         let wake_at = self.wake_at(now);
         let Work { txn, submissions, controls, answers, leased, .. } = work;
         Ok(Step { batch: txn.batch, submissions, controls, answers, wake_at, leased })
+    }
+
+    /// Back to the messages that order held back while there was no room to park them.
+    fn rewind_lanes(&mut self, now: Now) {
+        let waited = self.rewound_at.is_none_or(|at| now.mono >= at + REWIND);
+        if self.lanes.has_skipped() && (waited || self.order.has_room()) {
+            self.rewound_at = Some(now.mono);
+            self.order.forget_skipped();
+            self.lanes.rewind();
+        }
     }
 
     fn take(&mut self, input: Input, work: &mut Work) -> Result<(), StoreError> {
@@ -330,7 +348,7 @@ impl Core {
     /// Monotonic, so that a wall clock that is set back cannot put the core to sleep; the sweep's tick
     /// finds what a wall clock that is set forward makes due.
     fn wake_at(&self, now: Now) -> Option<Instant> {
-        if !self.order.is_full() && self.lanes.wants_refill() && self.any_credit() {
+        if (self.cut_short || self.lanes.wants_refill()) && self.any_credit() {
             return None;
         }
         let next_due = if self.any_credit() { self.lanes.next_due(now.wall) } else { None };

@@ -30,7 +30,8 @@ impl Core {
             for link in links {
                 progress |= self.serve(link, &mut looked_at, work)?;
             }
-            if !progress || looked_at >= MAX_LOOKED_AT {
+            self.cut_short = looked_at >= MAX_LOOKED_AT;
+            if !progress || self.cut_short {
                 break;
             }
         }
@@ -55,14 +56,19 @@ impl Core {
             }
             return Ok(true);
         }
-        while *looked_at < MAX_LOOKED_AT && !self.order.is_full() {
+        while *looked_at < MAX_LOOKED_AT {
             let Some((lane, key)) = self.best(link, work) else { return Ok(false) };
             *looked_at += 1;
             self.turn += 1;
             self.served.insert(lane, self.turn);
             let Some(waiting) = self.lanes.remove(key) else { return Ok(false) };
             if !self.order.may_start(waiting.entry.to, key.id, key.rank) {
-                self.order.park(key, waiting);
+                if self.order.is_full() {
+                    self.order.skip(waiting.entry.to, key);
+                    self.lanes.skip(key);
+                } else {
+                    self.order.park(key, waiting);
+                }
                 continue;
             }
             if self.start(key, waiting, link, work)? {

@@ -210,6 +210,7 @@ impl Core {
         let answer = match self.load(id, work)? {
             None => Err(Refusal::NotFound),
             Some((body, head)) => match self.close_waiting(id, &body, &head, Event::Cancel, work)? {
+                Some(Status::Unknown) => Err(Refusal::State(Status::Unknown)),
                 Some(status) => Ok(status),
                 None if matches!(head.state, State::Closed { how: Final::Canceled, .. }) => {
                     Ok(Status::Canceled)
@@ -221,7 +222,8 @@ impl Core {
         Ok(())
     }
 
-    /// Ends a waiting message: out of its lane, out of the order, closed. `None` when it is not waiting.
+    /// Ends a waiting message: out of its lane, out of the order, closed, or unknown if it was before.
+    /// `None` when it is not waiting.
     pub(super) fn close_waiting(
         &mut self,
         id: MessageId,

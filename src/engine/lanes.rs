@@ -44,6 +44,8 @@ struct Horizon {
     near: BTreeMap<Place, Waiting>,
     /// The last place memory knows; `None`: it knows everything.
     edge: Option<Place>,
+    /// The first place that was taken out unsent and is on the disk only.
+    skipped: Option<Place>,
 }
 
 /// Every lane's horizons, one a rank.
@@ -55,8 +57,11 @@ pub struct Lanes {
 impl Lanes {
     /// All of these lanes, with nothing known of the disk yet.
     pub fn new(lanes: impl Iterator<Item = LaneId>) -> Lanes {
-        let unread =
-            || Horizon { near: BTreeMap::new(), edge: Some((Timestamp::MIN, MessageId::from_u64(0))) };
+        let unread = || Horizon {
+            near: BTreeMap::new(),
+            edge: Some((Timestamp::MIN, MessageId::from_u64(0))),
+            skipped: None,
+        };
         Lanes { lanes: lanes.map(|lane| (lane, std::array::from_fn(|_| unread()))).collect() }
     }
 
@@ -103,6 +108,28 @@ impl Lanes {
         if horizon.near.len() > HORIZON {
             horizon.near.pop_last();
             horizon.edge = horizon.near.last_key_value().map(|(place, _)| *place);
+        }
+    }
+
+    /// Leaves an entry that was taken out to the disk, until [`Lanes::rewind`].
+    pub fn skip(&mut self, key: keys::LaneKey) {
+        let Some(horizon) = self.horizon(key.lane, key.rank) else { return };
+        let place = (key.due, key.id);
+        horizon.skipped = Some(horizon.skipped.map_or(place, |first| first.min(place)));
+    }
+
+    pub fn has_skipped(&self) -> bool {
+        self.lanes.values().flatten().any(|horizon| horizon.skipped.is_some())
+    }
+
+    /// Goes back to the first entry that was skipped; the next refill reads on from there.
+    pub fn rewind(&mut self) {
+        for horizon in self.lanes.values_mut().flatten() {
+            if let Some(first) = horizon.skipped.take() {
+                let before = (first.0, MessageId::from_u64(first.1.as_u64().saturating_sub(1)));
+                horizon.near.split_off(&first);
+                horizon.edge = Some(horizon.edge.map_or(before, |edge| edge.min(before)));
+            }
         }
     }
 
@@ -196,6 +223,30 @@ mod tests {
         }
         assert_eq!(seen.len(), 3003);
         assert!(seen.is_sorted());
+    }
+
+    #[test]
+    fn what_was_skipped_is_met_again_in_its_place_after_a_rewind() {
+        let disk = on_disk((1..=600).map(|n| key(4, n, n)));
+        let mut lanes = Lanes::new([1].into_iter());
+        let walk = |lanes: &mut Lanes, skip: bool| {
+            let mut met = Vec::new();
+            while lanes.refill(&disk).unwrap() || lanes.first_due(1, Timestamp::MAX).is_some() {
+                while let Some(first) = lanes.first_due(1, Timestamp::MAX) {
+                    lanes.remove(first).unwrap();
+                    met.push(first.id.as_u64());
+                    if skip && first.id.as_u64() > 100 {
+                        lanes.skip(first);
+                    }
+                }
+            }
+            met
+        };
+        assert_eq!(walk(&mut lanes, true), (1..=600).collect::<Vec<_>>());
+        assert!(lanes.has_skipped());
+        lanes.rewind();
+        assert!(!lanes.has_skipped());
+        assert_eq!(walk(&mut lanes, false), (101..=600).collect::<Vec<_>>());
     }
 
     #[test]

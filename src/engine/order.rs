@@ -3,26 +3,43 @@
 //! "Settled" is accepted, refused for good or unknown; a receipt or a person is never waited for. A
 //! message that was begun and waits for its retry holds back later ones of the same or lower priority.
 //! Only recipients with something begun or leased are here; those held back are parked, and come out one
-//! a lane at a time: the first of each lane keeps the rest of it from being overtaken.
+//! a lane at a time: the first of each lane keeps the rest of it from being overtaken. Where too many are
+//! held back, the rest stays on the disk only ([`Order::skip`]) until the lanes are read anew.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
+use crate::clock::Timestamp;
 use crate::id::MessageId;
 use crate::message::Msisdn;
+use crate::route::LaneId;
 use crate::store::keys::LaneKey;
 
 use super::lanes::Waiting;
 
-/// Messages parked at most, over all recipients; beyond it dispatch takes no more from the lanes.
+/// Messages parked at most, over all recipients; those beyond are skipped.
 pub const MAX_PARKED: usize = 65_536;
+
+/// Lane, rank, due, id: the first of a lane is found without looking at the others.
+type Place = (LaneId, u8, Timestamp, MessageId);
+
+fn place(key: LaneKey) -> Place {
+    (key.lane, key.rank, key.due, key.id)
+}
 
 #[derive(Debug, Default)]
 struct Turn {
     leased: Option<MessageId>,
     /// Begun and waiting for a retry, with their rank.
     begun: BTreeMap<MessageId, u8>,
-    /// By rank, due, id.
-    parked: BTreeMap<(u8, crate::clock::Timestamp, MessageId), (LaneKey, Waiting)>,
+    parked: BTreeMap<Place, (LaneKey, Waiting)>,
+    /// The highest rank and the earliest id of those left on the disk: what comes after may not overtake.
+    skipped: Option<(u8, MessageId)>,
+}
+
+impl Turn {
+    fn is_idle(&self) -> bool {
+        self.leased.is_none() && self.begun.is_empty() && self.parked.is_empty() && self.skipped.is_none()
+    }
 }
 
 /// Recipients with something begun, leased or parked, at most [`MAX_PARKED`] of the last.
@@ -37,7 +54,8 @@ impl Order {
     pub fn may_start(&self, to: Msisdn, id: MessageId, rank: u8) -> bool {
         let Some(turn) = self.turns.get(&to) else { return true };
         let held = turn.begun.iter().any(|(&other, &its_rank)| other < id && its_rank <= rank);
-        turn.leased.is_none() && !held
+        let overtakes = turn.skipped.is_some_and(|(its_rank, first)| first < id && its_rank <= rank);
+        turn.leased.is_none() && !held && !overtakes
     }
 
     pub fn leased(&mut self, to: Msisdn, id: MessageId) {
@@ -55,9 +73,29 @@ impl Order {
         self.parked >= MAX_PARKED
     }
 
+    /// There is room for many again.
+    pub fn has_room(&self) -> bool {
+        self.parked <= MAX_PARKED / 2
+    }
+
+    /// A message that may not start stays on the disk only.
+    pub fn skip(&mut self, to: Msisdn, key: LaneKey) {
+        let skipped = &mut self.turns.entry(to).or_default().skipped;
+        let (rank, first) = skipped.unwrap_or((key.rank, key.id));
+        *skipped = Some((rank.min(key.rank), first.min(key.id)));
+    }
+
+    /// The lanes are read anew: nothing is skipped any more.
+    pub fn forget_skipped(&mut self) {
+        self.turns.retain(|_, turn| {
+            turn.skipped = None;
+            !turn.is_idle()
+        });
+    }
+
     pub fn park(&mut self, key: LaneKey, waiting: Waiting) {
         let turn = self.turns.entry(waiting.entry.to).or_default();
-        if turn.parked.insert((key.rank, key.due, key.id), (key, waiting)).is_none() {
+        if turn.parked.insert(place(key), (key, waiting)).is_none() {
             self.parked += 1;
         }
     }
@@ -65,7 +103,7 @@ impl Order {
     /// Takes a parked message out for good (canceled, expired).
     pub fn unpark(&mut self, to: Msisdn, key: LaneKey) -> Option<Waiting> {
         let turn = self.turns.get_mut(&to)?;
-        let (_, waiting) = turn.parked.remove(&(key.rank, key.due, key.id))?;
+        let (_, waiting) = turn.parked.remove(&place(key))?;
         self.parked -= 1;
         self.forget_if_idle(to);
         Some(waiting)
@@ -90,12 +128,19 @@ impl Order {
 
     /// The first parked message of each lane that may start.
     fn release(&mut self, to: Msisdn) -> Vec<(LaneKey, Waiting)> {
-        let Some(turn) = self.turns.get(&to) else { return Vec::new() };
-        let mut lanes = BTreeSet::new();
-        let may = |key: &&LaneKey| self.may_start(to, key.id, key.rank) && lanes.insert(key.lane);
-        let keys: Vec<LaneKey> = turn.parked.values().map(|(key, _)| key).filter(may).copied().collect();
+        let Some(turn) = self.turns.get(&to).filter(|turn| turn.leased.is_none()) else { return Vec::new() };
+        let mut keys = Vec::new();
+        let mut from = Some(0);
+        while let Some(lane) = from {
+            let begin = (lane, 0, Timestamp::MIN, MessageId::from_u64(0));
+            let Some((&(lane, ..), _)) = turn.parked.range(begin..).next() else { break };
+            let rest =
+                turn.parked.range(begin..).map(|(_, (key, _))| *key).take_while(|key| key.lane <= lane);
+            keys.extend(rest.into_iter().find(|key| self.may_start(to, key.id, key.rank)));
+            from = lane.checked_add(1);
+        }
         let out: Vec<_> = match self.turns.get_mut(&to) {
-            Some(turn) => keys.iter().filter_map(|k| turn.parked.remove(&(k.rank, k.due, k.id))).collect(),
+            Some(turn) => keys.into_iter().filter_map(|key| turn.parked.remove(&place(key))).collect(),
             None => Vec::new(),
         };
         self.parked -= out.len();
@@ -104,8 +149,7 @@ impl Order {
     }
 
     fn forget_if_idle(&mut self, to: Msisdn) {
-        let idle = |turn: &Turn| turn.leased.is_none() && turn.begun.is_empty() && turn.parked.is_empty();
-        if self.turns.get(&to).is_some_and(idle) {
+        if self.turns.get(&to).is_some_and(Turn::is_idle) {
             self.turns.remove(&to);
         }
     }
@@ -114,7 +158,6 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
     use crate::engine::lanes::LaneEntry;
     use crate::message::Priority;
 
@@ -155,7 +198,20 @@ mod tests {
         order.park(other_lane, waiting());
         order.park(key(4, 2), waiting());
         let out: Vec<LaneKey> = order.settled(TO, id(1)).into_iter().map(|(key, _)| key).collect();
-        assert_eq!(out, [other_lane, key(4, 2)]);
+        assert_eq!(out, [key(4, 2), other_lane]);
+    }
+
+    #[test]
+    fn what_was_skipped_is_not_overtaken_until_it_is_looked_for_again() {
+        let mut order = Order::default();
+        order.leased(TO, id(1));
+        order.skip(TO, key(4, 2));
+        order.settled(TO, id(1));
+        let rank = key(4, 3).rank;
+        assert!(order.may_start(TO, id(2), rank) && !order.may_start(TO, id(3), rank));
+        order.forget_skipped();
+        assert!(order.may_start(TO, id(3), rank));
+        assert!(order.turns.is_empty());
     }
 
     #[test]

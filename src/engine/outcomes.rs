@@ -273,6 +273,7 @@ impl Core {
         let answer = match self.load(id, work)? {
             None => Err(Refusal::NotFound),
             Some((body, head)) => match self.close_waiting(id, &body, &head, Event::Cancel, work)? {
+                Some(Status::Unknown) => Err(Refusal::State(Status::Unknown)),
                 Some(status) => Ok(status),
                 None => Err(Refusal::State(head.state.status(work.wall()))),
             },

@@ -231,9 +231,16 @@ impl Core {
     ) -> Result<Option<(Vec<u8>, MessageId, u8)>, StoreError> {
         if let Some(reference) = &receipt.reference {
             let mut found = self.candidates(account, reference, receipt.recipient, work)?;
-            let exact = found.iter().position(|(_, awaited)| awaited.reference == *reference);
+            let exact = |(_, awaited): &(Vec<u8>, Awaited)| awaited.reference == *reference;
+            if found.iter().any(exact) {
+                found.retain(exact);
+            }
+            // Without a recipient nothing tells several of one reference apart.
+            if found.len() > 1 && receipt.recipient.is_none() {
+                return Ok(None);
+            }
             if !found.is_empty() {
-                let (key, _) = found.swap_remove(exact.unwrap_or(0));
+                let (key, _) = found.swap_remove(0);
                 return Ok(keys::decode_receipt(&key).map(|(id, index)| (key, id, index)));
             }
         }

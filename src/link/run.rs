@@ -292,11 +292,15 @@ where
         self.close(why).await
     }
 
-    /// Control first: a recall must find its segment unwritten.
+    /// Control too, before more is written: a recall must find its segment unwritten.
     fn drain_channels(&mut self) {
         while let Ok(control) = self.driver.end.control.try_recv() {
             self.control(control);
         }
+        self.take_submissions();
+    }
+
+    fn take_submissions(&mut self) {
         let now = self.now();
         while let Ok(submission) = self.driver.end.submissions.try_recv() {
             self.session.submit(submission, now);
@@ -372,7 +376,9 @@ where
         None
     }
 
+    /// What was handed over before it comes first, so that a recall reaches it.
     fn control(&mut self, control: Control) {
+        self.take_submissions();
         let now = self.now();
         match control {
             Control::Recall(id) => self.session.recall(id, now),

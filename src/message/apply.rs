@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::head::MAX_ATTEMPTS_KEPT;
 use super::{
-    Attempt, Body, Cause, Deferral, Final, Head, LinkName, Reason, ReceiptState, ReceiptWait, Reference,
-    SegmentState, State, UnknownWhy,
+    Attempt, Body, Cause, Deferral, Final, Head, LinkName, OnUnknown, Reason, ReceiptState, ReceiptWait,
+    Reference, SegmentState, State, UnknownWhy,
 };
 use crate::clock::Timestamp;
 use crate::retry::{self, RetryClass};
@@ -114,10 +114,10 @@ pub fn apply(
             State::Sent { receipt: receipt @ ReceiptWait::Until(_), .. } => *receipt = ReceiptWait::NeverCame,
             _ => return Err(Stale),
         },
-        Event::Cancel => close_waiting(&mut head, Final::Canceled, now)?,
-        Event::Expire => expire(&mut head, now)?,
-        Event::Block(cause) => close_waiting(&mut head, Final::Blocked(cause), now)?,
-        Event::Fail(cause) => close_waiting(&mut head, Final::Failed(cause), now)?,
+        Event::Cancel => close_waiting(&mut head, body, Final::Canceled, now)?,
+        Event::Expire => expire(&mut head, body, now)?,
+        Event::Block(cause) => close_waiting(&mut head, body, Final::Blocked(cause), now)?,
+        Event::Fail(cause) => close_waiting(&mut head, body, Final::Failed(cause), now)?,
         Event::Resolve(how) => resolve(&mut head, body, how, now)?,
         Event::Resend if head.resent => return Err(Stale),
         Event::Resend => {
@@ -444,18 +444,25 @@ fn receive(
     Ok(())
 }
 
-fn close_waiting(head: &mut Head, how: Final, now: Timestamp) -> Result<(), Stale> {
-    match head.state {
-        State::Waiting { .. } => {
-            head.state = State::Closed { how, at: now };
-            Ok(())
-        }
-        _ => Err(Stale),
+/// A message that waits to be sent once more after an unknown is unknown again: that it will not be sent a
+/// second time says nothing of the first.
+fn close_waiting(head: &mut Head, body: &Body, how: Final, now: Timestamp) -> Result<(), Stale> {
+    if !matches!(head.state, State::Waiting { .. }) {
+        return Err(Stale);
     }
+    let given_up = matches!(how, Final::Canceled | Final::Expired);
+    let in_doubt = head.attempts.last().filter(|a| given_up && a.segments.contains(&SegmentState::Unknown));
+    head.state = match in_doubt {
+        Some(attempt) => State::Unknown { since: attempt.begun, why: UnknownWhy::NoAnswer },
+        None => State::Closed { how, at: now },
+    };
+    // From now on a person decides, no policy.
+    head.resent |= matches!(head.state, State::Unknown { .. }) && body.on_unknown == OnUnknown::Resend;
+    Ok(())
 }
 
 /// Waiting, or a long message of which no segment is outstanding: the rest is not sent any more.
-fn expire(head: &mut Head, now: Timestamp) -> Result<(), Stale> {
+fn expire(head: &mut Head, body: &Body, now: Timestamp) -> Result<(), Stale> {
     let between = match (&head.state, head.attempts.last()) {
         (State::Leased { .. }, Some(attempt)) => !attempt.segments.contains(&SegmentState::Written),
         _ => false,
@@ -464,7 +471,7 @@ fn expire(head: &mut Head, now: Timestamp) -> Result<(), Stale> {
         head.state = State::Closed { how: Final::Expired, at: now };
         return Ok(());
     }
-    close_waiting(head, Final::Expired, now)
+    close_waiting(head, body, Final::Expired, now)
 }
 
 fn resolve(head: &mut Head, body: &Body, how: Resolution, now: Timestamp) -> Result<(), Stale> {
@@ -472,6 +479,7 @@ fn resolve(head: &mut Head, body: &Body, how: Resolution, now: Timestamp) -> Res
         return Err(Stale);
     }
     head.state = match how {
+        Resolution::Resend if body.valid_until <= now => return Err(Stale),
         Resolution::Resend => State::Waiting { due: now, why: Deferral::Resend },
         Resolution::Failed => {
             State::Closed { how: Final::Failed(Cause::plain(Reason::OperatorFailed)), at: now }

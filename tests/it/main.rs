@@ -5,6 +5,7 @@ mod budget;
 mod cancel;
 mod cli;
 mod config;
+mod core;
 mod demo;
 mod http;
 mod intake;

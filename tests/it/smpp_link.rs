@@ -162,6 +162,25 @@ async fn submissions_while_the_link_is_not_up_come_back_unwritten() {
 }
 
 #[tokio::test]
+async fn a_recall_reaches_what_was_handed_over_just_before_it() {
+    let (listener, mut port, task) = link(10, 10).await;
+    let mut peer = Peer::bound(&listener).await;
+    assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Up));
+    // The driver does not run until the next await, so it finds all of this at once.
+    for id in 1..=4 {
+        port.submissions.try_send(submission(id)).unwrap();
+    }
+    port.control.try_send(Control::RecallAll).unwrap();
+    for id in 1..=4 {
+        assert_eq!(outcome(&mut port).await, (id, Outcome::Unwritten));
+    }
+    port.control.try_send(Control::Stop).unwrap();
+    assert_eq!(peer.read().await.unwrap().header.id, UNBIND, "nothing was written before");
+    drop(peer);
+    task.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_core_that_is_slow_to_listen_loses_no_outcome() {
     let (listener, mut port, task) = link(1, 1).await;
     let (_silent, _) = listener.accept().await.unwrap();

@@ -123,6 +123,30 @@ fn the_policy_resends_an_unknown_once() {
     assert_eq!(apply(again, Event::Resend, &body, &PLAN, NOW), Err(Stale));
 }
 
+/// What a first attempt did is not known any better because a second one is not made.
+#[test]
+fn an_unknown_whose_second_attempt_is_given_up_before_it_began_is_unknown_again() {
+    let body = Body { on_unknown: OnUnknown::Resend, ..body(1) };
+    let again = || after(&body, vec![lease(1, &[0]), unknown(0), Event::Resolve(Resolution::Resend)]);
+    for event in [Event::Cancel, Event::Expire] {
+        let head = apply(again(), event, &body, &PLAN, NOW).unwrap();
+        assert!(matches!(head.state, State::Unknown { .. }), "{head:?}");
+        assert_eq!(apply(head.clone(), Event::Resend, &body, &PLAN, NOW), Err(Stale));
+        let late = apply(head, accepted(0), &body, &PLAN, NOW).unwrap();
+        assert!(matches!(late.state, State::Sent { .. }));
+    }
+}
+
+#[test]
+fn what_is_not_valid_any_more_is_not_sent_again() {
+    let body = body(1);
+    let lost = after(&body, vec![lease(1, &[0]), unknown(0)]);
+    let resend = Event::Resolve(Resolution::Resend);
+    assert_eq!(apply(lost.clone(), resend, &body, &PLAN, body.valid_until), Err(Stale));
+    let sent = Event::Resolve(Resolution::Sent);
+    assert!(apply(lost, sent, &body, &PLAN, body.valid_until).is_ok());
+}
+
 #[test]
 fn only_what_waits_can_be_canceled() {
     let body = body(1);

@@ -1,0 +1,194 @@
+//! The core alone, on a map: what is too large or too rare for a whole daemon.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nudged::clock::Clock;
+use nudged::engine::core::{Core, Input, Settings};
+use nudged::engine::memory::Memory;
+use nudged::engine::order::MAX_PARKED;
+use nudged::engine::{BatchWish, Command, Draft};
+use nudged::id::MessageId;
+use nudged::link::{Inbound, InboundToken, LinkEvent, LinkFacts, Outcome, Receipt, Submission};
+use nudged::message::{
+    Cause, Class, Encoding, Head, Msisdn, OnUnknown, Priority, Reason, ReceiptState, Reference, State,
+    UnknownWhy,
+};
+use nudged::retry::RetryClass;
+use nudged::store::{keys, record};
+use tokio::sync::oneshot;
+
+use crate::support::{START, checked};
+
+/// Commands given to one step.
+const PER_STEP: usize = 2_000;
+
+struct Alone {
+    core: Core,
+    state: Memory,
+    clock: Clock,
+    /// Submissions not answered yet, and all there were, by recipient.
+    open: Vec<Submission>,
+    texts: BTreeMap<Msisdn, Vec<String>>,
+}
+
+impl Alone {
+    /// A core with one link that is up.
+    fn new(window: u16) -> Alone {
+        let link = LinkFacts { name: "a".into(), account: "a".into(), kind: "smpp", window };
+        let settings = Settings { queue: checked("").queue, routes: Vec::new(), links: vec![link] };
+        let (state, clock) = (Memory::default(), Clock::manual(START));
+        let (core, _) = Core::recover(settings, &state, clock.now()).unwrap();
+        let mut alone = Alone { core, state, clock, open: Vec::new(), texts: BTreeMap::new() };
+        alone.step(vec![link_says(LinkEvent::Up)]);
+        alone
+    }
+
+    /// One step, and those that it asks for at once.
+    fn step(&mut self, mut inputs: Vec<Input>) {
+        loop {
+            self.clock.advance(Duration::from_millis(1));
+            let step = self.core.step(&self.state, std::mem::take(&mut inputs), self.clock.now()).unwrap();
+            self.state.apply(&step.batch);
+            for (_, submission) in step.submissions {
+                self.texts.entry(submission.to).or_default().push(submission.text.clone());
+                self.open.push(submission);
+            }
+            if step.wake_at.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn accept(&mut self, drafts: impl Iterator<Item = Draft>) {
+        let drafts: Vec<Draft> = drafts.collect();
+        for some in drafts.chunks(PER_STEP) {
+            let accept = |draft: &Draft| {
+                let (reply, _) = oneshot::channel();
+                let drafts = vec![draft.clone()];
+                Input::Command(Command::Accept { drafts, batch: BatchWish::None, reply })
+            };
+            self.step(some.iter().map(accept).collect());
+        }
+    }
+
+    /// Every open submission is answered so.
+    fn answer(&mut self, outcome: &Outcome) {
+        let events = std::mem::take(&mut self.open).into_iter().map(|s| {
+            let outcome = outcome.clone();
+            link_says(LinkEvent::Outcome { id: s.id, index: s.index, outcome })
+        });
+        self.step(events.collect());
+    }
+
+    fn head(&self, id: MessageId) -> Head {
+        record::decode(&self.state.map[&keys::head(id)]).unwrap()
+    }
+}
+
+fn link_says(event: LinkEvent) -> Input {
+    Input::Link { link: 0, event }
+}
+
+fn to(n: u64) -> Msisdn {
+    Msisdn::from_u64(4_915_112_345_000 + n)
+}
+
+fn draft(to: Msisdn, text: &str) -> Draft {
+    Draft {
+        to,
+        text: String::from(text),
+        sender: None,
+        link: None,
+        class: Class::default(),
+        priority: Priority::default(),
+        send_at: None,
+        valid_until: None,
+        encoding: Encoding::Gsm7,
+        segment_count: 1,
+        on_unknown: None,
+        flash: false,
+        receipt: true,
+        client_ref: None,
+        unique_ref: false,
+        allow_duplicate: true,
+        metadata: None,
+        token: "crm".into(),
+        idempotency: None,
+    }
+}
+
+fn accepted(reference: &str) -> Outcome {
+    Outcome::Accepted { reference: Reference(reference.into()) }
+}
+
+/// More messages to one number than are held in memory, behind one that waits for its retry.
+#[test]
+fn a_number_with_more_messages_than_can_be_parked_stops_nobody_and_keeps_its_order() {
+    let mut alone = Alone::new(10);
+    alone.accept([draft(to(1), "0")].into_iter());
+    let busy = Cause::plain(Reason::SmscTemporary);
+    alone.answer(&Outcome::Refused { cause: busy, retry: RetryClass::Temporary });
+    let count = MAX_PARKED + 500;
+    alone.accept((1..count).map(|n| draft(to(1), &n.to_string())));
+    alone.accept([draft(to(2), "another")].into_iter());
+    assert_eq!(alone.texts[&to(2)], ["another"], "another number does not wait");
+    alone.answer(&accepted("x"));
+    assert_eq!(alone.texts[&to(1)].len(), 1);
+    alone.clock.advance(Duration::from_secs(31));
+    alone.step(Vec::new());
+    for _ in 0..20 {
+        alone.answer(&accepted("x"));
+    }
+    let expected = ["0"].into_iter().map(String::from).chain((0..=20).map(|n| n.to_string()));
+    assert_eq!(alone.texts[&to(1)], expected.collect::<Vec<_>>());
+}
+
+/// Nobody said which: crediting either would be a guess.
+#[test]
+fn a_receipt_without_recipient_is_not_credited_where_two_messages_have_its_reference() {
+    let mut alone = Alone::new(10);
+    alone.accept([1, 2].map(|n| draft(to(n), "x")).into_iter());
+    let ids: Vec<MessageId> = alone.open.iter().map(|s| s.id).collect();
+    alone.answer(&accepted("same"));
+    let receipt = |recipient| Receipt {
+        reference: Some(Reference("same".into())),
+        alternatives: Vec::new(),
+        state: ReceiptState::Delivered,
+        recipient,
+        user_message_reference: None,
+        raw: None,
+    };
+    let came = |recipient| Input::Inbound {
+        link: 0,
+        token: InboundToken(1),
+        inbound: Inbound::Receipt(receipt(recipient)),
+    };
+    alone.step(vec![came(None)]);
+    assert!(ids.iter().all(|&id| matches!(alone.head(id).state, State::Sent { .. })));
+    alone.step(vec![came(Some(to(2)))]);
+    assert!(matches!(alone.head(ids[1]).state, State::Closed { .. }));
+}
+
+#[test]
+fn an_unknown_that_could_not_be_sent_again_in_time_stays_unknown_and_counted_as_such() {
+    let mut alone = Alone::new(10);
+    let valid_until = Some(START.saturating_add(Duration::from_secs(900)));
+    let again = Draft { on_unknown: Some(OnUnknown::Resend), valid_until, ..draft(to(1), "x") };
+    alone.accept([again].into_iter());
+    let id = alone.open[0].id;
+    alone.answer(&Outcome::Unknown { why: UnknownWhy::LinkLost });
+    // The policy puts it back into its lane, but nothing goes out any more.
+    let (reply, _) = oneshot::channel();
+    alone.step(vec![Input::Command(Command::Pause { link: None, by: "crm".into(), reply })]);
+    alone.clock.advance(Duration::from_secs(700));
+    alone.step(Vec::new());
+    assert!(matches!(alone.head(id).state, State::Waiting { .. }));
+    for _ in 0..3 {
+        alone.clock.advance(Duration::from_secs(700));
+        alone.step(Vec::new());
+        assert!(matches!(alone.head(id).state, State::Unknown { .. }));
+    }
+    assert!(alone.state.map.contains_key(&keys::unknown(id)));
+    assert_eq!(alone.texts[&to(1)].len(), 1);
+}
