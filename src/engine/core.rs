@@ -105,6 +105,8 @@ pub struct Work<'a> {
     /// Leases begun in this step, one a link.
     pub leasing: BTreeMap<LinkIndex, (u64, Lease)>,
     pub leased: Vec<(MessageId, bool)>,
+    /// Messages that became unknown in this step.
+    pub new_unknowns: Vec<MessageId>,
 }
 
 impl<'a> Work<'a> {
@@ -117,6 +119,7 @@ impl<'a> Work<'a> {
             answers: Vec::new(),
             leasing: BTreeMap::new(),
             leased: Vec::new(),
+            new_unknowns: Vec::new(),
         }
     }
 
@@ -277,6 +280,7 @@ impl Core {
             self.take(input, &mut work)?;
         }
         self.sweep_due(&mut work)?;
+        self.hear_orphans(&mut work)?;
         self.dispatch(&mut work)?;
         self.seal(&mut work);
         let wake_at = self.wake_at(now);

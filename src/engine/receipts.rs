@@ -44,6 +44,20 @@ pub struct Orphan {
     pub reference: Option<Reference>,
     pub state: ReceiptState,
     pub recipient: Option<Msisdn>,
+    pub user_message_reference: Option<u16>,
+}
+
+impl Orphan {
+    fn into_receipt(self) -> Receipt {
+        Receipt {
+            reference: self.reference,
+            alternatives: Vec::new(),
+            state: self.state,
+            recipient: self.recipient,
+            user_message_reference: self.user_message_reference,
+            raw: None,
+        }
+    }
 }
 
 /// Orphans by account and reference, oldest key first, and the final receipts of late.
@@ -51,6 +65,7 @@ pub struct Orphan {
 pub struct Orphans {
     kept: BTreeMap<Vec<u8>, Orphan>,
     by_reference: HashMap<(u32, u64), Vec<Vec<u8>>>,
+    by_recipient: HashMap<Msisdn, Vec<Vec<u8>>>,
     recent: VecDeque<(u32, u64)>,
 }
 
@@ -69,6 +84,9 @@ impl Orphans {
             let place = (account_hash(&orphan.account), reference_hash(reference));
             self.by_reference.entry(place).or_default().push(key.clone());
         }
+        if let Some(recipient) = orphan.recipient {
+            self.by_recipient.entry(recipient).or_default().push(key.clone());
+        }
         self.kept.insert(key, orphan);
     }
 
@@ -76,14 +94,17 @@ impl Orphans {
         let orphan = self.kept.remove(key)?;
         if let Some(reference) = &orphan.reference {
             let place = (account_hash(&orphan.account), reference_hash(reference));
-            if let Some(keys) = self.by_reference.get_mut(&place) {
-                keys.retain(|other| other != key);
-                if keys.is_empty() {
-                    self.by_reference.remove(&place);
-                }
-            }
+            remove_from(&mut self.by_reference, place, key);
+        }
+        if let Some(recipient) = orphan.recipient {
+            remove_from(&mut self.by_recipient, recipient, key);
         }
         Some(orphan)
+    }
+
+    /// Orphans about this number, oldest first.
+    fn about(&self, to: Msisdn) -> Vec<Vec<u8>> {
+        self.by_recipient.get(&to).cloned().unwrap_or_default()
     }
 
     /// Orphans that speak of this segment, oldest first.
@@ -111,6 +132,15 @@ impl Orphans {
 
     fn is_repeat(&self, account: u32, reference: &Reference) -> bool {
         self.recent.contains(&(account, reference_hash(reference)))
+    }
+}
+
+fn remove_from<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Vec<Vec<u8>>>, place: K, key: &[u8]) {
+    if let Some(keys) = index.get_mut(&place) {
+        keys.retain(|other| other != key);
+        if keys.is_empty() {
+            index.remove(&place);
+        }
     }
 }
 
@@ -189,6 +219,24 @@ impl Core {
             return Ok(());
         }
         self.keep_orphan(account, receipt, work);
+        Ok(())
+    }
+
+    /// Receipts may have come while these were still awaited; now that they are unknown, they are proof.
+    pub(super) fn hear_orphans(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        for id in std::mem::take(&mut work.new_unknowns) {
+            let Some(note) = self.unknowns.get(&id).cloned() else { continue };
+            for key in self.orphans.about(note.to) {
+                let fits = |o: &&Orphan| o.account == note.account && o.at >= note.begun;
+                let Some(orphan) = self.orphans.kept.get(&key).filter(fits).cloned() else { continue };
+                let receipt = orphan.into_receipt();
+                if let Some((id, index)) = self.find_unknown(&note.account, &receipt, work)? {
+                    self.orphans.remove(&key);
+                    work.txn.delete(key);
+                    self.credit(account_hash(&note.account), None, id, index, receipt, work)?;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -330,8 +378,14 @@ impl Core {
         tracing::info!(event = "receipt_unmatched", link = %account);
         self.counters.orphans = self.counters.orphans.wrapping_add(1);
         let key = keys::orphan(work.wall(), self.counters.orphans);
-        let (reference, state, recipient) = (receipt.reference, receipt.state, receipt.recipient);
-        let orphan = Orphan { account, at: work.wall(), reference, state, recipient };
+        let orphan = Orphan {
+            account,
+            at: work.wall(),
+            reference: receipt.reference,
+            state: receipt.state,
+            recipient: receipt.recipient,
+            user_message_reference: receipt.user_message_reference,
+        };
         work.txn.put(key.clone(), &orphan);
         self.orphans.insert(key, orphan);
     }

@@ -56,6 +56,7 @@ impl Core {
         core.orphans = Orphans::load(state)?;
         core.load_begun(state)?;
         core.end_open_leases(&mut work)?;
+        core.hear_orphans(&mut work)?;
         if work.txn.get(&keys::core(ROUTING))? != Some(core.routing()) {
             core.misplaced = Some(keys::all(family::LANE).0);
         }

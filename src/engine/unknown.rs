@@ -30,6 +30,8 @@ pub struct UnknownNote {
     pub link: LinkName,
     pub account: LinkName,
     pub since: Timestamp,
+    /// When the attempt began: a receipt from before it speaks of something else.
+    pub begun: Timestamp,
     /// Segments that are unknown.
     pub segments: Vec<u8>,
     /// When the policy sends it once more; `None`: never.
@@ -60,11 +62,13 @@ impl Core {
             link: attempt.link.clone(),
             account: attempt.account.clone(),
             since: *since,
+            begun: attempt.begun,
             segments: (0u8..).zip(&attempt.segments).filter_map(unknown).collect(),
             resend_at: again.then(|| since.saturating_add(wait)),
         };
         tracing::warn!(event = "message_unknown", %id, link = %note.link, why = ?why);
         work.txn.put(keys::unknown(id), &note);
+        work.new_unknowns.push(id);
         self.unknowns.insert(id, note);
     }
 
