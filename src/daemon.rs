@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::cli::{EXIT_CONFIG, EXIT_IO, EXIT_LOCKED};
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 use crate::config::{Config, Smpp};
 use crate::engine::core::{Core, Settings};
 use crate::engine::memory::Memory;
@@ -214,15 +214,13 @@ fn ready(
         links: config.smpp.iter().map(facts).collect(),
     };
     let now = clock.now();
-    let (mut core, batch) = Core::recover(settings, &store.reader(), now)?;
-    store.commit(&batch, now.wall)?;
-    loop {
-        let moved = core.move_lanes(&store.reader(), now)?;
-        if moved.is_empty() {
-            break;
+    let core = match recover(settings, &mut store, now) {
+        Err(RecoverError::Store(StoreError::Damaged(why))) => {
+            store.suspect(&why)?;
+            return Err(StoreError::Damaged(why).into());
         }
-        store.commit(&moved, now.wall)?;
-    }
+        other => other?,
+    };
     let bell = Arc::new(Notify::new());
     let mut ports = Vec::new();
     for smpp in &config.smpp {
@@ -233,6 +231,19 @@ fn ready(
     let min_free = config.queue.min_free;
     let parts = Parts { store, core, ports, bell, clock: clock.clone(), min_free, stop: stop.clone() };
     Ok(engine(parts))
+}
+
+/// The core as the store has it, with everything a crash or another configuration changed written down.
+fn recover(settings: Settings, store: &mut Store, now: Now) -> Result<Core, RecoverError> {
+    let (mut core, batch) = Core::recover(settings, &store.reader(), now)?;
+    store.commit(&batch, now.wall)?;
+    loop {
+        let moved = core.move_lanes(&store.reader(), now)?;
+        if moved.is_empty() {
+            return Ok(core);
+        }
+        store.commit(&moved, now.wall)?;
+    }
 }
 
 fn spawn_link(smpp: Smpp, end: LinkEnd, clock: Clock, tasks: &mut JoinSet<&'static str>) {

@@ -189,6 +189,8 @@ pub struct Seat {
     pub up: bool,
     /// Segments leased and unanswered.
     pub leased: u16,
+    /// It handed something back unasked and gets nothing new before this.
+    pub rests_until: Option<Instant>,
     /// Long messages with segments still to be leased here, in order.
     pub unfinished: Vec<MessageId>,
 }
@@ -244,8 +246,13 @@ impl Core {
     pub(super) fn empty(settings: Settings) -> Result<Core, LaneClash> {
         let names: Vec<LinkName> = settings.links.iter().map(|link| link.name.clone()).collect();
         let router = Router::new(&settings.routes, &names)?;
-        let seat =
-            |facts: &LinkFacts| Seat { facts: facts.clone(), up: false, leased: 0, unfinished: Vec::new() };
+        let seat = |facts: &LinkFacts| Seat {
+            facts: facts.clone(),
+            up: false,
+            leased: 0,
+            rests_until: None,
+            unfinished: Vec::new(),
+        };
         Ok(Core {
             lanes: Lanes::new(router.lanes().keys().copied()),
             links: settings.links.iter().map(seat).collect(),
@@ -276,6 +283,9 @@ impl Core {
         self.rewind_lanes(now);
         self.lanes.refill(state)?;
         let mut work = Work::new(state, now);
+        for seat in &mut self.links {
+            seat.rests_until = seat.rests_until.filter(|&until| until > now.mono);
+        }
         for input in inputs {
             self.take(input, &mut work)?;
         }
@@ -358,7 +368,8 @@ impl Core {
         let next_due = if self.any_credit() { self.lanes.next_due(now.wall) } else { None };
         let next_due = next_due.map(|due| now.mono + due.since(now.wall));
         let cancel = self.cancels.values().flatten().map(|cancel| cancel.deadline).min();
-        next_due.into_iter().chain(cancel).chain([now.mono + self.sweep.wait(now)]).min()
+        let rested = self.links.iter().filter_map(|seat| seat.rests_until).min();
+        next_due.into_iter().chain(cancel).chain(rested).chain([now.mono + self.sweep.wait(now)]).min()
     }
 
     fn any_credit(&self) -> bool {
@@ -369,7 +380,11 @@ impl Core {
     pub(super) fn credits(&self, link: LinkIndex) -> u16 {
         let Some(seat) = self.links.get(link) else { return 0 };
         let paused = self.pauses.all.is_some() || self.pauses.links.contains_key(&seat.facts.name);
-        if !seat.up || paused || self.stopping { 0 } else { seat.facts.window.saturating_sub(seat.leased) }
+        if !seat.up || paused || self.stopping || seat.rests_until.is_some() {
+            0
+        } else {
+            seat.facts.window.saturating_sub(seat.leased)
+        }
     }
 
     /// Body and head of a message that is not leased.

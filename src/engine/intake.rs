@@ -236,15 +236,26 @@ impl Core {
         let Ok(after) = apply(head.clone(), event, body, &self.settings.queue.retry, work.wall()) else {
             return Ok(None);
         };
+        self.leave_lane(id, body, head, due, work);
+        self.store_head(id, body, head, &after, work)?;
+        self.settled(body.to, id, head, work);
+        Ok(Some(after.state.status(work.wall())))
+    }
+
+    pub(super) fn leave_lane(
+        &mut self,
+        id: MessageId,
+        body: &Body,
+        head: &Head,
+        due: Timestamp,
+        work: &mut Work,
+    ) {
         if let Some(lane) = self.router.lane(body, head.bound_to()) {
             let key = LaneKey::new(lane, body.priority, due, id);
             self.lanes.remove(key);
             self.order.unpark(body.to, key);
             work.txn.delete(key.encode());
         }
-        self.store_head(id, body, head, &after, work)?;
-        self.settled(body.to, id, head, work);
-        Ok(Some(after.state.status(work.wall())))
     }
 
     pub(super) fn pause(

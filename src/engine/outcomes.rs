@@ -3,6 +3,8 @@
 //! An answer that comes after its segment was settled as unknown still counts, as a late answer. When a
 //! retry is due is [`crate::retry`]'s to say, what the message becomes [`crate::message::apply`]'s.
 
+use std::time::Duration;
+
 use super::core::{Answer, Core, LinkIndex, Work};
 use super::lanes::{LaneEntry, Waiting};
 use super::notice::{Notice, NoticeKind};
@@ -12,6 +14,9 @@ use crate::link::LinkEvent;
 use crate::message::{Body, Event, Head, Msisdn, Outcome, State, Status, apply};
 use crate::store::keys::{self, LaneKey};
 use crate::store::{StoreError, record};
+
+/// How long a link that handed something back unasked gets nothing new; it may be saying goodbye.
+const REST: Duration = Duration::from_millis(50);
 
 impl Core {
     pub(super) fn hear(
@@ -65,6 +70,10 @@ impl Core {
         };
         if let Some(seat) = self.links.get_mut(link) {
             seat.leased = seat.leased.saturating_sub(1);
+            if outcome == Outcome::Unwritten && !self.cancels.contains_key(&id) {
+                // It did not want it: leased again at once, it would come back at once.
+                seat.rests_until = Some(work.now.mono + REST);
+            }
         }
         let Some(active) = self.active.get_mut(&id) else {
             self.end_lease(number, work);
@@ -252,6 +261,10 @@ impl Core {
         if waits(&after) && !waits(&before) {
             let rank = LaneKey::new(0, body.priority, crate::clock::Timestamp::MIN, id).rank;
             self.wait_again(id, &body, &after, rank, work)?;
+        }
+        if let (State::Waiting { due, .. }, false) = (&before.state, waits(&after)) {
+            self.leave_lane(id, &body, &before, *due, work);
+            self.settled(body.to, id, &before, work);
         }
         self.store_head(id, &body, &before, &after, work)?;
         Ok(Some(body))

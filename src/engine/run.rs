@@ -110,12 +110,16 @@ impl Loop {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime =
             runtime.map_err(|source| StoreError::Io { doing: String::from("starting the core"), source })?;
-        runtime.block_on(async {
+        let ended = runtime.block_on(async {
             while !self.parts.stop.is_cancelled() {
                 self.turn().await?;
             }
             self.finish().await
-        })?;
+        });
+        if let Err(StoreError::Damaged(why)) = &ended {
+            self.parts.store.suspect(why)?;
+        }
+        ended?;
         let now = self.parts.clock.now();
         self.parts.store.close(now.wall)
     }

@@ -244,10 +244,13 @@ fn settle(
     now: Timestamp,
 ) -> Result<(), Stale> {
     let late = matches!(head.state, State::Unknown { .. });
+    // Told to go once more, but its first attempt is answered after all: then it need not.
+    let resend = matches!(head.state, State::Waiting { why: Deferral::Resend, .. });
     let attempt = head.attempts.last_mut().ok_or(Stale)?;
     let segment = attempt.segments.get_mut(usize::from(index)).ok_or(Stale)?;
     let open = match segment {
         SegmentState::Written => matches!(head.state, State::Leased { .. }),
+        SegmentState::Unknown if resend => matches!(outcome, Outcome::Accepted { .. }),
         SegmentState::Unknown => late || matches!(head.state, State::Leased { .. }),
         _ => false,
     };
@@ -272,6 +275,9 @@ fn settle(
             Verdict::Unknown(why)
         }
     };
+    if resend && !attempt.segments.iter().all(SegmentState::is_out) {
+        return Err(Stale);
+    }
     conclude(head, body, plan, verdict, now);
     Ok(())
 }

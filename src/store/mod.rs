@@ -196,6 +196,11 @@ impl Store {
         Ok(Committed { seq: at.seq, first_event: at.event })
     }
 
+    /// What was read is damaged: the next start rebuilds the state instead of using it.
+    pub fn suspect(&self, why: &str) -> Result<(), StoreError> {
+        mark::suspect(&self.dir, why)
+    }
+
     /// Reads what is applied, from any thread, for as long as it is kept.
     pub fn reader(&self) -> Reader {
         Reader { state: self.state.clone() }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::support::{Carrier, World, faulty, holding, number, one, one_still, silent};
-use nudged::sim::smsc::SmscOptions;
+use nudged::sim::smsc::{Receipts, SmscOptions};
 use serde_json::json;
 
 const SOON: &str = "response_timeout = '100ms'";
@@ -33,6 +33,16 @@ async fn a_message_without_an_answer_is_unknown_and_says_why_since_when_and_by_w
     world.await_snapshot("an unknown", |status| status["messages"]["unknown"] == 1).await;
     let metrics = world.get("/metrics").await;
     assert!(metrics.as_str().unwrap().contains("nudged_queue_messages{status=\"unknown\"} 1"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_came_before_its_message_was_given_up_proves_it() {
+    let options = SmscOptions { receipts: Receipts::Delivered, ..faulty("no-answer@1") };
+    let (world, carrier) = one(options, "response_timeout = '1s'").await;
+    let id = world.send(&number(1), "x").await;
+    carrier.await_delivery("DELIVRD", &world.clock).await;
+    assert_eq!(world.status(&id).await, "sending", "the answer is still awaited");
+    world.await_status(&id, "delivered").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,8 +16,8 @@ use crate::link::{InboundToken, LinkEvent, Outcome};
 use crate::message::{Cause, RawCode, Reason, Reference};
 use crate::retry::RetryClass;
 
-/// So often one segment is throttled before the refusal is reported: with a pace that halves at each round
-/// trip, a carrier that still says no then is not slow but closed.
+/// So often one segment is throttled before it is handed back: with a pace that halves at each round trip, a
+/// carrier that still says no then is not slow but closed, and the message may wait elsewhere. It costs no try.
 pub const MAX_THROTTLES: u8 = 20;
 /// Requests of the SMSC that may wait for the core: beyond this it is told to keep them.
 const MAX_INBOUND: usize = 512;
@@ -134,7 +134,7 @@ impl SmppSession {
             Meaning::SlowDown(_) => {
                 self.pace.throttled(sent_at, now);
                 self.push_event(SessionEvent::Throttled);
-                return self.throttled(segment, meaning, frame);
+                return self.throttled(segment);
             }
             Meaning::Refused { cause, retry: RetryClass::Park } => {
                 let reason = format!("submit_sm: {cause}");
@@ -148,12 +148,10 @@ impl SmppSession {
     }
 
     /// Back to its place; or up, once it was throttled too often or there is no more writing.
-    fn throttled(&mut self, mut segment: Segment, meaning: Meaning, frame: &Frame) {
+    fn throttled(&mut self, mut segment: Segment) {
         segment.throttles += 1;
-        if !matches!(self.state, State::Bound) {
+        if !matches!(self.state, State::Bound) || segment.throttles >= MAX_THROTTLES {
             self.outcome(&segment, Outcome::Unwritten);
-        } else if segment.throttles >= MAX_THROTTLES {
-            self.outcome(&segment, settled(meaning, frame));
         } else {
             self.put_back(segment);
         }

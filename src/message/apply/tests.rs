@@ -99,6 +99,14 @@ fn a_late_answer_resolves_an_unknown_and_a_second_one_is_stale() {
 }
 
 #[test]
+fn a_late_answer_calls_off_a_resend_that_has_not_begun() {
+    let body = body(1);
+    let head =
+        after(&body, vec![lease(1, &[0]), unknown(0), Event::Resolve(Resolution::Resend), accepted(0)]);
+    assert!(matches!(head.state, State::Sent { .. }));
+}
+
+#[test]
 fn a_receipt_proves_an_unknown_and_a_pending_one_makes_it_sent() {
     let body = body(1);
     let receipt = |state| Event::Receipt { index: 0, reference: Some(Reference("r".into())), state };
