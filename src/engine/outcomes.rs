@@ -11,7 +11,7 @@ use super::notice::{Notice, NoticeKind};
 use super::{Refusal, dispatch};
 use crate::id::MessageId;
 use crate::link::LinkEvent;
-use crate::message::{Body, Event, Head, Msisdn, Outcome, State, Status, apply};
+use crate::message::{Body, Event, Head, Msisdn, Outcome, SegmentState, State, Status, apply};
 use crate::store::keys::{self, LaneKey};
 use crate::store::{StoreError, record};
 
@@ -230,7 +230,11 @@ impl Core {
             _ => None,
         };
         let event = Event::Outcome { index, outcome };
-        let Some(body) = self.change(id, event, work)? else {
+        let changed = match self.is_told_by_late(id, index, &event, work)? {
+            true => self.change(id, event, work)?,
+            false => None,
+        };
+        let Some(body) = changed else {
             tracing::info!(event = "late_answer_ignored", %id, index);
             return Ok(());
         };
@@ -238,6 +242,26 @@ impl Core {
             self.await_receipt(id, index, &body, &reference, work)?;
         }
         Ok(())
+    }
+
+    /// Whether a late answer says something of the segment as it stands. Of one that was sent again and is
+    /// awaited it does not: that sending's own answer decides. And a refusal of one of several sendings
+    /// does not refuse the others.
+    fn is_told_by_late(
+        &self,
+        id: MessageId,
+        index: u8,
+        event: &Event,
+        work: &Work,
+    ) -> Result<bool, StoreError> {
+        let refusal = matches!(event, Event::Outcome { outcome: Outcome::Refused { .. }, .. });
+        let told = |head: &Head| {
+            head.segment(index) == Some(&SegmentState::Unknown) && !(refusal && head.attempts.len() > 1)
+        };
+        match self.active.get(&id) {
+            Some(active) => Ok(told(&active.head)),
+            None => Ok(self.load(id, work)?.is_some_and(|(_, head)| told(&head))),
+        }
     }
 
     /// Applies an event to a message wherever it stands. `None` when it does not fit.

@@ -93,8 +93,8 @@ struct Link {
     up: bool,
     unwritten: Vec<Submission>,
     written: Vec<Submission>,
-    /// Written, given up as unknown, perhaps to be answered late.
-    late: Vec<Submission>,
+    /// Written, given up as unknown, perhaps to be answered late; with the number of that sending.
+    late: Vec<(Submission, u32)>,
     /// On their way to the core.
     events: Vec<LinkEvent>,
 }
@@ -449,17 +449,21 @@ impl World {
         let outcome = Outcome::Unknown { why: UnknownWhy::NoAnswer };
         let (id, index) = (submission.id, submission.index);
         self.links[link].events.push(LinkEvent::Outcome { id, index, outcome });
-        self.links[link].late.push(submission);
+        let sending = self.wire.get(&(id, index)).map_or(0, |wire| wire.writes);
+        self.links[link].late.push((submission, sending));
     }
 
     fn late_answer(&mut self) {
         let link = self.dice.below(self.links.len() as u64) as usize;
         let Some(at) = self.dice.pick(&self.links[link].late) else { return };
-        let submission = self.links[link].late.remove(at);
+        let (submission, sending) = self.links[link].late.remove(at);
         let (id, index) = (submission.id, submission.index);
-        let resent = self.wire.get(&(id, index)).is_some_and(|wire| wire.writes > 1);
-        // A late answer to a segment that was sent again says nothing of the second sending.
-        let outcome = self.verdict(link, &submission, resent);
+        let before = self.wire.get(&(id, index)).cloned().unwrap_or_default();
+        let outcome = self.verdict(link, &submission, false);
+        if before.writes > sending {
+            // A late answer to a segment that was sent again says nothing of the later sending.
+            self.wire.insert((id, index), before);
+        }
         self.links[link].events.push(LinkEvent::Late { id, index, outcome });
     }
 
