@@ -75,7 +75,7 @@ impl Core {
         work: &mut Work,
     ) -> Result<Result<Accepted, Refusal>, StoreError> {
         let places = KeyPlaces::of(&draft);
-        if let Some(before) = places.find(&draft, work)? {
+        if let Some(before) = places.find(work)? {
             return match before {
                 Ok(id) => Ok(Ok(Accepted { id, status: self.status_of(id, work)?, repeated: true })),
                 Err(refusal) => Ok(Err(refusal)),
@@ -87,7 +87,7 @@ impl Core {
         }
         let now = work.wall();
         let id = MessageId::from_u64(self.counters.ids.next(now));
-        places.write(id, &draft, work);
+        places.write(id, work);
         let body = self.body(draft, batch, now);
         let Some(lane) = self.router.lane(&body, None) else { return Ok(Err(Refusal::NoSuchLink)) };
         work.txn.put(keys::body(id), &body);
@@ -325,7 +325,7 @@ impl KeyPlaces {
     }
 
     /// The message accepted under either before, or why the key may not be used again.
-    fn find(&self, draft: &Draft, work: &Work) -> Result<Option<Result<MessageId, Refusal>>, StoreError> {
+    fn find(&self, work: &Work) -> Result<Option<Result<MessageId, Refusal>>, StoreError> {
         if let Some((place, idempotency)) = &self.key
             && let Some(before) = work.txn.get::<KeyRecord>(place)?
             && work.wall().since(before.at) < IDEMPOTENCY_KEPT
@@ -333,7 +333,7 @@ impl KeyPlaces {
             let same = before.body == idempotency.body;
             return Ok(Some(if same { Ok(before.id) } else { Err(Refusal::KeyReused) }));
         }
-        if let (Some(place), true) = (&self.reference, draft.unique_ref)
+        if let Some(place) = &self.reference
             && let Some(before) = work.txn.get::<KeyRecord>(place)?
         {
             return Ok(Some(Ok(before.id)));
@@ -341,12 +341,12 @@ impl KeyPlaces {
         Ok(None)
     }
 
-    fn write(self, id: MessageId, draft: &Draft, work: &mut Work) {
+    fn write(self, id: MessageId, work: &mut Work) {
         let at = work.wall();
         if let Some((place, idempotency)) = self.key {
             work.txn.put(place, &KeyRecord { id, body: idempotency.body, at });
         }
-        if let (Some(place), true) = (self.reference, draft.unique_ref) {
+        if let Some(place) = self.reference {
             work.txn.put(place, &KeyRecord { id, body: [0; 16], at });
         }
     }
