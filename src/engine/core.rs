@@ -298,6 +298,13 @@ impl Core {
         Ok(Step { batch: txn.batch, submissions, controls, answers, wake_at, leased })
     }
 
+    /// Reads what the next step will want, a little of it; whether there was anything. Changes no decision:
+    /// it may be called between any two steps, or never.
+    pub fn look_ahead(&mut self, state: &dyn Read) -> Result<bool, StoreError> {
+        let ahead = self.links.iter().map(|seat| usize::from(seat.facts.window)).sum();
+        Ok(self.lanes.refill(state)? || self.lanes.warm(state, ahead)?)
+    }
+
     /// Back to the messages that order held back while there was no room to park them.
     fn rewind_lanes(&mut self, now: Now) {
         let waited = self.rewound_at.is_none_or(|at| now.mono >= at + REWIND);

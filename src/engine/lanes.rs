@@ -19,6 +19,8 @@ use crate::store::{Read, StoreError, keys, record};
 const REFILL: usize = 256;
 /// Entries one horizon may hold; beyond it the farthest go back to being on disk only.
 const HORIZON: usize = 1024;
+/// Bodies read in one go while nothing else is to be done, so that what comes meanwhile hardly waits.
+const WARM_AT_ONCE: usize = 8;
 const RANKS: usize = Priority::LEVELS as usize;
 
 /// What dispatch needs to know of a waiting message without reading its body.
@@ -95,6 +97,22 @@ impl Lanes {
     /// Whether a horizon has run low and the disk may have more.
     pub fn wants_refill(&self) -> bool {
         self.lanes.values().flatten().any(|h| h.edge.is_some() && h.near.len() < REFILL)
+    }
+
+    /// Reads the bodies of the next to go, a few at a call: the first `ahead` of each lane. Whether there
+    /// was one to read. One that cannot be found is left for the step that wants it.
+    pub fn warm(&mut self, state: &dyn Read, ahead: usize) -> Result<bool, StoreError> {
+        let mut read = false;
+        for ranks in self.lanes.values_mut() {
+            let next = ranks.iter_mut().flat_map(|horizon| horizon.near.iter_mut()).take(ahead);
+            let cold = next.filter(|(_, waiting)| waiting.body.is_none() && !waiting.entry.begun);
+            for ((_, id), waiting) in cold.take(WARM_AT_ONCE) {
+                let body = state.get(&keys::body(*id))?;
+                waiting.body = body.map(|bytes| record::decode(&bytes)).transpose()?.map(Arc::new);
+                read |= waiting.body.is_some();
+            }
+        }
+        Ok(read)
     }
 
     /// Puts an entry where it belongs; beyond the edge it stays on disk only.

@@ -11,7 +11,7 @@ use super::notice::{Notice, NoticeKind};
 use super::{Refusal, dispatch};
 use crate::id::MessageId;
 use crate::link::LinkEvent;
-use crate::message::{Body, Event, Head, Msisdn, Outcome, SegmentState, State, Status, apply};
+use crate::message::{Body, Event, Head, LinkName, Msisdn, Outcome, SegmentState, State, Status, apply};
 use crate::store::keys::{self, LaneKey};
 use crate::store::{StoreError, record};
 
@@ -91,8 +91,8 @@ impl Core {
             return Ok(());
         };
         self.replace_active(id, &body, &before, after, work)?;
-        if let Some(reference) = accepted {
-            self.await_receipt(id, index, &body, &reference, work)?;
+        if let (Some(reference), Some(attempt)) = (accepted, before.attempts.last()) {
+            self.await_receipt(id, index, &body, (&attempt.account, &reference), work)?;
         }
         Ok(())
     }
@@ -230,38 +230,37 @@ impl Core {
             _ => None,
         };
         let event = Event::Outcome { index, outcome };
-        let changed = match self.is_told_by_late(id, index, &event, work)? {
-            true => self.change(id, event, work)?,
-            false => None,
-        };
-        let Some(body) = changed else {
-            tracing::info!(event = "late_answer_ignored", %id, index);
-            return Ok(());
-        };
-        if let Some(reference) = accepted {
-            self.await_receipt(id, index, &body, &reference, work)?;
+        if let Some(account) = self.asked_by_late(id, index, &event, work)?
+            && let Some(body) = self.change(id, event, work)?
+        {
+            return accepted.map_or(Ok(()), |reference| {
+                self.await_receipt(id, index, &body, (&account, &reference), work)
+            });
         }
+        tracing::info!(event = "late_answer_ignored", %id, index);
         Ok(())
     }
 
-    /// Whether a late answer says something of the segment as it stands. Of one that was sent again and is
-    /// awaited it does not: that sending's own answer decides. And a refusal of one of several sendings
-    /// does not refuse the others.
-    fn is_told_by_late(
+    /// The account that was asked, if a late answer says something of the segment as it stands. Of one that
+    /// was sent again and is awaited it does not: that sending's own answer decides. And a refusal of one
+    /// of several sendings does not refuse the others.
+    fn asked_by_late(
         &self,
         id: MessageId,
         index: u8,
         event: &Event,
         work: &Work,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<LinkName>, StoreError> {
         let refusal = matches!(event, Event::Outcome { outcome: Outcome::Refused { .. }, .. });
         let told = |head: &Head| {
             head.segment(index) == Some(&SegmentState::Unknown) && !(refusal && head.attempts.len() > 1)
         };
-        match self.active.get(&id) {
-            Some(active) => Ok(told(&active.head)),
-            None => Ok(self.load(id, work)?.is_some_and(|(_, head)| told(&head))),
-        }
+        let head = match self.active.get(&id) {
+            Some(active) => Some(active.head.clone()),
+            None => self.load(id, work)?.map(|(_, head)| head),
+        };
+        let attempt = head.filter(told).and_then(|mut head| head.attempts.pop());
+        Ok(attempt.map(|attempt| attempt.account))
     }
 
     /// Applies an event to a message wherever it stands. `None` when it does not fit.

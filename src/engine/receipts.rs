@@ -163,14 +163,13 @@ impl Core {
         id: MessageId,
         index: u8,
         body: &Body,
-        reference: &Reference,
+        (account, reference): (&LinkName, &Reference),
         work: &mut Work,
     ) -> Result<(), StoreError> {
-        let Some(account) = self.account_of(id, work)? else { return Ok(()) };
-        let hash = account_hash(&account);
         if !body.receipt || reference.0.is_empty() {
             return Ok(());
         }
+        let hash = account_hash(account);
         let mut heard = false;
         for key in self.orphans.of(hash, reference, body.to) {
             if let Some(orphan) = self.orphans.remove(&key) {
@@ -187,14 +186,6 @@ impl Core {
             work.txn.put(key, &Awaited { to: body.to, reference: reference.clone() });
         }
         Ok(())
-    }
-
-    fn account_of(&self, id: MessageId, work: &Work) -> Result<Option<LinkName>, StoreError> {
-        if let Some(active) = self.active.get(&id) {
-            return Ok(active.head.attempts.last().map(|a| a.account.clone()));
-        }
-        let head = self.load(id, work)?.map(|(_, head)| head);
-        Ok(head.and_then(|head| head.attempts.last().map(|a| a.account.clone())))
     }
 
     pub(super) fn receive_receipt(

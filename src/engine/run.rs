@@ -7,6 +7,7 @@
 //! commit. Outcomes are taken before commands and replies, so a flood of either delays no settlement.
 //! An error of the store ends the thread at once, with nothing answered that is not on the disk.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -107,7 +108,7 @@ impl Loop {
     /// # Errors
     /// Any error of the store; nothing is written after it.
     pub fn run(mut self) -> Result<(), StoreError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime =
             runtime.map_err(|source| StoreError::Io { doing: String::from("starting the core"), source })?;
         let ended = runtime.block_on(async {
@@ -135,6 +136,9 @@ impl Loop {
         let now = self.parts.clock.now();
         let due = self.wake_at.is_none_or(|at| at <= now.mono);
         if inputs.is_empty() && !due {
+            if self.parts.core.look_ahead(&self.parts.store.reader())? {
+                return Ok(());
+            }
             self.publish_if_due(now);
             return self.wait().await;
         }
@@ -325,13 +329,18 @@ fn hand_out(
     submissions: Vec<(LinkIndex, Submission)>,
     controls: Vec<(LinkIndex, Control)>,
 ) {
+    let mut by_link = BTreeMap::<LinkIndex, Vec<Submission>>::new();
     for (link, submission) in submissions {
-        let id = submission.id;
+        by_link.entry(link).or_default().push(submission);
+    }
+    let any = !by_link.is_empty();
+    for (link, submissions) in by_link {
+        let segments = submissions.len();
         if let Some(port) = ports.get(link)
-            && let Err(error) = port.submissions.try_send(submission)
+            && let Err(error) = port.submissions.try_send(submissions)
         {
-            // Its lease stays open and a restart shows it as unknown: nothing is lost, nothing doubled.
-            tracing::error!(event = "submission_not_taken", %id, link = %port.facts.name, %error);
+            // Their lease stays open and a restart shows them as unknown: nothing is lost, nothing doubled.
+            tracing::error!(event = "submissions_not_taken", segments, link = %port.facts.name, %error);
         }
     }
     for (link, control) in controls {
@@ -340,6 +349,11 @@ fn hand_out(
         {
             tracing::error!(event = "control_not_taken", link = %port.facts.name, control = ?control);
         }
+    }
+    if any {
+        // The link that was just woken may be queued behind this thread on its processor, and what comes
+        // next is slow.
+        std::thread::yield_now();
     }
 }
 

@@ -199,8 +199,9 @@ pub struct LinkFacts {
 #[derive(Debug)]
 pub struct LinkPort {
     pub facts: LinkFacts,
-    /// Capacity `window`.
-    pub submissions: mpsc::Sender<Submission>,
+    /// What one step leased here goes in one piece, so that the link wakes once and writes once. Capacity
+    /// `window`, which is enough: none is empty, and together they never hold more than that.
+    pub submissions: mpsc::Sender<Vec<Submission>>,
     /// Capacity [`INBOUND_CAPACITY`] + `window` + slack: the core uses `try_send` and treats full as a stuck link.
     pub control: mpsc::Sender<Control>,
     /// Capacity `window` + [`OUTCOME_SLACK`].
@@ -214,7 +215,7 @@ pub struct LinkPort {
 #[derive(Debug)]
 pub struct LinkEnd {
     pub facts: LinkFacts,
-    pub submissions: mpsc::Receiver<Submission>,
+    pub submissions: mpsc::Receiver<Vec<Submission>>,
     pub control: mpsc::Receiver<Control>,
     pub outcomes: mpsc::Sender<LinkEvent>,
     pub inbound: mpsc::Sender<(InboundToken, Inbound)>,

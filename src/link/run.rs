@@ -144,7 +144,7 @@ impl Driver {
             let woken = tokio::select! {
                 biased;
                 control = self.end.control.recv() => Woken::Control(control),
-                submission = self.end.submissions.recv() => Woken::Submitted(submission),
+                submissions = self.end.submissions.recv() => Woken::Submitted(submissions),
                 done = &mut work => return Idle::Done(done),
                 permit = self.end.outcomes.reserve(), if !self.pending.is_empty() => {
                     send_first(permit, &mut self.pending, &self.end.bell);
@@ -154,7 +154,7 @@ impl Driver {
             match woken {
                 Woken::Control(None | Some(Control::Stop)) | Woken::Submitted(None) => return Idle::Stop,
                 Woken::Control(Some(Control::Restart)) => return Idle::Restart,
-                Woken::Submitted(Some(submission)) => self.unwritten(&submission),
+                Woken::Submitted(Some(submissions)) => submissions.iter().for_each(|s| self.unwritten(s)),
                 // A recall finds nothing unwritten; the session that wanted a confirmation is gone.
                 Woken::Control(Some(_)) | Woken::Room | Woken::Read(_) | Woken::Written(_) | Woken::Timer => {
                 }
@@ -191,8 +191,8 @@ impl Driver {
     /// Answers what is still in the channels, then ends.
     async fn end(mut self) {
         self.end.submissions.close();
-        while let Some(submission) = self.end.submissions.recv().await {
-            self.unwritten(&submission);
+        while let Some(submissions) = self.end.submissions.recv().await {
+            submissions.iter().for_each(|s| self.unwritten(s));
         }
         self.connection(Connection::Down, Some("stopped".into()));
         let clock = self.clock.clone();
@@ -265,7 +265,7 @@ enum Woken {
     Written(io::Result<usize>),
     Timer,
     Control(Option<Control>),
-    Submitted(Option<Submission>),
+    Submitted(Option<Vec<Submission>>),
     Room,
 }
 
@@ -301,10 +301,14 @@ where
     }
 
     fn take_submissions(&mut self) {
-        let now = self.now();
-        while let Ok(submission) = self.driver.end.submissions.try_recv() {
-            self.session.submit(submission, now);
+        while let Ok(submissions) = self.driver.end.submissions.try_recv() {
+            self.submit(submissions);
         }
+    }
+
+    fn submit(&mut self, submissions: Vec<Submission>) {
+        let now = self.now();
+        submissions.into_iter().for_each(|submission| self.session.submit(submission, now));
     }
 
     fn fill_output(&mut self) {
@@ -333,7 +337,7 @@ where
             control = end.control.recv(), if listening => Woken::Control(control),
             read = self.reader.read_buf(&mut self.input) => Woken::Read(read),
             written = self.writer.write(&self.output), if !self.output.is_empty() => Woken::Written(written),
-            submission = end.submissions.recv(), if listening => Woken::Submitted(submission),
+            submissions = end.submissions.recv(), if listening => Woken::Submitted(submissions),
             permit = end.outcomes.reserve(), if !pending.is_empty() => {
                 send_first(permit, pending, &end.bell);
                 Woken::Room
@@ -366,7 +370,7 @@ where
                 self.session.handle_timeout(now);
             }
             Woken::Control(Some(control)) => self.control(control),
-            Woken::Submitted(Some(submission)) => self.session.submit(submission, now),
+            Woken::Submitted(Some(submissions)) => self.submit(submissions),
             Woken::Control(None) | Woken::Submitted(None) => {
                 self.core_gone = true;
                 self.leave(Life::Stop);

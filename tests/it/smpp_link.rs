@@ -87,7 +87,7 @@ async fn a_drop_mid_window_leaves_exactly_one_true_outcome_for_each() {
     let mut peer = Peer::bound(&listener).await;
     assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Up));
     for id in 1..=6 {
-        port.submissions.send(submission(id)).await.unwrap();
+        port.submissions.send(vec![submission(id)]).await.unwrap();
     }
     let mut submits = Vec::new();
     for _ in 0..4 {
@@ -127,12 +127,12 @@ async fn a_stop_awaits_what_is_on_the_wire_and_takes_no_more() {
     let mut peer = Peer::bound(&listener).await;
     assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Up));
     for id in 1..=3 {
-        port.submissions.send(submission(id)).await.unwrap();
+        port.submissions.send(vec![submission(id)]).await.unwrap();
     }
     let (first, second) = (peer.read().await.unwrap(), peer.read().await.unwrap());
     port.control.send(Control::Stop).await.unwrap();
     assert_eq!(outcome(&mut port).await, (3, Outcome::Unwritten));
-    port.submissions.send(submission(4)).await.unwrap();
+    port.submissions.send(vec![submission(4)]).await.unwrap();
     assert_eq!(outcome(&mut port).await, (4, Outcome::Unwritten));
     peer.answer(&second, SUBMIT_RESP, 0, b"b\0").await;
     peer.answer(&first, SUBMIT_RESP, 0, b"a\0").await;
@@ -150,12 +150,12 @@ async fn a_stop_awaits_what_is_on_the_wire_and_takes_no_more() {
 async fn submissions_while_the_link_is_not_up_come_back_unwritten() {
     let (listener, mut port, task) = link(2, 10).await;
     let (stream, _) = listener.accept().await.unwrap();
-    port.submissions.send(submission(1)).await.unwrap();
+    port.submissions.send(vec![submission(1)]).await.unwrap();
     assert_eq!(outcome(&mut port).await, (1, Outcome::Unwritten), "while the bind is unanswered");
     drop(listener);
     drop(stream);
     assert!(matches!(port.outcomes.recv().await, Some(LinkEvent::Down { .. })));
-    port.submissions.send(submission(2)).await.unwrap();
+    port.submissions.send(vec![submission(2)]).await.unwrap();
     assert_eq!(outcome(&mut port).await, (2, Outcome::Unwritten), "while it backs off");
     drop(port);
     task.await.unwrap();
@@ -168,7 +168,7 @@ async fn a_recall_reaches_what_was_handed_over_just_before_it() {
     assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Up));
     // The driver does not run until the next await, so it finds all of this at once.
     for id in 1..=4 {
-        port.submissions.try_send(submission(id)).unwrap();
+        port.submissions.try_send(vec![submission(id)]).unwrap();
     }
     port.control.try_send(Control::RecallAll).unwrap();
     for id in 1..=4 {
@@ -187,7 +187,7 @@ async fn a_core_that_is_slow_to_listen_loses_no_outcome() {
     // More than the channel of outcomes holds, while nobody takes any.
     let count = 200;
     for id in 1..=count {
-        port.submissions.send(submission(id)).await.unwrap();
+        port.submissions.send(vec![submission(id)]).await.unwrap();
     }
     for id in 1..=count {
         assert_eq!(outcome(&mut port).await, (id, Outcome::Unwritten));
@@ -249,8 +249,8 @@ async fn a_peer_that_stops_reading_freezes_nothing_and_is_given_up() {
     assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Up));
 
     let text = "x".repeat(150);
-    port.submissions.send(Submission { text, ..submission(1) }).await.unwrap();
-    port.submissions.send(submission(2)).await.unwrap();
+    port.submissions.send(vec![Submission { text, ..submission(1) }]).await.unwrap();
+    port.submissions.send(vec![submission(2)]).await.unwrap();
     port.status.wait_for(|status| status.in_flight == 1).await.unwrap();
     let reply = b"\0\x01\x01447700900123\0\x03\x0012345\0\0\0\0\0\0\0\0\0\0\x04STOP";
     let mut deliver = Vec::new();
@@ -287,11 +287,11 @@ async fn answers_that_came_before_a_failed_write_still_count() {
         let task = tokio::spawn(run(connect, end, clock, 1));
         answers.write_all(&[0, 0, 0, 17, 0x80, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0]).await.unwrap();
         assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Up));
-        port.submissions.send(submission(1)).await.unwrap();
+        port.submissions.send(vec![submission(1)]).await.unwrap();
         port.status.wait_for(|status| status.in_flight == 1).await.unwrap();
         assert!(submits.read(&mut [0; 4096]).await.unwrap() > 16);
         // From here to the next await the driver does not run.
-        port.submissions.try_send(submission(2)).unwrap();
+        port.submissions.try_send(vec![submission(2)]).unwrap();
         drop(submits);
         answers.write_all(&[0, 0, 0, 18, 0x80, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 2, b'a', 0]).await.unwrap();
         drop(answers);
