@@ -3,7 +3,7 @@
 //! `scripts/bench` builds and runs it. Arguments: `quick` for a short run; any of `http`, `window`, `latency`,
 //! `idle`, `sync` for these alone; `--idle SECONDS`, `--repetitions N`, `--messages N`. Needs Debian's
 //! kannel and strace. `NUDGED` names another program to measure, `NUDGED_BENCH_DIR` a directory on another
-//! disk than that of `target`. Exit 1 when a target is missed or a message was refused, lost or doubled.
+//! disk than that of `target`. `client` is for `scripts/torture` alone (endless.rs). Exit 1 when a target is missed or a message was refused, lost or doubled.
 //!
 //! The peers: Kannel 1.4.5 (bearerbox and smsbox, file store, log-level 2, no access log) for HTTP, a bare
 //! rusmpp client for the window. The client, the SMSC and what is measured share the machine, so only what
@@ -13,6 +13,7 @@
 mod bare;
 mod cells;
 mod client;
+mod endless;
 mod peers;
 mod process;
 mod report;
@@ -42,6 +43,11 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &[String]) -> Fallible<bool> {
+    if let [client, port, list] = arguments
+        && client == "client"
+    {
+        return endless::run(port.parse()?, list).map(|()| true);
+    }
     let (scale, cells) = read(arguments)?;
     let mut verdicts = Verdicts::default();
     report::print_machine()?;

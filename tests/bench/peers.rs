@@ -143,18 +143,22 @@ impl Door for Nudged {
     }
 
     fn request(&self, number: u32, out: &mut Vec<u8>) {
-        let (to, text) = (recipient_of(number), text_of(number));
-        let receipt = if self.receipt { "" } else { ",\"receipt\":false" };
-        let body = format!("{{\"to\":\"+{to}\",\"text\":\"{text}\"{receipt}}}");
-        let head = format!(
-            "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            self.token,
-            body.len()
-        );
-        out.extend_from_slice(head.as_bytes());
-        out.extend_from_slice(body.as_bytes());
+        post(&self.token, number, self.receipt, out);
     }
+}
+
+/// The request to nudged for message `number`.
+pub fn post(token: &str, number: u32, receipt: bool, out: &mut Vec<u8>) {
+    let (to, text) = (recipient_of(number), text_of(number));
+    let receipt = if receipt { "" } else { ",\"receipt\":false" };
+    let body = format!("{{\"to\":\"+{to}\",\"text\":\"{text}\"{receipt}}}");
+    let head = format!(
+        "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    out.extend_from_slice(head.as_bytes());
+    out.extend_from_slice(body.as_bytes());
 }
 
 /// Kannel as Debian ships it: bearerbox and smsbox, file store, one transceiver bind.
