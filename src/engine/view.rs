@@ -137,7 +137,7 @@ impl View {
         back: bool,
     ) -> Result<Vec<MessageId>, ReadError> {
         if let Some(batch) = filter.batch {
-            return self.batch(batch, after, back);
+            return self.page_of_batch(batch, after, back);
         }
         let (prefix, id_at) = match (filter.to, filter.status) {
             (Some(to), _) => (keys::chain_of(to), 9),
@@ -168,17 +168,29 @@ impl View {
         Ok(entries.iter().filter_map(|(key, _)| id(key)).collect())
     }
 
-    fn batch(
+    /// The messages of a batch that are still kept, with their statuses, in order of acceptance; empty
+    /// when there is no such batch.
+    pub fn batch(&self, batch: BatchId, now: Timestamp) -> Result<Vec<(MessageId, Status)>, ReadError> {
+        let kept = |id| Ok(self.message(id, now)?.map(|message| (id, message.status)));
+        self.ids_of_batch(batch)?.into_iter().filter_map(|id| kept(id).transpose()).collect()
+    }
+
+    fn ids_of_batch(&self, batch: BatchId) -> Result<Vec<MessageId>, ReadError> {
+        let (from, to) = keys::under(keys::batch_of(batch));
+        let mut ids = Vec::new();
+        for (_, value) in self.state.scan(&from, &to, STRETCH)? {
+            ids.extend(record::decode::<Vec<MessageId>>(&value)?);
+        }
+        Ok(ids)
+    }
+
+    fn page_of_batch(
         &self,
         batch: BatchId,
         after: Option<MessageId>,
         back: bool,
     ) -> Result<Vec<MessageId>, ReadError> {
-        let (from, to) = keys::under(keys::batch_of(batch));
-        let mut ids: Vec<MessageId> = Vec::new();
-        for (_, value) in self.state.scan(&from, &to, STRETCH)? {
-            ids.extend(record::decode::<Vec<MessageId>>(&value)?);
-        }
+        let mut ids = self.ids_of_batch(batch)?;
         if back {
             ids.reverse();
         }

@@ -1,4 +1,4 @@
-//! `POST /v1/messages/batch`: up to 10,000 messages in one request, each with a result of its own.
+//! Batches: up to 10,000 messages in one request, each with a result of its own, and what became of them.
 //!
 //! Valid lines are taken and the others say why; the results stand in the order of the lines. A repeat is
 //! made harmless by each line's `client_ref` with `unique_ref`, not by an `Idempotency-Key`, which is
@@ -9,23 +9,29 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::Response;
+use futures_util::StreamExt as _;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::auth::Scope;
 use super::draft::{self, Parsed};
 use super::fields::Fields;
 use super::messages::{AcceptedJson, Echo};
 use super::problem::Problem;
-use super::{App, media_type, no_query, read_body, wrong_type};
+use super::{App, BODY_WITHIN, NO_BODY, Segment, media_type, no_query, read_body, show, wrong_type};
 use crate::clock::Timestamp;
 use crate::engine::{Accepted, Draft, Refusal};
-use crate::message::TokenName;
+use crate::id::{BatchId, MessageId};
+use crate::message::{Status, TokenName};
 
 const MAX_BATCH_BODY: usize = 16 * 1024 * 1024;
 const MAX_LINES: usize = 10_000;
 const BATCH_BODY_WITHIN: Duration = Duration::from_secs(30);
+/// Cancels of one request that wait for the core at a time: a step takes them together, and others their turn.
+const CANCELS_AT_ONCE: usize = 64;
 
 #[derive(Serialize)]
 struct BatchJson {
@@ -46,7 +52,7 @@ struct ResultJson {
 #[serde(untagged)]
 enum OutcomeJson {
     Accepted(AcceptedJson),
-    Refused { error: serde_json::Value },
+    Refused { error: Value },
 }
 
 /// A line that was read, or why not.
@@ -113,6 +119,54 @@ async fn accept(
     }
     let answer = app.engine().accept_batch(drafts).await?;
     Ok((answer.batch.map(|batch| batch.to_string()), answer.results))
+}
+
+pub async fn look(State(app): State<App>, id: Segment, parts: Parts) -> Result<Response, Problem> {
+    app.allow(&parts, Scope::Read).await?;
+    no_query(&parts.uri)?;
+    let (id, messages) = look_up(&app, &id).await?;
+    Ok(super::json(StatusCode::OK, &counts_json(id, &messages)))
+}
+
+/// Takes back all that is not yet on the wire; what is already there goes on.
+pub async fn cancel(State(app): State<App>, id: Segment, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    app.allow(&parts, Scope::Send).await?;
+    no_query(&parts.uri)?;
+    read_body(app.clock(), &parts.headers, body, NO_BODY, BODY_WITHIN).await?;
+    let (_, messages) = look_up(&app, &id).await?;
+    let open = messages
+        .into_iter()
+        .filter(|(_, status)| matches!(status, Status::Scheduled | Status::Queued | Status::Sending));
+    let engine = app.engine();
+    let cancels = futures_util::stream::iter(open).map(|(message, _)| engine.cancel(message));
+    let answers: Vec<Result<Status, Refusal>> = cancels.buffer_unordered(CANCELS_AT_ONCE).collect().await;
+    let mut canceled = 0;
+    for answer in answers {
+        match answer {
+            Ok(_) => canceled += 1,
+            // It went out or ended meanwhile: the counts show as what.
+            Err(Refusal::State(_) | Refusal::NotFound) => {}
+            Err(refusal) => return Err(refusal.into()),
+        }
+    }
+    let (id, messages) = look_up(&app, &id).await?;
+    let mut answer = counts_json(id, &messages);
+    answer["canceled"] = json!(canceled);
+    Ok(super::json(StatusCode::OK, &answer))
+}
+
+async fn look_up(app: &App, id: &Segment) -> Result<(BatchId, Vec<(MessageId, Status)>), Problem> {
+    let id: BatchId = id.0.parse().map_err(|_| Problem::not_found())?;
+    let (view, now) = (app.engine().view().clone(), app.now().wall);
+    let read = tokio::task::spawn_blocking(move || view.batch(id, now));
+    let messages = read.await.map_err(|_| Problem::internal())??;
+    if messages.is_empty() { Err(Problem::not_found()) } else { Ok((id, messages)) }
+}
+
+fn counts_json(id: BatchId, messages: &[(MessageId, Status)]) -> Value {
+    let count = |status| messages.iter().filter(|(_, other)| *other == status).count() as u64;
+    json!({"id": id.to_string(), "total": messages.len(), "messages": show::by_status(count)})
 }
 
 fn read_lines(body: &Bytes, array: bool, token: &TokenName, now: Timestamp) -> Result<Vec<Line>, Problem> {

@@ -7,17 +7,14 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::auth::Scope;
 use super::problem::Problem;
-use super::{App, BODY_WITHIN, Segment, no_query, read_body};
+use super::{App, BODY_WITHIN, NO_BODY, Segment, no_query, read_body, show};
 use crate::engine::{LinkSnapshot, Pause, Refusal, Snapshot};
 use crate::link::Connection;
-use crate::message::{LinkName, Status};
-
-/// A pause takes no body; a few blank bytes that a client sends are no offence.
-const NO_BODY: usize = 64;
+use crate::message::LinkName;
 
 /// The word of the API for a link's state; a pause by a person goes before what the link says.
 pub fn state_of(link: &LinkSnapshot) -> &'static str {
@@ -79,7 +76,7 @@ pub async fn list(State(app): State<App>, parts: Parts) -> Result<Response, Prob
     Ok(super::json(StatusCode::OK, &json!({"data": links, "next_cursor": null})))
 }
 
-pub async fn show(State(app): State<App>, name: Segment, parts: Parts) -> Result<Response, Problem> {
+pub async fn look(State(app): State<App>, name: Segment, parts: Parts) -> Result<Response, Problem> {
     app.allow(&parts, Scope::Read).await?;
     no_query(&parts.uri)?;
     answer_link(&app, &name.0)
@@ -139,11 +136,6 @@ fn answer_status(app: &App) -> Response {
 }
 
 fn status_json(snapshot: &Snapshot) -> Value {
-    let by_status: Map<String, Value> = Status::ALL
-        .iter()
-        .zip(snapshot.by_status)
-        .map(|(status, count)| (status.as_str().to_owned(), json!(count)))
-        .collect();
     let verdict = super::page::Verdict::of(snapshot);
     json!({
         "at": snapshot.at.to_rfc3339(),
@@ -151,7 +143,7 @@ fn status_json(snapshot: &Snapshot) -> Value {
         "verdict": verdict.level.as_str(),
         "verdict_sentence": verdict.sentence,
         "verdict_since": verdict.since.map(|t| t.to_rfc3339()),
-        "messages": by_status,
+        "messages": show::by_status(|status| snapshot.by_status[status as usize]),
         "oldest_due_at": snapshot.oldest_due.map(|t| t.to_rfc3339()),
         "paused": snapshot.paused.as_ref().map(pause_json),
         "intake_closed": snapshot.intake_closed.as_ref().map(|closed| closed.why.to_string()),

@@ -43,6 +43,8 @@ use problem::Problem;
 
 /// A body beyond this is refused, except for a batch.
 pub const MAX_BODY: usize = 256 * 1024;
+/// Some calls take no body; a few blank bytes that a client sends are no offence.
+const NO_BODY: usize = 64;
 /// How long the body of a request may take to come.
 const BODY_WITHIN: Duration = Duration::from_secs(5);
 
@@ -86,11 +88,13 @@ impl App {
         Router::new()
             .route("/v1/messages", post(messages::create).get(messages::list))
             .route("/v1/messages/batch", post(batch::create))
+            .route("/v1/batches/{id}", get(batch::look))
+            .route("/v1/batches/{id}/cancel", post(batch::cancel))
             .route("/v1/messages/{id}", get(messages::show).delete(messages::cancel))
             .route("/v1/messages/{id}/resolve", post(messages::resolve))
             .route("/v1/unknowns/resolve", post(messages::resolve_many))
             .route("/v1/links", get(links::list))
-            .route("/v1/links/{name}", get(links::show))
+            .route("/v1/links/{name}", get(links::look))
             .route("/v1/links/{name}/pause", post(links::pause))
             .route("/v1/links/{name}/resume", post(links::resume))
             .route("/v1/status", get(links::status))

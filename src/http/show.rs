@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::messages::MessageIdText;
 use crate::clock::Timestamp;
@@ -126,6 +127,12 @@ impl<'a> MessageJson<'a> {
             token: body.token.as_str(),
         }
     }
+}
+
+/// Counts by status, every status named.
+pub fn by_status(count: impl Fn(Status) -> u64) -> Map<String, Value> {
+    let named = |&status: &Status| (status.as_str().to_owned(), Value::from(count(status)));
+    Status::ALL.iter().map(named).collect()
 }
 
 fn reason(state: &State) -> Option<ReasonJson> {
@@ -264,7 +271,7 @@ mod tests {
     use super::*;
     use crate::id::MessageId;
     use crate::message::{Msisdn, RawCode, body};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     const NOW: Timestamp = Timestamp::from_millis(5_000);
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::support::{World, holding, link, nobody, number, one, one_still, silent, until};
+use reqwest::Method;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,4 +102,51 @@ async fn a_message_that_expired_while_the_daemon_was_off_is_not_sent_by_the_next
     let fresh = world.send(&number(2), "fresh").await;
     world.await_status(&fresh, "sent").await;
     assert_eq!(carrier.texts(), ["fresh"]);
+}
+
+/// A batch of texts `0`, `1`, ... to as many numbers; its id and the messages'.
+async fn batch(world: &World, count: usize) -> (String, Vec<String>) {
+    let rows: Vec<_> = (0..count).map(|n| json!({"to": number(n), "text": n.to_string()})).collect();
+    let (status, body) = world.post("/v1/messages/batch", json!(rows)).await;
+    assert_eq!(status, 202, "{body}");
+    let ids = body["results"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned());
+    (body["batch"].as_str().unwrap().to_owned(), ids.collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_shows_how_many_of_its_messages_stand_where_and_nothing_of_others() {
+    let (world, _carrier) = one(silent(), "").await;
+    world.order("/v1/pause").await;
+    world.send(&number(900), "of no batch").await;
+    let (batch, ids) = batch(&world, 600).await;
+    world.cancel(&ids[0]).await;
+    let shown = world.get(&format!("/v1/batches/{batch}")).await;
+    assert_eq!((&shown["id"], &shown["total"]), (&json!(batch), &json!(600)));
+    assert_eq!((&shown["messages"]["queued"], &shown["messages"]["canceled"]), (&json!(599), &json!(1)));
+    assert_eq!(shown["messages"]["unknown"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_a_batch_takes_back_what_is_not_on_the_wire_and_leaves_the_rest() {
+    let (world, carrier) = one(holding(), "window = 5").await;
+    let (batch, _) = batch(&world, 200).await;
+    carrier.await_submits(5, &world.clock).await;
+    let answer = world.order(&format!("/v1/batches/{batch}/cancel")).await;
+    assert_eq!((&answer["canceled"], &answer["messages"]["canceled"]), (&json!(195), &json!(195)));
+    assert_eq!(answer["messages"]["sending"], 5);
+    carrier.release().await;
+    let path = format!("/v1/batches/{batch}");
+    let sent = async || (world.get(&path).await["messages"]["sent"] == 5).then_some(());
+    until(&world.clock, "the five that were out to be sent", sent).await;
+    let again = world.order(&format!("/v1/batches/{batch}/cancel")).await;
+    assert_eq!((&again["canceled"], carrier.texts().len()), (&json!(0), 5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_does_not_exist_is_neither_shown_nor_canceled() {
+    let (world, _carrier) = one(silent(), "").await;
+    for id in ["bat_0000000000000", "msg_0000000000000", "x"] {
+        assert_eq!(world.call(Method::GET, &format!("/v1/batches/{id}"), None).await.0, 404, "{id}");
+        assert_eq!(world.call(Method::POST, &format!("/v1/batches/{id}/cancel"), None).await.0, 404, "{id}");
+    }
 }

@@ -578,6 +578,37 @@ async fn other_methods_are_405_with_allow_and_no_method_is_overridden() {
 }
 
 #[tokio::test]
+async fn every_call_asks_for_a_scope_of_its_own() {
+    use reqwest::Method;
+    let scopes = [Scope::Send, Scope::Read, Scope::Admin, Scope::Reminders, Scope::Audit];
+    let calls = [
+        (Method::POST, "/v1/messages", Scope::Send),
+        (Method::POST, "/v1/messages/batch", Scope::Send),
+        (Method::DELETE, "/v1/messages/msg_0000000000001", Scope::Send),
+        (Method::POST, "/v1/batches/bat_0000000000001/cancel", Scope::Send),
+        (Method::GET, "/v1/batches/bat_0000000000001", Scope::Read),
+        (Method::GET, "/v1/messages", Scope::Read),
+        (Method::GET, "/v1/messages/msg_0000000000001", Scope::Read),
+        (Method::GET, "/v1/links", Scope::Read),
+        (Method::GET, "/v1/links/carrier", Scope::Read),
+        (Method::GET, "/v1/status", Scope::Read),
+        (Method::POST, "/v1/links/carrier/pause", Scope::Admin),
+        (Method::POST, "/v1/links/carrier/resume", Scope::Admin),
+        (Method::POST, "/v1/pause", Scope::Admin),
+        (Method::POST, "/v1/resume", Scope::Admin),
+        (Method::POST, "/v1/messages/msg_0000000000001/resolve", Scope::Admin),
+        (Method::POST, "/v1/unknowns/resolve", Scope::Admin),
+    ];
+    for scope in scopes {
+        let rig = Rig::with(&[scope], Map::default()).await;
+        for (method, path, needed) in &calls {
+            let (status, body) = answer(rig.request(method.clone(), path)).await;
+            assert_eq!(status == 403, scope != *needed, "{scope:?} {method} {path}: {status} {body}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_token_is_401_a_missing_scope_403_and_a_token_in_the_address_nothing() {
     let rig = Rig::with(&[Scope::Read], Map::default()).await;
     let (status, body) = rig.post("/v1/messages", message()).await;
