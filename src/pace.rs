@@ -8,7 +8,8 @@
 //! * Between two cuts the carrier's bucket went from empty to empty, so what it accepted in that time *is*
 //!   its limit. That is the ceiling. Where the first cut says nothing, the pace doubles until the second.
 //! * Below the ceiling the pace grows by a straight line, and stops just under it; from there it probes,
-//!   the longer nothing is refused the bolder, so that a carrier that became faster is found again.
+//!   the longer nothing is refused the bolder, so that a carrier that became faster is found again. It grows
+//!   only while a link waits for it: otherwise a quiet night would undo what was found.
 //!
 //! Each limit is a token bucket with a burst of a few milliseconds. A link that finds the account's bucket empty
 //! draws a ticket: the next token is its own, and whoever asks later stands behind it. So links take turns,
@@ -266,9 +267,12 @@ impl Account {
         self.bucket.tokens = self.bucket.tokens.min(0.0).floor();
     }
 
-    /// Lets the pace grow and the bucket fill by the time since it was last asked.
+    /// Lets the bucket fill by the time since it was last asked, and the pace grow where a link waited for it: a
+    /// pace that holds nobody back is not tried, and that nothing was refused then says nothing of the limit.
     fn pass(&mut self, now: Instant) {
-        self.learnt.grow(self.bucket.seconds_since(now));
+        if self.bucket.tokens < 0.0 {
+            self.learnt.grow(self.bucket.seconds_since(now));
+        }
         match self.learnt.pace() {
             None => self.bucket.pass(now),
             Some(pace) => {

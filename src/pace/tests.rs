@@ -241,6 +241,16 @@ fn refusals_of_what_another_link_sent_before_the_cut_do_not_count() {
 }
 
 #[test]
+fn a_pace_that_holds_nobody_back_does_not_grow() {
+    let start = Instant::now();
+    let pace = paced(&Shared::new(start), 100.0, start);
+    for second in 1..3_600 {
+        assert_eq!(pace.take(start + Duration::from_secs(second)), Ok(()));
+    }
+    assert_eq!(pace.per_second(), Some(100.0));
+}
+
+#[test]
 fn a_rate_that_is_configured_binds_its_own_link_alone() {
     let start = Instant::now();
     let account = Shared::new(start);
