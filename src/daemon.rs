@@ -3,6 +3,7 @@
 //! `run`, `demo` and the tests all use [`Daemon`] as it is. What fails at the start is a [`StartError`] that
 //! names an exit code; what fails later ends the whole daemon in order, and systemd starts it again.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ use crate::engine::{Engine, View};
 use crate::http::{App, serve};
 use crate::link::smpp::connect::SmppConnect;
 use crate::link::{self, LinkEnd, LinkFacts};
+use crate::pace::Shared;
 use crate::route::LaneClash;
 use crate::store::{self, Opened, Options, Store, StoreError};
 
@@ -223,10 +225,13 @@ fn ready(
     };
     let bell = Arc::new(Notify::new());
     let mut ports = Vec::new();
+    // The carrier throttles the account, not the bind.
+    let mut paces = HashMap::new();
     for smpp in &config.smpp {
         let (port, end) = link::channel(facts(smpp), bell.clone(), now.wall);
         ports.push(port);
-        spawn_link(smpp.clone(), end, clock.clone(), tasks);
+        let account = paces.entry(&smpp.account).or_insert_with(|| Shared::new(now.mono));
+        spawn_link(SmppConnect::new(smpp.clone(), account, clock.clone()), end, clock.clone(), tasks);
     }
     let min_free = config.queue.min_free;
     let parts = Parts { store, core, ports, bell, clock: clock.clone(), min_free, stop: stop.clone() };
@@ -246,14 +251,13 @@ fn recover(settings: Settings, store: &mut Store, now: Now) -> Result<Core, Reco
     }
 }
 
-fn spawn_link(smpp: Smpp, end: LinkEnd, clock: Clock, tasks: &mut JoinSet<&'static str>) {
+fn spawn_link(connect: SmppConnect, end: LinkEnd, clock: Clock, tasks: &mut JoinSet<&'static str>) {
     // Only the jitter of the back-off comes from it: links must not knock in step.
     let mut seed = [0; 8];
     if let Err(error) = getrandom::fill(&mut seed) {
         tracing::warn!(event = "no_randomness", %error);
     }
     tasks.spawn(async move {
-        let connect = SmppConnect::new(smpp, clock.clone());
         link::run::run(connect, end, clock, u64::from_le_bytes(seed)).await;
         "a link"
     });

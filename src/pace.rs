@@ -1,15 +1,21 @@
-//! Pace: how fast a link may submit, in segments, and how it learns a carrier's own limit. Pure.
+//! Pace: how fast links may submit, in segments, and how they learn a carrier's own limit. Pure but for two locks.
 //!
-//! A token bucket with a burst of a few milliseconds. Without a configured rate it is unlimited until the
-//! carrier refuses for the first time; from then on it looks for the carrier's limit:
+//! A carrier limits an account, not a bind: [`Shared`] is what an account's links have learnt together, and it
+//! outlives their sessions. [`Pace`] is one link's end of it, with the link's own configured [`Rate`], which is
+//! never exceeded. Without one a link is unlimited until the carrier refuses for the first time; from then on
+//! the links of the account look for the carrier's limit:
 //! * A refusal halves the pace, once per round trip: refusals of what was sent before the last cut do not count.
 //! * Between two cuts the carrier's bucket went from empty to empty, so what it accepted in that time *is*
 //!   its limit. That is the ceiling. Where the first cut says nothing, the pace doubles until the second.
 //! * Below the ceiling the pace grows by a straight line, and stops just under it; from there it probes,
-//!   the longer nothing is refused the bolder, so that a carrier that became faster is found again.
+//!   the longer nothing is refused the bolder, so that a carrier that became faster is found again. It grows
+//!   only while a link waits for it: otherwise a quiet night would undo what was found.
 //!
-//! A configured [`Rate`] is never exceeded.
+//! Each limit is a token bucket with a burst of a few milliseconds. A link that finds the account's bucket empty
+//! draws a ticket: the next token is its own, and whoever asks later stands behind it. So links take turns,
+//! however often each asks, and one that never comes back keeps one token from the others and no more.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// So many segments in so much time, `"50/s"`.
@@ -51,15 +57,42 @@ const MEASURE_TIME: Duration = Duration::from_millis(200);
 /// A pause of this length between two accepted segments means there was little to send: the measure begins anew.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// The token bucket and what it has learnt.
+/// What the links of one account share. A cheap clone.
+#[derive(Clone, Debug)]
+pub struct Shared(Arc<Mutex<Account>>);
+
+/// One link's pace. A clone is the same link's: a new session goes on where the last one stopped.
 #[derive(Clone, Debug)]
 pub struct Pace {
-    /// Segments a second; `None` = unlimited.
-    configured: Option<f64>,
+    /// Locked before `account`, never the other way round.
+    own: Arc<Mutex<Own>>,
+    account: Shared,
+}
+
+#[derive(Debug)]
+struct Own {
+    /// The configured rate and its bucket.
+    limit: Option<(f64, Bucket)>,
+    /// The number of the account's token that is this link's next.
+    ticket: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Account {
     learnt: Learnt,
+    /// Below zero: so many tokens are promised and not there yet.
+    bucket: Bucket,
+    /// The number of the last token that was given or promised.
+    drawn: u64,
+    /// Tickets up to this one are void: the bucket was full since, so nobody needs one.
+    void: u64,
+    measure: Measure,
+}
+
+#[derive(Debug)]
+struct Bucket {
     tokens: f64,
     filled_at: Instant,
-    measure: Measure,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +122,7 @@ impl Measure {
         if now.saturating_duration_since(self.last) > IDLE {
             *self = Measure::new(now);
         }
-        self.last = now;
+        self.last = self.last.max(now);
         self.accepted = self.accepted.saturating_add(1);
     }
 
@@ -101,59 +134,120 @@ impl Measure {
     }
 }
 
-impl Pace {
-    pub fn new(configured: Option<Rate>, now: Instant) -> Pace {
-        Pace {
-            configured: configured.map(Rate::per_second),
+impl Shared {
+    pub fn new(now: Instant) -> Shared {
+        Shared(Arc::new(Mutex::new(Account {
             learnt: Learnt::Nothing,
-            tokens: 1.0,
-            filled_at: now,
+            bucket: Bucket::new(now),
+            drawn: 0,
+            void: 0,
             measure: Measure::new(now),
-        }
+        })))
     }
 
-    /// Segments a second allowed now; `None` = unlimited.
+    /// One more link of this account; `configured` binds this link alone, `None` = unlimited.
+    pub fn link(&self, configured: Option<Rate>, now: Instant) -> Pace {
+        let limit = configured.map(|rate| (rate.per_second(), Bucket::new(now)));
+        Pace { own: Arc::new(Mutex::new(Own { limit, ticket: None })), account: self.clone() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Account> {
+        lock(&self.0)
+    }
+}
+
+/// Nothing below panics halfway, so what a lock guards is whole whoever held it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pace {
+    /// Segments a second allowed now, by the link's own rate and by what its account has learnt; `None` = unlimited.
     pub fn per_second(&self) -> Option<f64> {
-        let learnt = match self.learnt {
-            Learnt::Nothing => return self.configured,
-            Learnt::Searching { pace, .. } | Learnt::Ceiling { pace, .. } => pace,
-        };
-        Some(self.configured.map_or(learnt, |limit| limit.min(learnt)))
+        let configured = lock(&self.own).limit.as_ref().map(|(rate, _)| *rate);
+        let learnt = self.account.lock().learnt.pace();
+        configured.into_iter().chain(learnt).reduce(f64::min)
     }
 
-    /// Takes the token of one segment, if there is one.
-    pub fn take(&mut self, now: Instant) -> bool {
-        self.grow(now);
-        let Some(pace) = self.per_second() else {
-            self.filled_at = now;
-            return true;
-        };
-        let passed = now.saturating_duration_since(self.filled_at).as_secs_f64();
-        let burst = 1.0 + pace * BURST.as_secs_f64();
-        self.tokens = (self.tokens + passed * pace).min(burst);
-        self.filled_at = now;
-        if self.tokens < 1.0 {
-            return false;
+    /// Takes the token of one segment. Error: there is none for this link, and when there will be, if the pace
+    /// stays as it is.
+    pub fn take(&self, now: Instant) -> Result<(), Instant> {
+        let mut own = lock(&self.own);
+        let Own { limit, ticket } = &mut *own;
+        if let Some((rate, bucket)) = limit {
+            bucket.fill(*rate, now);
+            bucket.ready(bucket.tokens - 1.0, *rate)?;
         }
-        self.tokens -= 1.0;
-        true
-    }
-
-    /// When [`Pace::take`] will succeed, if the pace stays as it is.
-    pub fn ready_at(&self) -> Instant {
-        let wait = self.per_second().map_or(0.0, |pace| (1.0 - self.tokens).max(0.0) / pace);
-        // A microsecond more, so that rounding never wakes a sleeper just too early.
-        self.filled_at + Duration::from_secs_f64(wait) + Duration::from_micros(1)
+        self.account.lock().take(ticket, now)?;
+        if let Some((_, bucket)) = limit {
+            bucket.tokens -= 1.0;
+        }
+        Ok(())
     }
 
     /// A segment was accepted.
-    pub fn accepted(&mut self, now: Instant) {
-        self.measure.accept(now);
+    pub fn accepted(&self, now: Instant) {
+        self.account.lock().measure.accept(now);
     }
 
     /// A segment written at `sent_at` was refused for coming too fast.
-    pub fn throttled(&mut self, sent_at: Instant, now: Instant) {
-        self.grow(now);
+    pub fn throttled(&self, sent_at: Instant, now: Instant) {
+        self.account.lock().throttled(sent_at, now);
+    }
+}
+
+impl Bucket {
+    fn new(now: Instant) -> Bucket {
+        Bucket { tokens: 1.0, filled_at: now }
+    }
+
+    /// Adds what has come since; whether the bucket ran over.
+    fn fill(&mut self, pace: f64, now: Instant) -> bool {
+        let room = 1.0 + pace * BURST.as_secs_f64();
+        let tokens = self.tokens + self.seconds_since(now) * pace;
+        self.tokens = tokens.min(room);
+        self.pass(now);
+        tokens > room
+    }
+
+    /// Two links read the clock one after the other and may come in the other order: time never goes back.
+    fn pass(&mut self, now: Instant) {
+        self.filled_at = self.filled_at.max(now);
+    }
+
+    fn seconds_since(&self, now: Instant) -> f64 {
+        now.saturating_duration_since(self.filled_at).as_secs_f64()
+    }
+
+    /// Whether `tokens` are not below zero. Error: when what is missing will have come.
+    fn ready(&self, tokens: f64, pace: f64) -> Result<(), Instant> {
+        if tokens >= 0.0 {
+            return Ok(());
+        }
+        // A microsecond more, so that rounding never wakes a sleeper just too early.
+        Err(self.filled_at + Duration::from_secs_f64(-tokens / pace) + Duration::from_micros(1))
+    }
+}
+
+impl Account {
+    fn take(&mut self, ticket: &mut Option<u64>, now: Instant) -> Result<(), Instant> {
+        self.pass(now);
+        let Some(pace) = self.learnt.pace() else { return Ok(()) };
+        let valid = ticket.take().filter(|number| *number > self.void);
+        let number = valid.unwrap_or_else(|| {
+            self.bucket.tokens -= 1.0;
+            self.drawn += 1;
+            self.drawn
+        });
+        let behind_it = (self.drawn - number) as f64;
+        let ready = self.bucket.ready(self.bucket.tokens + behind_it, pace);
+        *ticket = ready.is_err().then_some(number);
+        ready
+    }
+
+    fn throttled(&mut self, sent_at: Instant, now: Instant) {
+        self.pass(now);
+        let now = self.bucket.filled_at;
         let measured = self.measure.per_second(now);
         self.learnt = match self.learnt {
             Learnt::Searching { cut_at, .. } | Learnt::Ceiling { cut_at, .. } if sent_at <= cut_at => return,
@@ -169,14 +263,38 @@ impl Pace {
             }
         };
         self.measure = Measure::new(now);
-        self.tokens = 0.0;
-        self.filled_at = now;
+        // What was promised stays so, and the first of it waits for a whole token.
+        self.bucket.tokens = self.bucket.tokens.min(0.0).floor();
     }
 
-    /// Lets the pace grow by the time since it was last asked.
-    fn grow(&mut self, now: Instant) {
-        let seconds = now.saturating_duration_since(self.filled_at).as_secs_f64();
-        match &mut self.learnt {
+    /// Lets the bucket fill by the time since it was last asked, and the pace grow where a link waited for it: a
+    /// pace that holds nobody back is not tried, and that nothing was refused then says nothing of the limit.
+    fn pass(&mut self, now: Instant) {
+        if self.bucket.tokens < 0.0 {
+            self.learnt.grow(self.bucket.seconds_since(now));
+        }
+        match self.learnt.pace() {
+            None => self.bucket.pass(now),
+            Some(pace) => {
+                if self.bucket.fill(pace, now) {
+                    self.void = self.drawn;
+                }
+            }
+        }
+    }
+}
+
+impl Learnt {
+    fn pace(&self) -> Option<f64> {
+        match *self {
+            Learnt::Nothing => None,
+            Learnt::Searching { pace, .. } | Learnt::Ceiling { pace, .. } => Some(pace),
+        }
+    }
+
+    /// By so many seconds, as the head of this file says.
+    fn grow(&mut self, seconds: f64) {
+        match self {
             Learnt::Nothing => {}
             Learnt::Searching { pace, .. } => *pace *= (seconds / DOUBLING).min(1.0).exp2(),
             Learnt::Ceiling { pace, ceiling, probing, .. } => {
@@ -208,146 +326,4 @@ fn cut(pace: f64, found: f64, probing: f64, now: Instant) -> Learnt {
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test needs some instant to begin with")]
-mod tests {
-    use std::collections::VecDeque;
-
-    use super::*;
-
-    /// A carrier that allows `rate` a second with a bucket of `burst` and answers after `rtt`.
-    struct Carrier {
-        rate: f64,
-        burst: f64,
-        tokens: f64,
-        at: Instant,
-    }
-
-    impl Carrier {
-        fn takes(&mut self, now: Instant) -> bool {
-            let passed = now.saturating_duration_since(self.at).as_secs_f64();
-            self.tokens = (self.tokens + passed * self.rate).min(self.burst);
-            self.at = now;
-            let taken = self.tokens >= 1.0;
-            if taken {
-                self.tokens -= 1.0;
-            }
-            taken
-        }
-    }
-
-    /// Sends `count` through a window; gives the seconds it took and the refusals.
-    fn send(count: u32, window: usize, rtt: Duration, rate: f64, burst: f64) -> (f64, u32) {
-        let start = Instant::now();
-        let mut carrier = Carrier { rate, burst, tokens: burst, at: start };
-        let mut pace = Pace::new(None, start);
-        let (mut now, mut left, mut refused) = (start, count, 0);
-        let mut in_flight: VecDeque<(Instant, Instant, bool)> = VecDeque::new();
-        while left > 0 || !in_flight.is_empty() {
-            while let Some(&(answer_at, sent_at, taken)) = in_flight.front().filter(|f| f.0 <= now) {
-                in_flight.pop_front();
-                assert!(answer_at <= now);
-                if taken {
-                    pace.accepted(now);
-                } else {
-                    pace.throttled(sent_at, now);
-                    refused += 1;
-                    left += 1;
-                }
-            }
-            while left > 0 && in_flight.len() < window && pace.take(now) {
-                left -= 1;
-                in_flight.push_back((now + rtt, now, carrier.takes(now)));
-            }
-            now += Duration::from_micros(500);
-        }
-        ((now - start).as_secs_f64(), refused)
-    }
-
-    #[test]
-    fn a_smooth_limit_is_found_without_configuration() {
-        // A carrier without a bucket (burst 1) loses whatever comes a moment too late: 10 s are out of reach.
-        for (burst, limit) in [(1.0, 14.0), (5.0, 11.0), (10.0, 11.0), (100.0, 10.0)] {
-            for (window, rtt) in [(10, 1), (10, 20), (64, 5), (64, 100)] {
-                let case = format!("burst {burst}, window {window}, {rtt} ms");
-                let (seconds, refused) = send(1_000, window, Duration::from_millis(rtt), 100.0, burst);
-                assert!(seconds < limit, "{case}: {seconds} s");
-                assert!(refused < 30 + window as u32, "{case}: {refused} refused");
-            }
-        }
-    }
-
-    #[test]
-    fn limits_of_other_sizes_are_found_too() {
-        for rate in [5.0, 1_000.0] {
-            let count = rate as u32 * 20;
-            let (seconds, refused) = send(count, 50, Duration::from_millis(10), rate, rate / 10.0 + 1.0);
-            assert!(seconds < 25.0, "{rate}/s took {seconds} s instead of 20");
-            assert!(refused < 50 + count / 10, "{rate}/s: {refused} refused");
-        }
-    }
-
-    #[test]
-    fn a_carrier_that_was_closed_for_two_seconds_is_soon_used_in_full_again() {
-        let (start, step, rtt) = (Instant::now(), Duration::from_micros(500), Duration::from_millis(20));
-        let open_at = start + Duration::from_secs(2);
-        let mut carrier = Carrier { rate: 100.0, burst: 10.0, tokens: 10.0, at: open_at };
-        let mut pace = Pace::new(None, start);
-        let (mut now, mut left) = (start, 1_000);
-        let mut in_flight: VecDeque<(Instant, bool)> = VecDeque::new();
-        while left > 0 {
-            while let Some(&(sent_at, taken)) = in_flight.front().filter(|f| f.0 + rtt <= now) {
-                in_flight.pop_front();
-                if taken {
-                    pace.accepted(now)
-                } else {
-                    pace.throttled(sent_at, now)
-                }
-                left -= u32::from(taken);
-            }
-            while in_flight.len() < 8 && pace.take(now) {
-                let taken = now >= open_at && carrier.takes(now);
-                in_flight.push_back((now, taken));
-            }
-            now += step;
-        }
-        // Ten seconds at the carrier's rate, and as many again to find it.
-        let seconds = (now - open_at).as_secs_f64();
-        assert!(seconds < 20.0, "{seconds} s");
-    }
-
-    #[test]
-    fn a_configured_rate_is_never_exceeded() {
-        let start = Instant::now();
-        let mut pace = Pace::new(Some(Rate { segments: 50, per: Duration::from_secs(1) }), start);
-        let taken = (0..4_000).filter(|ms| pace.take(start + Duration::from_millis(*ms))).count();
-        assert!((199..=201).contains(&taken), "{taken} in 4 s at 50/s");
-    }
-
-    #[test]
-    fn without_rate_and_refusal_nothing_waits() {
-        let start = Instant::now();
-        let mut pace = Pace::new(None, start);
-        assert!((0..10_000).all(|_| pace.take(start)));
-        assert_eq!(pace.per_second(), None);
-    }
-
-    #[test]
-    fn one_round_trip_of_refusals_is_one_cut() {
-        let start = Instant::now();
-        let mut pace = Pace::new(Some(Rate { segments: 100, per: Duration::from_secs(1) }), start);
-        let later = start + Duration::from_millis(20);
-        pace.throttled(start, later);
-        let once = pace.per_second();
-        pace.throttled(start, later);
-        assert_eq!(pace.per_second(), once);
-    }
-
-    #[test]
-    fn a_token_is_there_when_it_was_promised() {
-        let start = Instant::now();
-        let mut pace = Pace::new(Some(Rate { segments: 7, per: Duration::from_secs(60) }), start);
-        assert!(pace.take(start));
-        assert!(!pace.take(start));
-        let ready = pace.ready_at();
-        assert!(pace.take(ready));
-    }
-}
+mod tests;

@@ -153,7 +153,8 @@ pub struct LinkStatus {
     /// Why it is not up, or the last thing that went wrong.
     pub reason: Option<String>,
     pub in_flight: u16,
-    /// Segments a second the link allows itself now; `None` = unlimited.
+    /// Segments a second allowed when the link last did something: the lower of its own rate and of what the
+    /// links of its account have learnt, together; `None` = unlimited.
     pub pace: Option<f64>,
     pub submitted_total: u64,
     pub throttled_total: u64,
@@ -187,7 +188,7 @@ impl LinkStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkFacts {
     pub name: LinkName,
-    /// Links with the same account share receipts.
+    /// Links with the same account share receipts and pace.
     pub account: LinkName,
     /// "smpp" or "modem", for people.
     pub kind: &'static str,

@@ -10,6 +10,7 @@ mod demo;
 mod http;
 mod intake;
 mod order;
+mod pace;
 mod pause;
 mod process;
 mod quarantine;

@@ -15,6 +15,7 @@ use nudged::link::{
     Connection, Control, Inbound, LinkEvent, LinkFacts, LinkPort, Outcome, Submission, channel,
 };
 use nudged::message::{Reference, UnknownWhy};
+use nudged::pace::Shared;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -70,7 +71,8 @@ async fn link(window: u16, capacity: u16) -> (TcpListener, LinkPort, JoinHandle<
         LinkFacts { name: "carrier".into(), account: "carrier".into(), kind: "smpp", window: capacity };
     let (port, end) = channel(facts, Arc::new(Notify::new()), Timestamp::MIN);
     let clock = Clock::system();
-    let task = tokio::spawn(run(SmppConnect::new(config, clock.clone()), end, clock, 1));
+    let connect = SmppConnect::new(config, &Shared::new(clock.now().mono), clock.clone());
+    let task = tokio::spawn(run(connect, end, clock, 1));
     (listener, port, task)
 }
 
@@ -227,7 +229,9 @@ impl<S: AsyncRead + AsyncWrite + Send> Connect for Once<S> {
 
     async fn connect(&mut self) -> std::io::Result<(S, SmppSession)> {
         let stream = self.stream.take().ok_or(std::io::ErrorKind::ConnectionRefused)?;
-        Ok((stream, SmppSession::new(Arc::clone(&self.config), 0, self.clock.now().mono)))
+        let now = self.clock.now().mono;
+        let pace = Shared::new(now).link(self.config.rate, now);
+        Ok((stream, SmppSession::new(Arc::clone(&self.config), pace, 0, now)))
     }
 }
 

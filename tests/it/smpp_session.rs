@@ -1,6 +1,7 @@
 //! The SMPP session, byte by byte and second by second, without a socket: every rule of its header, and
 //! the hostile inputs an SMSC can think of.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use nudged::link::smpp::frame::{Frame, Splitter};
 use nudged::link::smpp::session::SmppSession;
 use nudged::link::{Inbound, InboundToken, LinkEvent, Outcome, Submission};
 use nudged::message::{Reason, Reference, UnknownWhy};
-use nudged::pace::Rate;
+use nudged::pace::{Pace, Rate, Shared};
 use nudged::retry::RetryClass;
 
 use crate::support::{pdu, smpp, submission};
@@ -45,12 +46,26 @@ struct Rig {
 impl Rig {
     fn connected(config: Smpp) -> Rig {
         let now = Clock::manual(Timestamp::MIN).now().mono;
-        let session = SmppSession::new(Arc::new(config), 100, now);
+        let pace = Shared::new(now).link(config.rate, now);
+        Rig::connected_at(config, pace, now)
+    }
+
+    fn connected_at(config: Smpp, pace: Pace, now: Instant) -> Rig {
+        let session = SmppSession::new(Arc::new(config), pace, 100, now);
         Rig { session, now, written: Splitter::default() }
     }
 
     fn bound(config: Smpp) -> Rig {
-        let mut rig = Rig::connected(config);
+        Rig::connected(config).bind()
+    }
+
+    /// A session with a pace that others may use too.
+    fn bound_at(config: Smpp, pace: &Pace, now: Instant) -> Rig {
+        Rig::connected_at(config, pace.clone(), now).bind()
+    }
+
+    fn bind(self) -> Rig {
+        let mut rig = self;
         let bind = rig.frames();
         assert_eq!((bind.len(), bind[0].header.id), (1, 0x09));
         rig.feed(&pdu(BIND_RESP, 0, bind[0].header.sequence, b"SMSC\0"));
@@ -323,6 +338,7 @@ fn a_segment_throttled_too_often_is_handed_back_and_costs_no_try() {
             assert!(matches!(event, LinkEvent::Outcome { outcome: Outcome::Unwritten, .. }), "{event:?}");
             break;
         }
+        assert!(rig.sequences().is_empty(), "not at once");
         let at = rig.session.poll_timeout().unwrap();
         rig.pass(at - rig.now);
         // Alive all the while, so that no enquire_link of ours ends the session first.
@@ -342,6 +358,149 @@ fn a_configured_rate_holds_segments_back_and_says_when_it_goes_on() {
     assert!(at - rig.now <= Duration::from_millis(101));
     rig.pass(at - rig.now);
     assert_eq!(rig.sequences().len(), 1);
+}
+
+#[test]
+fn a_deadline_of_the_pace_that_passes_while_nothing_can_be_written_wakes_nobody_again() {
+    let rate = Some(Rate { segments: 10, per: Duration::from_secs(1) });
+    let mut rig = Rig::bound(Smpp { rate, ..smpp() });
+    rig.submit(1..=2);
+    assert_eq!(rig.sequences().len(), 1);
+    let at = rig.session.poll_timeout().unwrap();
+    // The driver asks for no output while the last is not written.
+    rig.pass(at - rig.now);
+    assert!(rig.session.poll_timeout().unwrap() > rig.now);
+    assert_eq!(rig.sequences().len(), 1);
+}
+
+// --- one pace for an account ---
+
+fn manual() -> (Shared, Instant) {
+    let now = Clock::manual(Timestamp::MIN).now().mono;
+    (Shared::new(now), now)
+}
+
+/// Answers the next submit with 0x58.
+fn throttle(rig: &mut Rig) {
+    rig.submit([1]);
+    let sequence = rig.sequences()[0];
+    rig.feed(&pdu(SUBMIT_RESP, 0x58, sequence, b""));
+}
+
+#[test]
+fn a_new_session_goes_on_with_the_pace_of_the_last() {
+    let (account, now) = manual();
+    let pace = account.link(None, now);
+    let mut first = Rig::bound_at(smpp(), &pace, now);
+    throttle(&mut first);
+    let learnt = first.session.pace();
+    assert!(learnt.is_some());
+    first.session.handle_close(Close::Eof, now);
+    let mut second = Rig::bound_at(smpp(), &pace, now);
+    assert_eq!(second.session.pace(), learnt);
+    second.submit(1..=3);
+    assert_eq!(second.sequences().len(), 0, "a reconnect brings no token");
+}
+
+#[test]
+fn a_reconnect_gives_no_more_than_the_configured_rate() {
+    let (account, now) = manual();
+    let config = Smpp { rate: Some(Rate { segments: 1, per: Duration::from_secs(60) }), ..smpp() };
+    let pace = account.link(config.rate, now);
+    for written in [1, 0] {
+        let mut rig = Rig::bound_at(config.clone(), &pace, now);
+        rig.submit([1]);
+        assert_eq!(rig.sequences().len(), written);
+    }
+}
+
+#[test]
+fn each_link_shows_the_lower_of_its_own_rate_and_what_the_account_learnt() {
+    let (account, now) = manual();
+    let rate = Some(Rate { segments: 10, per: Duration::from_secs(1) });
+    let (free, slow) = (account.link(None, now), account.link(rate, now));
+    let mut free = Rig::bound_at(smpp(), &free, now);
+    let slow = Rig::bound_at(Smpp { rate, ..smpp() }, &slow, now);
+    assert_eq!((free.session.pace(), slow.session.pace()), (None, Some(10.0)));
+    throttle(&mut free);
+    assert_eq!((free.session.pace(), slow.session.pace()), (Some(20.0), Some(10.0)));
+}
+
+#[test]
+fn what_one_account_learns_leaves_another_alone() {
+    let ((one, now), (other, _)) = (manual(), manual());
+    let mut throttled = Rig::bound_at(smpp(), &one.link(None, now), now);
+    let mut free = Rig::bound_at(smpp(), &other.link(None, now), now);
+    throttle(&mut throttled);
+    assert_eq!(free.session.pace(), None);
+    free.submit(1..=4);
+    assert_eq!(free.sequences().len(), 4);
+}
+
+/// A carrier's bucket, and the answers that are on their way to each of two binds.
+struct Carrier {
+    per_second: f64,
+    tokens: f64,
+    at: Instant,
+    answers: VecDeque<(Instant, usize, Vec<u8>)>,
+    accepted: [u32; 2],
+    refused: u32,
+}
+
+impl Carrier {
+    fn take(&mut self, bind: usize, sequence: u32, now: Instant) {
+        let gained = (now - self.at).as_secs_f64() * self.per_second;
+        (self.tokens, self.at) = ((self.tokens + gained).min(10.0), now);
+        let fits = self.tokens >= 1.0;
+        if fits {
+            self.tokens -= 1.0;
+            self.accepted[bind] += 1;
+        } else {
+            self.refused += 1;
+        }
+        let status = if fits { 0 } else { 0x58 };
+        let answer = pdu(SUBMIT_RESP, status, sequence, b"x\0");
+        self.answers.push_back((now + Duration::from_millis(20), bind, answer));
+    }
+}
+
+#[test]
+fn two_binds_of_an_account_stay_at_its_limit_together_and_share_it() {
+    let (account, start) = manual();
+    // The greedy one is always asked first, and has room for more.
+    let windows = [50, 5];
+    let mut binds =
+        windows.map(|window| Rig::bound_at(Smpp { window, ..smpp() }, &account.link(None, start), start));
+    let mut carrier = Carrier {
+        per_second: 100.0,
+        tokens: 10.0,
+        at: start,
+        answers: VecDeque::new(),
+        accepted: [0; 2],
+        refused: 0,
+    };
+    let seconds = 30;
+    for ms in 0..seconds * 1_000 {
+        let now = start + Duration::from_millis(ms);
+        while carrier.answers.front().is_some_and(|(at, ..)| *at <= now) {
+            let (_, bind, answer) = carrier.answers.pop_front().unwrap();
+            binds[bind].session.handle_input(&answer, now);
+        }
+        for (at, bind) in binds.iter_mut().enumerate() {
+            bind.now = now;
+            if bind.session.poll_timeout().is_some_and(|at| at <= now) {
+                bind.session.handle_timeout(now);
+            }
+            bind.submit([ms]);
+            let sequences = bind.sequences();
+            sequences.into_iter().for_each(|sequence| carrier.take(at, sequence, now));
+        }
+    }
+    let [greedy, modest] = carrier.accepted;
+    let (total, most) = (greedy + modest, 100 * seconds as u32 + 10);
+    assert!(total > most * 9 / 10, "{total} of {most}");
+    assert!(greedy.min(modest) > total * 4 / 10, "{greedy} and {modest}");
+    assert!(carrier.refused < total / 10, "{} refused of {total}", carrier.refused);
 }
 
 // --- silence ---

@@ -12,6 +12,7 @@ use super::session::SmppSession;
 use crate::clock::Clock;
 use crate::config::Smpp;
 use crate::link::run::Connect;
+use crate::pace::{Pace, Shared};
 
 /// For resolving and for each address; kernels would try for two minutes.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -24,13 +25,17 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct SmppConnect {
     config: Arc<Smpp>,
+    /// Of the link and not of a session: a reconnect forgets nothing.
+    pace: Pace,
     clock: Clock,
     sessions: u32,
 }
 
 impl SmppConnect {
-    pub fn new(config: Smpp, clock: Clock) -> SmppConnect {
-        SmppConnect { config: Arc::new(config), clock, sessions: 0 }
+    /// `account`: the pace of all links with this one's `account`.
+    pub fn new(config: Smpp, account: &Shared, clock: Clock) -> SmppConnect {
+        let pace = account.link(config.rate, clock.now().mono);
+        SmppConnect { config: Arc::new(config), pace, clock, sessions: 0 }
     }
 }
 
@@ -43,7 +48,8 @@ impl Connect for SmppConnect {
         self.sessions = self.sessions.wrapping_add(1);
         // Tokens of one session never equal those of another.
         let first_token = u64::from(self.sessions) << 32;
-        let session = SmppSession::new(Arc::clone(&self.config), first_token, self.clock.now().mono);
+        let (config, pace) = (Arc::clone(&self.config), self.pace.clone());
+        let session = SmppSession::new(config, pace, first_token, self.clock.now().mono);
         Ok((stream, session))
     }
 }

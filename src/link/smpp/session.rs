@@ -57,6 +57,8 @@ pub struct SmppSession {
     next_place: u64,
     pub(super) window: Window,
     pub(super) pace: Pace,
+    /// When the pace will have a token for what waits; `None` where nothing was kept waiting by it.
+    paced_until: Option<Instant>,
     /// Requests of the SMSC that wait for the core: sequence number and command_id.
     pub(super) inbound: HashMap<InboundToken, (u32, u32)>,
     pub(super) next_token: u64,
@@ -109,9 +111,10 @@ pub(super) enum Enquiry {
 }
 
 impl SmppSession {
-    /// Begins with a bind_transceiver. `first_token` begins a range of tokens that no other session of
-    /// this link uses, so that a confirmation that comes too late confirms nothing else.
-    pub fn new(config: Arc<Smpp>, first_token: u64, now: Instant) -> SmppSession {
+    /// Begins with a bind_transceiver. `pace` is the link's, not the session's. `first_token` begins a range
+    /// of tokens that no other session of this link uses, so that a confirmation that comes too late
+    /// confirms nothing else.
+    pub fn new(config: Arc<Smpp>, pace: Pace, first_token: u64, now: Instant) -> SmppSession {
         let mut window = Window::new(config.window);
         let mut responses = BytesMut::new();
         let sequence = window.next_sequence();
@@ -124,7 +127,8 @@ impl SmppSession {
             queue: VecDeque::new(),
             next_place: 0,
             window,
-            pace: Pace::new(config.rate, now),
+            pace,
+            paced_until: None,
             inbound: HashMap::new(),
             next_token: first_token,
             enquiry: Enquiry::Idle { heard_at: now },
@@ -214,8 +218,13 @@ impl SmppSession {
 
     /// Appends all submit_sm that window and pace allow.
     fn write_segments(&mut self, now: Instant) {
-        while !self.queue.is_empty() && self.window.has_room() && self.pace.take(now) {
-            let Some(segment) = self.queue.pop_front() else { break };
+        self.paced_until = None;
+        while !self.queue.is_empty() && self.window.has_room() {
+            self.paced_until = self.pace.take(now).err();
+            if self.paced_until.is_some() {
+                return;
+            }
+            let Some(segment) = self.queue.pop_front() else { return };
             let pdu = segment.pdu.clone();
             let sequence = self.window.write(segment, now);
             self.responses.extend_from_slice(&pdu[..HEADER - 4]);
@@ -271,8 +280,7 @@ impl SmppSession {
     }
 
     fn pace_deadline(&self) -> Option<Instant> {
-        let waits = matches!(self.state, State::Bound) && !self.queue.is_empty() && self.window.has_room();
-        waits.then(|| self.pace.ready_at())
+        self.paced_until.filter(|_| !self.queue.is_empty())
     }
 }
 
@@ -332,6 +340,8 @@ impl Session for SmppSession {
             }
             State::Binding { .. } | State::Bound | State::Draining { .. } | State::Unbinding { .. } => {}
         }
+        // Whoever calls asks for output next, or when the last is written: waking again would bring that no nearer.
+        self.paced_until = self.paced_until.filter(|until| now < *until);
         if self.partial_since.is_some_and(|since| now >= since + PDU_LIMIT) {
             self.finish("a PDU was not completed in time".into());
         }
