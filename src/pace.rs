@@ -138,16 +138,17 @@ impl Shared {
     pub fn new(now: Instant) -> Shared {
         Shared(Arc::new(Mutex::new(Account {
             learnt: Learnt::Nothing,
-            bucket: Bucket::new(now),
+            bucket: Bucket::new(1.0, now),
             drawn: 0,
             void: 0,
             measure: Measure::new(now),
         })))
     }
 
-    /// One more link of this account; `configured` binds this link alone, `None` = unlimited.
+    /// One more link of this account; `configured` binds this link alone, `None` = unlimited. Its bucket
+    /// begins empty: what a daemon that crashed had sent is not known here, and a restart must earn nothing.
     pub fn link(&self, configured: Option<Rate>, now: Instant) -> Pace {
-        let limit = configured.map(|rate| (rate.per_second(), Bucket::new(now)));
+        let limit = configured.map(|rate| (rate.per_second(), Bucket::new(0.0, now)));
         Pace { own: Arc::new(Mutex::new(Own { limit, ticket: None })), account: self.clone() }
     }
 
@@ -197,8 +198,8 @@ impl Pace {
 }
 
 impl Bucket {
-    fn new(now: Instant) -> Bucket {
-        Bucket { tokens: 1.0, filled_at: now }
+    fn new(tokens: f64, now: Instant) -> Bucket {
+        Bucket { tokens, filled_at: now }
     }
 
     /// Adds what has come since; whether the bucket ran over.

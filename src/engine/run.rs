@@ -154,6 +154,8 @@ impl Loop {
         let mut durable = decided;
         store.commit_then(&batch, now.wall, || {
             durable = clock.now().mono;
+            // Before any of it is out: what is on the wire never shows as queued.
+            self.view.update_leased(leased.iter().filter(|(_, begun)| *begun));
             hand_out(ports, submissions, controls);
         })?;
         if !batch.is_empty() {
@@ -165,7 +167,7 @@ impl Loop {
             // Whoever paused or resumed looks at once, and must not see what was before.
             self.publish(now);
         }
-        self.view.update_leased(&leased);
+        self.view.update_leased(leased.iter());
         for answer in answers {
             answer.send();
         }

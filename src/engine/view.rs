@@ -67,9 +67,11 @@ impl View {
         View { state, leased: Arc::default() }
     }
 
-    /// The core's word on leases that began or ended, after their commit.
-    pub(super) fn update_leased(&self, changes: &[(MessageId, bool)]) {
-        if changes.is_empty() {
+    /// The core's word on leases, in order: `true` for one that began, as soon as it is durable, `false` for
+    /// one that ended, once that is applied.
+    pub(super) fn update_leased<'a>(&self, changes: impl Iterator<Item = &'a (MessageId, bool)>) {
+        let mut changes = changes.peekable();
+        if changes.peek().is_none() {
             return;
         }
         let mut leased = self.leased.write().unwrap_or_else(PoisonError::into_inner);
