@@ -25,6 +25,7 @@ mod simulation;
 mod smpp_link;
 mod smpp_session;
 mod smsc_client;
+mod statuses;
 mod store;
 mod support;
 mod unknown;

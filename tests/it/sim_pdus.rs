@@ -159,7 +159,7 @@ async fn a_malformed_message_is_refused_by_what_is_wrong_with_it() {
         (submit_sm("", now, 0, b"x", b""), 0x0B),
         (submit_sm("123456789012345678901", now, 0, b"x", b""), 0x0B),
         (submit_sm(to, "soon\0\0", 0, b"x", b""), 0x61),
-        (submit_sm(to, "\0000000010000000X\0", 0, b"x", b""), 0x62),
+        (submit_sm(to, "\x00000000010000000X\0", 0, b"x", b""), 0x62),
         (submit_sm(to, now, 0, b"x", b"\x02\x04\x00"), 0xC0),
         (submit_sm(to, now, 0, b"x", b"\x02\x04\xFF\xFF\x01"), 0xC0),
         (submit_sm(to, now, 0, b"x", b"\x02\x04\x00\x01\x01"), 0xC2),
@@ -170,7 +170,7 @@ async fn a_malformed_message_is_refused_by_what_is_wrong_with_it() {
     for (body, status) in [(data_sm(0, b"\x04\x24\x00\x09x"), 0xC0), (b"\0\x05\0ACME\0\x01".to_vec(), 0x02)] {
         assert_eq!(ask(&mut client, DATA_SM, &body).await, error(DATA_SM | RESPONSE, status));
     }
-    let good = submit_sm(to, "\0000000010000000R\0", 0, &[b'x'; 254], b"\x14\x00\x00\x02??");
+    let good = submit_sm(to, "\x00000000010000000R\0", 0, &[b'x'; 254], b"\x14\x00\x00\x02??");
     assert_eq!(ask(&mut client, SUBMIT_SM, &good).await.status, 0);
 }
 

@@ -231,17 +231,15 @@ impl Conn {
             self.answers.send(None, &pdu::encode(command::DELIVER_SM, 0, self.last_seq, &mail.body));
             self.mail.insert(self.last_seq, Sent { mail, until: now + ANSWER_WITHIN });
         }
-        let next = earlier(next, self.mail.values().map(|sent| sent.until).min());
+        let next = earlier(next, self.mail.first_key_value().map(|(_, oldest)| oldest.until));
         if self.mail.len() < MAIL_WINDOW { earlier(next, state.mail.next_due(account)) } else { next }
     }
 
     /// Gives up on answers to deliver_sm that are overdue; one that comes later is not heard.
     fn expire(&mut self, state: &mut State, now: Instant) {
         let Bound::Yes { account, .. } = &self.bound else { return };
-        let overdue = self.mail.iter().filter(|(_, sent)| sent.until <= now);
-        let overdue: Vec<u32> = overdue.map(|(seq, _)| *seq).collect();
-        for sent in overdue.iter().filter_map(|seq| self.mail.remove(seq)) {
-            state.mail.post_again(account, now, sent.mail, Back::Unanswered);
+        while let Some(oldest) = self.mail.first_entry().filter(|oldest| oldest.get().until <= now) {
+            state.mail.post_again(account, now, oldest.remove().mail, Back::Unanswered);
             state.wake(account);
         }
     }

@@ -166,6 +166,16 @@ mod tests {
     }
 
     #[test]
+    fn mail_beyond_the_limit_of_all_accounts_is_lost_and_counted() {
+        let (mut room, now) = room();
+        let mail = room.take("acme", now).unwrap();
+        room.waiting = MOST_WAITING - 1;
+        room.post("acme", now, mail.clone());
+        room.post("other", now, mail);
+        assert_eq!((room.lost(), room.waiting(), room.next_due("other")), (1, MOST_WAITING, None));
+    }
+
+    #[test]
     fn an_account_without_mail_leaves_nothing_behind() {
         let (mut room, now) = room();
         assert!(room.take("other", now).is_none());
