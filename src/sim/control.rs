@@ -6,7 +6,7 @@
 //! | `GET /stats` | counts, most in flight included |
 //! | `POST /reply {from, to, text}` | a reply to whoever receives |
 //! | `POST /receipt {message_id, stat, err?}` | a receipt for a message it took |
-//! | `POST /fault {kind, at, status?}` | plans a fault; `at` is `N`, `"N%"` or `"N+"`, counted from now; `status` is the command_status of a `reject`, `69` or `"0x45"` |
+//! | `POST /fault {kind, at, status?}` | plans a fault at `N`, `"N%"` or `"N+"`, counted from now |
 //! | `POST /hangup` | drops all connections |
 //! | `POST /hold`, `POST /release` | leaves messages unanswered; answers them |
 //!
@@ -67,6 +67,7 @@ fn no_error() -> String {
 struct Planned {
     kind: String,
     at: Value,
+    /// The command_status of a `reject`: 69 or "0x45".
     status: Option<Value>,
 }
 

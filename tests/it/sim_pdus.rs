@@ -125,7 +125,7 @@ async fn a_client_of_3_3_gets_no_tlv_and_one_account_may_have_many_sessions() {
 }
 
 #[tokio::test]
-async fn a_data_sm_is_taken_with_its_whole_payload_and_gets_its_receipt() {
+async fn a_data_sm_is_taken_with_its_whole_text_and_gets_its_receipt() {
     let dir = tempfile::tempdir().unwrap();
     let wire = dir.path().join("wire.ndjson");
     let smsc = start(SmscOptions { wire: Some(wire.clone()), ..SmscOptions::default() }).await;

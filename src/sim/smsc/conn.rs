@@ -225,14 +225,18 @@ impl Conn {
         self.answers.pump(now, state.holding);
         let next = self.answers.next_due();
         let Bound::Yes { account, receives: true, .. } = &self.bound else { return next };
+        let mut next_mail = None;
         while self.mail.len() < MAIL_WINDOW && self.answers.unsent().len() <= MOST_UNSENT {
-            let Some(mail) = state.mail.take(account, now) else { break };
+            let Some(mail) = state.mail.take(account, now) else {
+                next_mail = state.mail.next_due(account);
+                break;
+            };
             self.last_seq = if self.last_seq == 0x7FFF_FFFF { 1 } else { self.last_seq + 1 };
             self.answers.send(None, &pdu::encode(command::DELIVER_SM, 0, self.last_seq, &mail.body));
             self.mail.insert(self.last_seq, Sent { mail, until: now + ANSWER_WITHIN });
         }
-        let next = earlier(next, self.mail.first_key_value().map(|(_, oldest)| oldest.until));
-        if self.mail.len() < MAIL_WINDOW { earlier(next, state.mail.next_due(account)) } else { next }
+        let overdue = self.mail.first_key_value().map(|(_, oldest)| oldest.until);
+        earlier(next, earlier(overdue, next_mail))
     }
 
     /// Gives up on answers to deliver_sm that are overdue; one that comes later is not heard.
