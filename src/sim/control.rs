@@ -6,7 +6,7 @@
 //! | `GET /stats` | counts, most in flight included |
 //! | `POST /reply {from, to, text}` | a reply to whoever receives |
 //! | `POST /receipt {message_id, stat, err?}` | a receipt for a message it took |
-//! | `POST /fault {kind, at}` | plans a fault; `at` is `"N"`, `"N%"` or `"N+"`, counted from now |
+//! | `POST /fault {kind, at, status?}` | plans a fault at `N`, `"N%"` or `"N+"`, counted from now |
 //! | `POST /hangup` | drops all connections |
 //! | `POST /hold`, `POST /release` | leaves messages unanswered; answers them |
 //!
@@ -26,11 +26,12 @@ use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::fault::{BadFault, Fault};
+use super::fault::{BadFault, Fault, Kind};
 use super::smsc::center::{BadRequest, Center};
 
 /// Longest request body: a text and two numbers.
@@ -65,7 +66,22 @@ fn no_error() -> String {
 #[serde(deny_unknown_fields)]
 struct Planned {
     kind: String,
-    at: String,
+    at: Value,
+    /// The command_status of a `reject`: 69 or "0x45".
+    status: Option<Value>,
+}
+
+/// A number is as good as its digits in quotes.
+fn word(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+impl Planned {
+    fn fault(&self) -> Result<Fault, BadFault> {
+        let kind: Kind = self.kind.parse()?;
+        let kind = self.status.as_ref().map_or(Ok(kind), |status| kind.with_status(&word(status)))?;
+        Ok(Fault { kind, when: word(&self.at).parse()? })
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -167,7 +183,7 @@ async fn answer(request: Request<Incoming>, center: &Arc<Center>) -> Result<(&'s
         }
         (&Method::POST, "/fault") => {
             let planned: Planned = read(body).await?;
-            center.plan(Fault { kind: planned.kind.parse()?, when: planned.at.parse()? })?;
+            center.plan(planned.fault()?)?;
             serde_json::json!({})
         }
         (&Method::POST, "/hangup") => {

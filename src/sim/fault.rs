@@ -18,7 +18,8 @@ pub enum Kind {
     DropAfterSubmit,
     Throttle,
     QueueFull,
-    Reject,
+    /// With this command_status; with 0x0B where none is named.
+    Reject(u32),
     Garbage,
     Hangup,
     Reboot,
@@ -28,12 +29,15 @@ pub enum Kind {
     Slow,
 }
 
+/// ESME_RINVDSTADR (SMPP 3.4 section 5.1.3).
+const INVALID_DESTINATION: u32 = 0x0B;
+
 const NAMES: [(&str, Kind); 12] = [
     ("no-answer", Kind::NoAnswer),
     ("drop-after-submit", Kind::DropAfterSubmit),
     ("throttle", Kind::Throttle),
     ("queue-full", Kind::QueueFull),
-    ("reject", Kind::Reject),
+    ("reject", Kind::Reject(INVALID_DESTINATION)),
     ("garbage", Kind::Garbage),
     ("hangup", Kind::Hangup),
     ("reboot", Kind::Reboot),
@@ -48,11 +52,25 @@ impl Kind {
     pub fn fits_smsc(self) -> bool {
         !matches!(self, Kind::Reboot | Kind::SimFull | Kind::Cms500 | Kind::UrcFlood)
     }
+
+    /// The same fault with a command_status of choice, in hexadecimal with 0x or in decimal.
+    pub fn with_status(self, text: &str) -> Result<Kind, BadFault> {
+        let Kind::Reject(_) = self else { return Err(BadFault::NoStatus(self)) };
+        let parsed = match text.strip_prefix("0x") {
+            Some(digits) => u32::from_str_radix(digits, 16),
+            None => text.parse(),
+        };
+        match parsed {
+            Ok(0) | Err(_) => Err(BadFault::Status(text.to_owned())),
+            Ok(status) => Ok(Kind::Reject(status)),
+        }
+    }
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = NAMES.iter().find(|(_, kind)| kind == self).map_or("", |(name, _)| name);
+        let same = |kind| std::mem::discriminant(kind) == std::mem::discriminant(self);
+        let name = NAMES.iter().find(|(_, kind)| same(kind)).map_or("", |(name, _)| name);
         f.write_str(name)
     }
 }
@@ -88,6 +106,10 @@ pub enum BadFault {
     When(String),
     #[error("the fault {0} belongs to a modem, an SMSC cannot commit it")]
     OfModems(Kind),
+    #[error("the fault {0} has no status of choice, only reject has")]
+    NoStatus(Kind),
+    #[error("{0:?} is no command_status that refuses: \"0x45\" or 69, other than 0")]
+    Status(String),
     #[error("more than {MOST_FAULTS} faults")]
     TooMany,
 }
@@ -108,8 +130,9 @@ impl FromStr for When {
         let bad = || BadFault::When(text.to_owned());
         if let Some(share) = text.strip_suffix('%') {
             let percent: f64 = share.parse().map_err(|_| bad())?;
-            let in_range = percent > 0.0 && percent <= 100.0;
-            return if in_range { Ok(When::Share((percent * 1e4).round() as u64)) } else { Err(bad()) };
+            let per_million = (percent * 1e4).round();
+            let in_range = (1.0..=1e6).contains(&per_million);
+            return if in_range { Ok(When::Share(per_million as u64)) } else { Err(bad()) };
         }
         let (digits, every) = match text.strip_suffix('+') {
             Some(digits) => (digits, true),
@@ -194,7 +217,7 @@ mod tests {
     #[test]
     fn the_nth_message_is_hit_once_and_every_nth_again_and_again() {
         let mut plan = plan(&["reject@2", "throttle@3+"]);
-        let (reject, throttle) = (Some(Kind::Reject), Some(Kind::Throttle));
+        let (reject, throttle) = (Some(Kind::Reject(0x0B)), Some(Kind::Throttle));
         assert_eq!(hits(&mut plan, 6), [None, reject, throttle, None, None, throttle]);
     }
 
@@ -208,15 +231,28 @@ mod tests {
     #[test]
     fn the_first_named_fault_wins_and_the_others_still_count() {
         let mut plan = plan(&["reject@1", "throttle@1", "garbage@2"]);
-        assert_eq!(hits(&mut plan, 3), [Some(Kind::Reject), Some(Kind::Garbage), None]);
+        assert_eq!(hits(&mut plan, 3), [Some(Kind::Reject(0x0B)), Some(Kind::Garbage), None]);
+    }
+
+    #[test]
+    fn a_refusal_has_the_status_of_choice_and_its_name() {
+        let reject: Kind = "reject".parse().unwrap();
+        for (text, status) in [("69", 0x45), ("0x45", 0x45), ("0x000004FF", 0x4FF)] {
+            assert_eq!(reject.with_status(text), Ok(Kind::Reject(status)));
+        }
+        assert_eq!(Kind::Reject(0x45).to_string(), "reject");
     }
 
     #[test]
     fn what_is_no_fault_is_refused_with_its_reason() {
         assert_eq!("reject".parse::<Fault>(), Err(BadFault::Form));
         assert_eq!("explode@1".parse::<Fault>(), Err(BadFault::Kind("explode".into())));
-        for when in ["0", "0%", "101%", "-1", "", "+", "%", "1x", "NaN%"] {
+        for when in ["0", "0%", "101%", "-1", "", "+", "%", "1x", "NaN%", "0.00001%"] {
             assert_eq!(format!("reject@{when}").parse::<Fault>(), Err(BadFault::When(when.into())));
+        }
+        assert_eq!(Kind::Slow.with_status("8"), Err(BadFault::NoStatus(Kind::Slow)));
+        for status in ["0", "0x", "-1", "0x1ffffffff", "null"] {
+            assert_eq!(Kind::Reject(1).with_status(status), Err(BadFault::Status(status.into())));
         }
         let modem = "sim-full@1".parse().unwrap();
         assert_eq!(Plan::default().add_for_smsc(modem), Err(BadFault::OfModems(Kind::SimFull)));

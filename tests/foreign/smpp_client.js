@@ -1,5 +1,5 @@
 // node-smpp against `nudged sim smsc`: bind, submit (GSM 7-bit, UCS-2, long with UDH), answers, receipts, a reply,
-// unbind. Prints one JSON line a message it sent and was answered, then exits 0; says what was wrong and exits 1.
+// a query, unbind. Prints one JSON line a message it sent and was answered, then exits 0; says what was wrong and exits 1.
 // Usage: node smpp_client.js HOST PORT CONTROL_URL
 'use strict';
 const smpp = require('smpp');
@@ -29,6 +29,7 @@ session.on('error', (error) => fail(error.message));
 const answered = [];
 const receipts = new Set();
 let reply = null;
+let asked = false;
 
 session.on('deliver_sm', (pdu) => {
   session.send(pdu.response());
@@ -74,6 +75,23 @@ function finish() {
   const all = answered.length === MESSAGES.length && answered.every((sent) => receipts.has(sent.message_id));
   if (!all || reply === null) return;
   if (reply !== 'Stop, ich zahle 10 €') fail(`reply: ${reply}`);
+  if (!asked) query(answered[0].message_id);
+  asked = true;
+}
+
+function query(id) {
+  const fields = { message_id: id, source_addr_ton: 5, source_addr_npi: 0, source_addr: 'NODE' };
+  session.query_sm(fields, (pdu) => {
+    const since = Date.now() - pdu.final_date;
+    if (pdu.command_status !== 0 || pdu.message_id !== id || pdu.message_state !== 2) {
+      fail(`query_sm_resp: ${pdu.command_status}, state ${pdu.message_state}`);
+    }
+    if (!(since >= 0 && since <= PATIENCE_MS)) fail(`final_date: ${pdu.final_date}`);
+    unbind();
+  });
+}
+
+function unbind() {
   session.unbind((pdu) => {
     if (pdu.command_status !== 0) fail(`unbind: ${pdu.command_status}`);
     for (const sent of answered) console.log(JSON.stringify(sent));

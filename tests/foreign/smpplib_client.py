@@ -1,5 +1,5 @@
 """python-smpplib against `nudged sim smsc`: bind, submit (GSM 7-bit, UCS-2, long with UDH), answers, receipts, a
-reply, unbind. Prints one JSON line a message it sent and was answered; says what was wrong and exits 1.
+reply, a query, unbind. Prints one JSON line a message it sent and was answered; says what was wrong and exits 1.
 Usage: smpplib_client.py HOST PORT CONTROL_URL
 """
 
@@ -20,6 +20,8 @@ LONG = "A long text of smpplib, in more than one segment. " * 5
 TEXTS = ["Hello from python: 12,50 {x}", "Привет из python", LONG]
 # esm_class of an SMSC delivery receipt, SMPP 3.4 section 5.2.12.
 ESM_RECEIPT = 0x04
+# message_state of a message that was delivered, section 5.2.28.
+DELIVERED = 2
 RECEIPT = re.compile(r"^id:(\S+) sub:001 dlvrd:001 .* stat:DELIVRD err:000 text:")
 
 
@@ -37,6 +39,8 @@ class Run:
         self.client = smpplib.client.Client(host, int(port), timeout=5, allow_unknown_opt_params=True)
         self.client.set_message_sent_handler(self.on_sent)
         self.client.set_message_received_handler(self.on_received)
+        self.queries = []
+        self.client.set_query_resp_handler(self.queries.append)
         self.client.set_error_pdu_handler(lambda pdu: fail(f"{pdu.command}: status {pdu.status:#x}"))
 
     def on_sent(self, pdu):
@@ -79,6 +83,14 @@ class Run:
         return not self.sent and ids <= self.receipts and self.replies
 
 
+def read_until(run, done):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not done():
+        if time.monotonic() > deadline:
+            fail(f"not done in time: {len(run.sent)} unanswered, {len(run.receipts)} receipts")
+        run.client.read_once(ignore_error_codes=())
+
+
 def main(host, port, control):
     run = Run(host, port)
     run.client.connect()
@@ -87,13 +99,17 @@ def main(host, port, control):
         run.send(text)
     body = json.dumps({"from": f"+{TO}", "to": "PYTHON", "text": REPLY}).encode()
     urllib.request.urlopen(urllib.request.Request(f"{control}/reply", data=body, method="POST")).read()
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not run.done():
-        if time.monotonic() > deadline:
-            fail(f"not done in time: {len(run.sent)} unanswered, {len(run.receipts)} receipts")
-        run.client.read_once(ignore_error_codes=())
+    read_until(run, run.done)
     if run.replies != [REPLY.replace("€", "\x1be").encode("ascii")]:
         fail(f"replies: {run.replies}")
+    message_id = run.answered[0]["message_id"]
+    run.client.query_message(
+        message_id=message_id, source_addr_ton=smpplib.consts.SMPP_TON_ALNUM, source_addr_npi=0, source_addr="PYTHON"
+    )
+    read_until(run, lambda: run.queries)
+    state = run.queries[0]
+    if (state.message_id, state.message_state) != (message_id.encode(), DELIVERED):
+        fail(f"query: {state.message_id}, state {state.message_state}")
     run.client.unbind()
     run.client.disconnect()
     for line in run.answered:

@@ -132,6 +132,18 @@ async fn a_receipt_after_a_restart_still_finds_its_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_of_the_time_when_nobody_was_bound_is_kept_by_the_carrier_and_taken() {
+    let (mut world, carrier) = one(silent(), "").await;
+    let (id, reference) = sent(&world, &carrier).await;
+    world.stop().await;
+    carrier.receipt(&reference, "DELIVRD").await;
+    assert_eq!(carrier.stats().await["mail_waiting"], 1);
+    world.start_again().await;
+    world.await_status(&id, "delivered").await;
+    assert_eq!(carrier.await_delivery("DELIVRD", &world.clock).await["status"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_that_came_before_a_restart_meets_its_response_after_a_late_one() {
     let (mut world, carrier) = one(SmscOptions { hold: true, ..SmscOptions::default() }, "").await;
     let id = world.send(&number(1), "x").await;

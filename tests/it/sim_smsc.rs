@@ -1,162 +1,14 @@
-//! The simulated SMSC as a client sees it: raw octets over TCP, written here from SMPP 3.4 and not with the
-//! simulator's own encoder.
+//! The simulated SMSC as a client sees it: messages, their answers, faults, the control API.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests, and what they have in common")]
-
-use std::path::Path;
 use std::time::Duration;
 
 use nudged::clock::Clock;
 use nudged::sim::smsc::{Cheat, Delay, Login, Mo, Rate, Receipts, Smsc, SmscOptions};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-const PATIENCE: Duration = Duration::from_secs(20);
-const BIND_TRANSMITTER: u32 = 2;
-const BIND_TRANSCEIVER: u32 = 9;
-const SUBMIT_SM: u32 = 4;
-const RESPONSE: u32 = 0x8000_0000;
-
-struct Client {
-    stream: TcpStream,
-    clock: Clock,
-}
-
-#[derive(Debug, PartialEq)]
-struct Pdu {
-    command: u32,
-    status: u32,
-    seq: u32,
-    body: Vec<u8>,
-}
-
-fn pdu(command: u32, status: u32, seq: u32, body: &[u8]) -> Vec<u8> {
-    let mut octets = Vec::new();
-    for field in [16 + body.len() as u32, command, status, seq] {
-        octets.extend(field.to_be_bytes());
-    }
-    octets.extend(body);
-    octets
-}
-
-struct Text<'a> {
-    registered_delivery: u8,
-    data_coding: u8,
-    esm_class: u8,
-    message: &'a [u8],
-    tlvs: &'a [u8],
-}
-
-impl Default for Text<'_> {
-    fn default() -> Self {
-        Text { registered_delivery: 0, data_coding: 0, esm_class: 0, message: b"hello", tlvs: b"" }
-    }
-}
-
-fn submit(seq: u32, text: &Text<'_>) -> Vec<u8> {
-    let mut body = b"\0\x05\0ACME\0\x01\x014915112345678\0".to_vec();
-    body.extend([text.esm_class, 0, 0, 0, 0, text.registered_delivery, 0, text.data_coding, 0]);
-    body.push(text.message.len() as u8);
-    body.extend(text.message);
-    body.extend(text.tlvs);
-    pdu(SUBMIT_SM, 0, seq, &body)
-}
-
-impl Client {
-    async fn connect(smsc: &Smsc) -> Client {
-        Client { stream: TcpStream::connect(smsc.addr()).await.unwrap(), clock: Clock::system() }
-    }
-
-    async fn bound(smsc: &Smsc, command: u32) -> Client {
-        let mut client = Client::connect(smsc).await;
-        assert_eq!(client.bind(command, "acme", "secret").await, 0);
-        client
-    }
-
-    async fn bind(&mut self, command: u32, system_id: &str, password: &str) -> u32 {
-        let body = format!("{system_id}\0{password}\0\0\x34\0\0\0");
-        self.send(&pdu(command, 0, 1, body.as_bytes())).await;
-        let response = self.receive().await;
-        assert_eq!((response.command, response.seq), (command | RESPONSE, 1));
-        response.status
-    }
-
-    async fn send(&mut self, octets: &[u8]) {
-        self.stream.write_all(octets).await.unwrap();
-    }
-
-    async fn receive(&mut self) -> Pdu {
-        let mut header = [0; 16];
-        let read = self.clock.within(PATIENCE, self.stream.read_exact(&mut header)).await;
-        read.expect("an answer in time").expect("an answer");
-        let field = |i: usize| u32::from_be_bytes(header[i..i + 4].try_into().unwrap());
-        let mut body = vec![0; field(0) as usize - 16];
-        self.stream.read_exact(&mut body).await.unwrap();
-        Pdu { command: field(4), status: field(8), seq: field(12), body }
-    }
-
-    /// What comes until the SMSC closes.
-    async fn rest(&mut self) -> Vec<u8> {
-        let mut rest = Vec::new();
-        let mut chunk = [0; 1024];
-        loop {
-            match self.clock.within(PATIENCE, self.stream.read(&mut chunk)).await.expect("the end in time") {
-                Ok(0) | Err(_) => return rest,
-                Ok(octets) => rest.extend(&chunk[..octets]),
-            }
-        }
-    }
-}
-
-async fn start(options: SmscOptions) -> Smsc {
-    Smsc::start(options, Clock::system()).await.unwrap()
-}
-
-async fn start_with(fault: &str) -> Smsc {
-    start(SmscOptions { faults: vec![fault.parse().unwrap()], ..with_control() }).await
-}
-
-fn with_control() -> SmscOptions {
-    SmscOptions { control: Some(([127, 0, 0, 1], 0).into()), ..SmscOptions::default() }
-}
-
-async fn call(smsc: &Smsc, method: &str, path: &str, body: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(smsc.control_addr().unwrap()).await.unwrap();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head[9..12].parse().unwrap(), body.to_owned())
-}
-
-async fn stats(smsc: &Smsc) -> Value {
-    serde_json::from_str(&call(smsc, "GET", "/stats", "").await.1).unwrap()
-}
-
-fn lines(path: &Path, kind: &str) -> Vec<Value> {
-    let text = std::fs::read_to_string(path).unwrap();
-    let all = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    all.filter(|line| line["kind"] == kind).collect()
-}
-
-/// The text and the TLVs of a deliver_sm to ACME from a number.
-fn delivered(pdu: &Pdu) -> (u8, Vec<u8>, Vec<u8>) {
-    assert_eq!(pdu.command, 5);
-    let mut at = 1;
-    for _ in 0..2 {
-        at += 2;
-        at += pdu.body[at..].iter().position(|&octet| octet == 0).unwrap() + 1;
-    }
-    let esm_class = pdu.body[at];
-    let length = usize::from(pdu.body[at + 9]);
-    let text = pdu.body[at + 10..at + 10 + length].to_vec();
-    (esm_class, text, pdu.body[at + 10 + length..].to_vec())
-}
+use crate::smsc_client::*;
+use crate::support::pdu;
 
 #[tokio::test]
 async fn a_message_stands_in_the_wire_log_before_its_answer_comes() {
@@ -339,17 +191,6 @@ async fn a_silent_fault_takes_the_message_and_answers_the_others() {
     assert!(received.contains("\"unanswered\":[2]"), "{received}");
 }
 
-/// The wire log once the first connection has ended.
-async fn ended(smsc: &Smsc) -> String {
-    loop {
-        let received = call(smsc, "GET", "/received", "").await.1;
-        if received.contains("\"kind\":\"drop\"") {
-            return received;
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
 #[tokio::test]
 async fn a_drop_comes_after_the_message_was_taken_and_a_hangup_before() {
     for (fault, taken) in [("drop-after-submit@2", 2), ("hangup@2", 1)] {
@@ -479,23 +320,6 @@ async fn a_cheating_smsc_shows_it_in_its_log_alone() {
         let received = call(&smsc, "GET", "/received", "").await.1;
         assert_eq!(received.matches("\"kind\":\"submit_sm\"").count(), lines, "{cheat:?}");
     }
-}
-
-#[tokio::test]
-async fn a_query_names_the_state_and_a_cancel_comes_too_late() {
-    let smsc = start(SmscOptions { receipts: Receipts::Failed, ..SmscOptions::default() }).await;
-    let mut client = Client::bound(&smsc, BIND_TRANSCEIVER).await;
-    client.send(&submit(2, &Text::default())).await;
-    let mut query = client.receive().await.body;
-    let id = query.clone();
-    query.extend(b"\x05\0ACME\0");
-    client.send(&pdu(3, 0, 3, &query)).await;
-    let answer = client.receive().await;
-    assert_eq!((answer.status, answer.body), (0, [&id[..], &[0, 5, 0]].concat()));
-    client.send(&pdu(3, 0, 4, b"77\0\x05\0ACME\0")).await;
-    assert_eq!(client.receive().await.status, 0x67);
-    client.send(&pdu(8, 0, 5, b"\0")).await;
-    assert_eq!(client.receive().await.status, 0x11);
 }
 
 #[tokio::test]

@@ -13,11 +13,11 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::mail::{Mail, Mailbox, Subject};
-use super::pdu::{self, Address, ReceiptTlvs, Submit, status};
+use super::mail::{Mail, Mailroom, Subject};
+use super::pdu::{self, Address, Query, ReceiptTlvs, Submit, status};
 use super::receipt::{self, Remembered};
 use super::{Cheat, Delay, Rate, SmscOptions, text};
-use crate::clock::{Clock, Now};
+use crate::clock::{Clock, Now, Timestamp};
 use crate::id::Allotter;
 use crate::sim::chance::Chance;
 use crate::sim::fault::{BadFault, Fault, Kind, Plan};
@@ -55,7 +55,7 @@ pub struct State {
     bucket: Option<Bucket>,
     pub holding: bool,
     hangup: CancellationToken,
-    mailboxes: HashMap<String, Mailbox>,
+    pub mail: Mailroom,
     /// The account that bound to receive last.
     receiver: Option<String>,
     sessions: BTreeMap<u64, Session>,
@@ -153,7 +153,7 @@ impl Center {
             bucket: options.rate.map(|rate| Bucket::full(rate, now.mono)),
             holding: options.hold,
             hangup: stop.child_token(),
-            mailboxes: HashMap::new(),
+            mail: Mailroom::default(),
             receiver: None,
             sessions: BTreeMap::new(),
             remembered: HashMap::new(),
@@ -186,7 +186,7 @@ impl Center {
         match state.plan.next(&mut state.chance) {
             Some(Kind::Throttle) => return refuse(status::THROTTLED),
             Some(Kind::QueueFull) => return refuse(status::QUEUE_FULL),
-            Some(Kind::Reject) => return refuse(status::INVALID_DESTINATION),
+            Some(Kind::Reject(status)) => return refuse(status),
             Some(Kind::Hangup) => return Verdict::HangUp,
             Some(Kind::NoAnswer) => return take(delay, Ending::Silence),
             Some(Kind::Garbage) => return take(delay, Ending::Garbage),
@@ -218,11 +218,12 @@ impl Center {
             beginning: receipt::beginning(text),
             at: now.wall,
             state: receipt::final_state(notices),
+            done: now.wall.saturating_add(answered + receipt::last_after(notices)),
         };
         if asked {
             for (after, mail) in message.receipts(notices, answered, now.wall) {
                 for _ in 0..copies {
-                    state.post(account, now.mono + after, mail.clone());
+                    state.mail.post(account, now.mono + after, mail.clone());
                 }
             }
         }
@@ -230,11 +231,13 @@ impl Center {
         id
     }
 
-    /// Queues a reply for whoever receives; returns its segments.
+    /// Queues a reply for the account that bound to receive last, of those still bound if there are any;
+    /// returns its segments.
     pub fn reply(&self, from: &str, to: &str, text: &str, now: Instant) -> Result<u8, BadRequest> {
         let mut state = self.lock();
-        let account =
-            state.receiver.clone().or_else(|| self.options.login.as_ref().map(|l| l.system_id.clone()));
+        let bound = state.sessions.values().rev().find_map(|session| session.receives.clone());
+        let only = || self.options.login.as_ref().map(|login| login.system_id.clone());
+        let account = bound.or_else(|| state.receiver.clone()).or_else(only);
         let account = account.ok_or(BadRequest::NobodyToReceive)?;
         let (from, to) = (Address::from_text(from), Address::from_text(to));
         let written = text::encode(text)?;
@@ -250,18 +253,22 @@ impl Center {
             };
             let tlvs = ReceiptTlvs::default();
             let body = pdu::deliver_body(&from, &to, esm_class, written.data_coding, &message, &tlvs);
-            state.post(&account, now, Mail::new(&from, &to, text.to_owned(), body, Subject::Reply));
+            let mail = Mail::new(&from, &to, text.to_owned(), body, Subject::Reply);
+            state.mail.post(&account, now, mail);
         }
         state.wake(&account);
         Ok(total)
     }
 
-    /// Queues one more receipt for a message this SMSC took.
+    /// Queues one more receipt for a message this SMSC took; from now on query_sm says the same.
     pub fn receipt(&self, message_id: &str, stat: &str, err: &str, now: Now) -> Result<(), BadRequest> {
         let mut state = self.lock();
-        let message = state.find(message_id).ok_or(BadRequest::UnknownMessage)?.clone();
-        state.post(&message.account, now.mono, message.receipt_of(stat, err, now.wall));
-        state.wake(&message.account);
+        let message = message_id.parse().ok().and_then(|id: u64| state.remembered.get_mut(&id));
+        let message = message.ok_or(BadRequest::UnknownMessage)?;
+        message.is_told(stat, now.wall);
+        let (account, mail) = (message.account.clone(), message.receipt_of(stat, err, now.wall));
+        state.mail.post(&account, now.mono, mail);
+        state.wake(&account);
         Ok(())
     }
 
@@ -293,8 +300,8 @@ impl Center {
         let mut json = serde_json::to_value(&state.stats)?;
         json["connections"] =
             state.stats.connections.values().map(serde_json::to_value).collect::<Result<_, _>>()?;
-        json["mail_waiting"] = state.mailboxes.values().map(Mailbox::len).sum::<usize>().into();
-        json["mail_lost"] = state.mailboxes.values().map(|m| m.lost).sum::<u64>().into();
+        json["mail_waiting"] = state.mail.waiting().into();
+        json["mail_lost"] = state.mail.lost().into();
         json["holding"] = state.holding.into();
         serde_json::to_vec(&json)
     }
@@ -380,13 +387,6 @@ impl State {
         if status == status::OK { self.stats.delivered += 1 } else { self.stats.delivery_refused += 1 }
     }
 
-    pub fn post(&mut self, account: &str, due: Instant, mail: Mail) {
-        match self.mailboxes.get_mut(account) {
-            Some(mailbox) => mailbox.put(due, mail),
-            None => self.mailboxes.entry(account.to_owned()).or_default().put(due, mail),
-        }
-    }
-
     /// Wakes every session that takes mail of `account`.
     pub fn wake(&self, account: &str) {
         for session in self.sessions.values().filter(|s| s.receives.as_deref() == Some(account)) {
@@ -394,12 +394,12 @@ impl State {
         }
     }
 
-    pub fn mailbox(&mut self, account: &str) -> Option<&mut Mailbox> {
-        self.mailboxes.get_mut(account)
-    }
-
-    pub fn find(&self, message_id: &str) -> Option<&Remembered> {
-        self.remembered.get(&message_id.parse().ok()?)
+    /// The body of a query_sm_resp, for a message of this account and sender.
+    pub fn query(&self, account: &str, query: &Query, now: Timestamp) -> Option<Vec<u8>> {
+        let message = self.remembered.get(&query.message_id.parse().ok()?)?;
+        let own = message.account == account && message.source.digits == query.source.digits;
+        let (state, final_date) = message.state_at(now);
+        own.then(|| pdu::query_body(&query.message_id, &final_date, state))
     }
 
     fn keep(&mut self, message: Remembered) {

@@ -4,7 +4,7 @@
 //! ends where it lost step and nowhere else; what came before the end of the stream is taken, so a client
 //! killed after its write has sent. Only [`super::center::Center`] knows other connections.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::answers::Answers;
 use super::center::{Center, Ending, State, Taking, Verdict};
-use super::mail::{Mail, RETRY_AFTER, Subject};
-use super::pdu::{self, Bind, Frame, Header, Submit, command, status};
+use super::mail::{ANSWER_WITHIN, Back, Mail, Subject};
+use super::pdu::{self, Bind, Frame, Header, Query, Submit, command, status};
 use super::{Cheat, text};
 use crate::clock::Now;
 use crate::sim::wire::{Line, Taken, hex};
@@ -50,7 +50,12 @@ enum Close {
 enum Bound {
     No,
     Yes { account: String, submits: bool, receives: bool },
-    Unbound,
+}
+
+/// A deliver_sm that the client has not answered.
+struct Sent {
+    mail: Mail,
+    until: Instant,
 }
 
 pub struct Conn {
@@ -63,7 +68,7 @@ pub struct Conn {
     input: BytesMut,
     bound: Bound,
     answers: Answers,
-    mail: HashMap<u32, Mail>,
+    mail: BTreeMap<u32, Sent>,
     last_seq: u32,
     not_taken: Option<u32>,
     close: Option<Close>,
@@ -93,7 +98,7 @@ impl Conn {
             input: BytesMut::new(),
             bound: Bound::No,
             answers: Answers::default(),
-            mail: HashMap::new(),
+            mail: BTreeMap::new(),
             last_seq: 0,
             not_taken: None,
             close: None,
@@ -191,7 +196,7 @@ impl Conn {
 
     /// Takes the whole PDUs that have come and logs them.
     fn take(&mut self, state: &mut State, now: Now) -> Result<(), Close> {
-        if self.input.len() < pdu::HEADER {
+        if self.input.is_empty() {
             return Ok(());
         }
         let mut batch = Batch { state, lines: Vec::new(), now, at: now.wall.to_rfc3339(), posted: false };
@@ -216,17 +221,31 @@ impl Conn {
 
     /// Moves what is due to the socket's octets; returns when the next is due.
     fn pump(&mut self, state: &mut State, now: Instant) -> Option<Instant> {
+        self.expire(state, now);
         self.answers.pump(now, state.holding);
         let next = self.answers.next_due();
         let Bound::Yes { account, receives: true, .. } = &self.bound else { return next };
-        let Some(mailbox) = state.mailbox(account) else { return next };
-        while self.mail.len() < MAIL_WINDOW {
-            let Some(mail) = mailbox.take(now) else { break };
+        let mut next_mail = None;
+        while self.mail.len() < MAIL_WINDOW && self.answers.unsent().len() <= MOST_UNSENT {
+            let Some(mail) = state.mail.take(account, now) else {
+                next_mail = state.mail.next_due(account);
+                break;
+            };
             self.last_seq = if self.last_seq == 0x7FFF_FFFF { 1 } else { self.last_seq + 1 };
             self.answers.send(None, &pdu::encode(command::DELIVER_SM, 0, self.last_seq, &mail.body));
-            self.mail.insert(self.last_seq, mail);
+            self.mail.insert(self.last_seq, Sent { mail, until: now + ANSWER_WITHIN });
         }
-        if self.mail.len() < MAIL_WINDOW { earlier(next, mailbox.next_due()) } else { next }
+        let overdue = self.mail.first_key_value().map(|(_, oldest)| oldest.until);
+        earlier(next, earlier(overdue, next_mail))
+    }
+
+    /// Gives up on answers to deliver_sm that are overdue; one that comes later is not heard.
+    fn expire(&mut self, state: &mut State, now: Instant) {
+        let Bound::Yes { account, .. } = &self.bound else { return };
+        while let Some(oldest) = self.mail.first_entry().filter(|oldest| oldest.get().until <= now) {
+            state.mail.post_again(account, now, oldest.remove().mail, Back::Unanswered);
+            state.wake(account);
+        }
     }
 
     fn receive(&mut self, batch: &mut Batch<'_>, header: Header, body: Bytes) -> io::Result<()> {
@@ -316,13 +335,13 @@ impl Conn {
         }
     }
 
-    /// Answers an unbind after everything that is due earlier.
+    /// Answers an unbind after everything that is due earlier. The connection may bind again.
     fn unbind(&mut self, batch: &mut Batch<'_>, header: Header) -> io::Result<()> {
         if !matches!(self.bound, Bound::Yes { .. }) {
             return self.refuse(batch, header, status::WRONG_STATE, &[]);
         }
         self.return_mail(batch.state, batch.now.mono);
-        self.bound = Bound::Unbound;
+        self.bound = Bound::No;
         batch.state.unbound(self.id);
         let due = self.answers.last_due().unwrap_or(batch.now.mono).max(batch.now.mono);
         self.answers.put(due, None, pdu::encode(command::UNBIND | command::RESPONSE, 0, header.seq, &[]));
@@ -330,26 +349,24 @@ impl Conn {
         self.center.line(&mut batch.lines, &line)
     }
 
-    /// query_sm is answered from memory. Messages are delivered as soon as they are taken, so there is never
+    /// query_sm is answered from memory. Messages are on their way as soon as they are taken, so there is never
     /// one to cancel or replace; submit_multi is not offered.
     fn manage(&mut self, batch: &mut Batch<'_>, header: Header, body: Bytes) -> io::Result<()> {
         let status = match (&self.bound, header.command) {
-            (Bound::No | Bound::Unbound, _) => status::WRONG_STATE,
+            (Bound::No | Bound::Yes { submits: false, .. }, _) => status::WRONG_STATE,
             (_, command::CANCEL_SM) => status::CANCEL_FAILED,
             (_, command::REPLACE_SM) => status::REPLACE_FAILED,
             (_, command::SUBMIT_MULTI) => status::INVALID_COMMAND_ID,
-            _ => {
-                let state =
-                    pdu::parse_query(body.clone()).map(|id| (batch.state.find(&id).map(|m| m.state), id));
-                match state {
-                    Ok((Some(state), id)) => {
-                        self.respond(header, status::OK, &pdu::query_body(&id, state));
+            (Bound::Yes { account, .. }, _) => match Query::parse(body.clone()) {
+                Ok(query) => match batch.state.query(account, &query, batch.now.wall) {
+                    Some(answer) => {
+                        self.respond(header, status::OK, &answer);
                         return Ok(());
                     }
-                    Ok((None, _)) => status::QUERY_FAILED,
-                    Err(status) => status,
-                }
-            }
+                    None => status::QUERY_FAILED,
+                },
+                Err(status) => status,
+            },
         };
         self.refuse(batch, header, status, &body)
     }
@@ -474,7 +491,7 @@ impl Conn {
 
     /// The client's answer to a deliver_sm; a refused one is tried again later.
     fn settle(&mut self, batch: &mut Batch<'_>, header: Header) -> io::Result<()> {
-        let Some(mail) = self.mail.remove(&header.seq) else { return Ok(()) };
+        let Some(Sent { mail, .. }) = self.mail.remove(&header.seq) else { return Ok(()) };
         let nacked = header.command == command::GENERIC_NACK && header.status == status::OK;
         let status = if nacked { status::INVALID_COMMAND_ID } else { header.status };
         batch.state.mail_answered(status);
@@ -495,7 +512,7 @@ impl Conn {
         };
         self.center.line(&mut batch.lines, &line)?;
         if let (Bound::Yes { account, .. }, true) = (&self.bound, status != status::OK) {
-            batch.state.post(account, batch.now.mono + RETRY_AFTER, mail);
+            batch.state.mail.post_again(account, batch.now.mono, mail, Back::Refused(status));
         }
         Ok(())
     }
@@ -503,10 +520,8 @@ impl Conn {
     /// Gives unanswered mail back, for the next session that receives.
     fn return_mail(&mut self, state: &mut State, now: Instant) {
         let Bound::Yes { account, .. } = &self.bound else { return };
-        let mut seqs: Vec<u32> = self.mail.keys().copied().collect();
-        seqs.sort_unstable();
-        for mail in seqs.iter().filter_map(|seq| self.mail.remove(seq)) {
-            state.post(account, now, mail);
+        for sent in std::mem::take(&mut self.mail).into_values() {
+            state.mail.post_again(account, now, sent.mail, Back::CutOff);
         }
         state.wake(account);
     }

@@ -10,7 +10,7 @@
 //! | `text` | alphabets |
 //! | `conn`, `answers` | one connection, and what it owes |
 //! | `center` | what connections share |
-//! | `mail`, `receipt` | deliver_sm on their way |
+//! | `mail`, `receipt` | deliver_sm on their way, kept until they are taken |
 
 mod answers;
 pub(in crate::sim) mod center;
@@ -70,7 +70,7 @@ impl std::fmt::Debug for Login {
     }
 }
 
-/// A reply that comes again and again while somebody receives.
+/// A reply that comes again and again, from the first client on that receives; it is kept while none does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mo {
     pub text: String,

@@ -44,15 +44,20 @@ pub mod status {
     pub const ALREADY_BOUND: u32 = 0x05;
     pub const INVALID_SOURCE: u32 = 0x0A;
     pub const INVALID_DESTINATION: u32 = 0x0B;
+    pub const INVALID_MESSAGE_ID: u32 = 0x0C;
     pub const INVALID_PASSWORD: u32 = 0x0E;
     pub const INVALID_SYSTEM_ID: u32 = 0x0F;
     pub const CANCEL_FAILED: u32 = 0x11;
     pub const REPLACE_FAILED: u32 = 0x13;
     pub const QUEUE_FULL: u32 = 0x14;
     pub const INVALID_SERVICE_TYPE: u32 = 0x15;
+    pub const INVALID_SYSTEM_TYPE: u32 = 0x53;
     pub const THROTTLED: u32 = 0x58;
     pub const INVALID_SCHEDULE: u32 = 0x61;
     pub const INVALID_EXPIRY: u32 = 0x62;
+    /// The client will never take this deliver_sm.
+    pub const PERMANENT_AT_ESME: u32 = 0x65;
+    pub const REJECTED_BY_ESME: u32 = 0x66;
     pub const QUERY_FAILED: u32 = 0x67;
     pub const INVALID_TLV_STREAM: u32 = 0xC0;
     pub const INVALID_TLV_LENGTH: u32 = 0xC2;
@@ -82,7 +87,8 @@ pub enum Frame {
     Whole(Header, Bytes),
     /// More octets are needed.
     Short,
-    /// command_length below 16 or beyond [`LONGEST`]: nobody knows where the next PDU begins.
+    /// command_length below 16 or beyond [`LONGEST`]: nobody knows where the next PDU begins. `seq` is 0 where
+    /// it ends before its sequence_number (4.3.1).
     Lost {
         seq: u32,
     },
@@ -90,14 +96,21 @@ pub enum Frame {
 
 /// Takes one PDU off the front of `input`.
 pub fn split(input: &mut BytesMut) -> Frame {
-    if input.len() < HEADER {
-        return Frame::Short;
-    }
-    let field = |at: usize| u32::from_be_bytes([input[at], input[at + 1], input[at + 2], input[at + 3]]);
-    let (length, header) = (field(0), Header { command: field(4), status: field(8), seq: field(12) });
+    let field = |at: usize| {
+        let octets = input.get(at..at + 4)?;
+        octets.try_into().ok().map(u32::from_be_bytes)
+    };
+    let Some(length) = field(0) else { return Frame::Short };
     let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length < HEADER && input.len() >= length {
+        return Frame::Lost { seq: field(12).unwrap_or(0) };
+    }
+    let (Some(command), Some(status), Some(seq)) = (field(4), field(8), field(12)) else {
+        return Frame::Short;
+    };
+    let header = Header { command, status, seq };
     if !(HEADER..=LONGEST).contains(&length) {
-        return Frame::Lost { seq: header.seq };
+        return Frame::Lost { seq };
     }
     if input.len() < length {
         return Frame::Short;
@@ -155,6 +168,8 @@ pub struct Submit {
     sar: Option<Segment>,
 }
 
+/// Octets of short_message at most (5.2.22).
+const LONGEST_SHORT_MESSAGE: usize = 254;
 /// UDHI bit of esm_class (5.2.12).
 const UDHI: u8 = 0x40;
 
@@ -173,8 +188,9 @@ impl Submit {
         r.u8()?; // replace_if_present_flag
         let data_coding = r.u8()?;
         r.u8()?; // sm_default_msg_id
-        let sm_length = usize::from(r.u8()?);
-        let message = r.octets(sm_length).ok_or(status::INVALID_MESSAGE_LENGTH)?;
+        let sm_length = Some(usize::from(r.u8()?)).filter(|length| *length <= LONGEST_SHORT_MESSAGE);
+        let message = sm_length.and_then(|length| r.octets(length));
+        let message = message.ok_or(status::INVALID_MESSAGE_LENGTH)?;
         let submit = Submit {
             source,
             dest,
@@ -282,7 +298,7 @@ impl Bind {
         let mut r = Reader(body);
         let system_id = r.c_string(16, status::INVALID_SYSTEM_ID)?;
         let password = r.c_string(9, status::INVALID_PASSWORD)?;
-        r.c_string(13, status::INVALID_COMMAND_LENGTH)?; // system_type
+        r.c_string(13, status::INVALID_SYSTEM_TYPE)?;
         let interface_version = r.u8()?;
         r.u8()?; // addr_ton
         r.u8()?; // addr_npi
@@ -291,9 +307,19 @@ impl Bind {
     }
 }
 
-/// The message_id a query_sm (4.8.1) asks for.
-pub fn parse_query(body: Bytes) -> Result<String, u32> {
-    Reader(body).c_string(65, status::QUERY_FAILED)
+/// A query_sm (4.8.1): the message, and the sender that it must be of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    pub message_id: String,
+    pub source: Address,
+}
+
+impl Query {
+    pub fn parse(body: Bytes) -> Result<Query, u32> {
+        let mut r = Reader(body);
+        let message_id = r.c_string(65, status::INVALID_MESSAGE_ID)?;
+        Ok(Query { message_id, source: r.address(21, status::INVALID_SOURCE)? })
+    }
 }
 
 /// Takes a body apart; each miss is a command_status.
@@ -371,11 +397,9 @@ pub fn bind_body(system_id: &str, interface_version: u8) -> Vec<u8> {
     body
 }
 
-/// query_sm_resp (4.8.2): no final date, as the state is all this SMSC keeps.
-pub fn query_body(message_id: &str, state: u8) -> Vec<u8> {
-    let mut body = c_string(message_id);
-    body.extend_from_slice(&[0, state, 0]);
-    body
+/// query_sm_resp (4.8.2), without an error of the network.
+pub fn query_body(message_id: &str, final_date: &str, state: u8) -> Vec<u8> {
+    [c_string(message_id), c_string(final_date), vec![state, 0]].concat()
 }
 
 pub fn c_string(text: &str) -> Vec<u8> {
@@ -401,7 +425,7 @@ pub fn deliver_body(
     message: &[u8],
     tlvs: &ReceiptTlvs,
 ) -> Vec<u8> {
-    let message = &message[..message.len().min(254)];
+    let message = &message[..message.len().min(LONGEST_SHORT_MESSAGE)];
     let mut body = vec![0]; // service_type
     for address in [source, dest] {
         body.extend_from_slice(&[address.ton, address.npi]);
@@ -498,6 +522,12 @@ mod tests {
             assert_eq!(lost(length), Frame::Lost { seq: 9 });
         }
         assert_eq!(lost(17), Frame::Short);
+        for (octets, seq) in [(&[0, 0, 0, 3][..], 0), (&[0, 0, 0, 8, 0, 0, 0, 21], 0)] {
+            assert_eq!(split(&mut BytesMut::from(octets)), Frame::Lost { seq });
+        }
+        for octets in [&[0, 0, 0][..], &[0, 0, 0, 8, 0, 0, 0], &[0xFF; 15]] {
+            assert_eq!(split(&mut BytesMut::from(octets)), Frame::Short);
+        }
         assert!(matches!(lost(16), Frame::Whole(Header { seq: 9, .. }, _)));
     }
 

@@ -80,6 +80,11 @@ impl Receipts {
     }
 }
 
+/// From the answer of a message to the last of its receipts, sent or not.
+pub fn last_after(notices: &[Notice]) -> Duration {
+    AFTER * notices.len().max(1) as u32
+}
+
 /// message_state (5.2.28) of a `stat` word; none for a word that 3.4 does not have.
 pub fn state_of(stat: &str) -> Option<u8> {
     const WORDS: [&str; 8] =
@@ -106,7 +111,9 @@ pub struct Remembered {
     pub registered_delivery: u8,
     pub beginning: String,
     pub at: Timestamp,
+    /// What it ends in at `done`.
     pub state: u8,
+    pub done: Timestamp,
 }
 
 /// The first characters of `text` as a receipt repeats them, in letters that every alphabet has.
@@ -116,6 +123,23 @@ pub fn beginning(text: &str) -> String {
 }
 
 impl Remembered {
+    /// What query_sm_resp (4.8.2) says: message_state, and final_date once that is final.
+    pub fn state_at(&self, now: Timestamp) -> (u8, String) {
+        const ENROUTE: u8 = 1;
+        match self.state {
+            _ if now < self.done => (ENROUTE, String::new()),
+            state @ (2..=5 | 8) => (state, format!("{}000+", digits(self.done, 19))),
+            open => (open, String::new()),
+        }
+    }
+
+    /// A receipt of another `stat` goes out now.
+    pub fn is_told(&mut self, stat: &str, now: Timestamp) {
+        if let Some(state) = state_of(stat) {
+            (self.state, self.done) = (state, now);
+        }
+    }
+
     /// The receipts of this message with the time each is due after `answered`.
     pub fn receipts(&self, notices: &[Notice], answered: Duration, now: Timestamp) -> Vec<(Duration, Mail)> {
         let wanted = |notice: &&Notice| match self.registered_delivery & 0x03 {
@@ -167,7 +191,12 @@ impl Remembered {
 
 /// YYMMDDhhmm in UTC.
 fn date(at: Timestamp) -> String {
-    at.to_rfc3339().chars().take(16).skip(2).filter(char::is_ascii_digit).collect()
+    digits(at, 16)
+}
+
+/// The digits of a time as RFC 3339 has it, without the century, up to its `end`-th character.
+fn digits(at: Timestamp, end: usize) -> String {
+    at.to_rfc3339().chars().take(end).skip(2).filter(char::is_ascii_digit).collect()
 }
 
 #[cfg(test)]
@@ -185,6 +214,7 @@ mod tests {
             beginning: beginning("Zahlung fällig: 12,50 € bis morgen"),
             at: Timestamp::from_millis(1_795_269_900_000),
             state: 2,
+            done: Timestamp::from_millis(1_795_269_900_200),
         }
     }
 
