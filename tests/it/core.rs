@@ -144,6 +144,25 @@ fn a_number_with_more_messages_than_can_be_parked_stops_nobody_and_keeps_its_ord
     assert_eq!(alone.texts[&to(1)], expected.collect::<Vec<_>>());
 }
 
+/// More messages than memory holds at once, so that looking ahead also reads on in the lanes.
+#[test]
+fn what_is_sent_and_in_which_order_is_the_same_whether_the_core_looks_ahead_or_not() {
+    let [looked, not] = [true, false].map(|looks| {
+        let mut alone = Alone::new(64);
+        let priority = |n| Priority::new(if n % 10 == 0 { 9 } else { 4 }).unwrap();
+        alone.accept((0..1_500).map(|n| Draft { priority: priority(n), ..draft(to(n % 700), "x") }));
+        let mut sent = Vec::new();
+        while !alone.open.is_empty() {
+            sent.extend(alone.open.iter().map(|s| s.id));
+            while looks && alone.core.look_ahead(&alone.state).unwrap() {}
+            alone.answer(&accepted("x"));
+        }
+        sent
+    });
+    assert_eq!(looked.len(), 1_500);
+    assert!(looked == not);
+}
+
 /// Nobody said which: crediting either would be a guess.
 #[test]
 fn a_receipt_without_recipient_is_not_credited_where_two_messages_have_its_reference() {

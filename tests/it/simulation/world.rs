@@ -127,6 +127,8 @@ enum Pending {
 
 pub struct World {
     dice: Dice,
+    /// When the core looks ahead; dice of its own, so that a history is the same without.
+    ahead: Option<Dice>,
     clock: Clock,
     disk: Disk,
     core: Core,
@@ -212,6 +214,7 @@ impl World {
         };
         let mut world = World {
             dice: Dice(seed),
+            ahead: Some(Dice(!seed)),
             clock,
             disk,
             core,
@@ -235,6 +238,16 @@ impl World {
         };
         world.links.iter_mut().for_each(|link| link.up = true);
         world
+    }
+
+    /// The same history of a core that never looks ahead.
+    pub fn that_never_looks_ahead(seed: u64) -> World {
+        World { ahead: None, ..World::new(seed) }
+    }
+
+    /// All that was decided, as it was written.
+    pub fn journal(&self) -> &[u8] {
+        &self.disk.journal
     }
 
     pub fn wire_log(&self) -> Vec<(MessageId, u8)> {
@@ -555,6 +568,7 @@ impl World {
 
     /// Lets the core decide on what has come; a crash may come between any two of the effects.
     fn step(&mut self) {
+        self.look_ahead();
         for (at, link) in self.links.iter_mut().enumerate() {
             let count = if self.calm {
                 link.events.len()
@@ -600,6 +614,13 @@ impl World {
             self.crash();
         }
         self.check();
+    }
+
+    /// None, one or a few looks between two steps.
+    fn look_ahead(&mut self) {
+        while self.ahead.as_mut().is_some_and(|dice| dice.chance(40)) {
+            self.core.look_ahead(&self.disk.state).unwrap();
+        }
     }
 
     /// A policy that sends an unknown again is a permit.
