@@ -11,10 +11,11 @@ use nudged::engine::{BatchWish, Command, Draft};
 use nudged::id::MessageId;
 use nudged::link::{Inbound, InboundToken, LinkEvent, LinkFacts, Outcome, Receipt, Submission};
 use nudged::message::{
-    Cause, Class, Encoding, Head, Msisdn, OnUnknown, Priority, Reason, ReceiptState, Reference, State,
+    Cause, Class, Encoding, Final, Head, Msisdn, OnUnknown, Priority, Reason, ReceiptState, Reference, State,
     UnknownWhy,
 };
 use nudged::retry::RetryClass;
+use nudged::store::keys::family;
 use nudged::store::{keys, record};
 use tokio::sync::oneshot;
 
@@ -35,12 +36,19 @@ struct Alone {
 impl Alone {
     /// A core with one link that is up.
     fn new(window: u16) -> Alone {
-        let link = LinkFacts { name: "a".into(), account: "a".into(), kind: "smpp", window };
-        let settings = Settings { queue: checked("").queue, routes: Vec::new(), links: vec![link] };
+        Alone::with(&["a"], window)
+    }
+
+    /// A core with these links, all up.
+    fn with(names: &[&str], window: u16) -> Alone {
+        let link = |&name: &&str| LinkFacts { name: name.into(), account: name.into(), kind: "smpp", window };
+        let links: Vec<LinkFacts> = names.iter().map(link).collect();
+        let up = (0..links.len()).map(|link| Input::Link { link, event: LinkEvent::Up }).collect();
+        let settings = Settings { queue: checked("").queue, routes: Vec::new(), links };
         let (state, clock) = (Memory::default(), Clock::manual(START));
         let (core, _) = Core::recover(settings, &state, clock.now()).unwrap();
         let mut alone = Alone { core, state, clock, open: Vec::new(), texts: BTreeMap::new() };
-        alone.step(vec![link_says(LinkEvent::Up)]);
+        alone.step(up);
         alone
     }
 
@@ -79,6 +87,18 @@ impl Alone {
             link_says(LinkEvent::Outcome { id: s.id, index: s.index, outcome })
         });
         self.step(events.collect());
+    }
+
+    /// All links, or one of them.
+    fn pause(&mut self, link: Option<&str>) {
+        let (reply, _) = oneshot::channel();
+        let link = link.map(Into::into);
+        self.step(vec![Input::Command(Command::Pause { link, by: "crm".into(), reply })]);
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.clock.advance(time);
+        self.step(Vec::new());
     }
 
     fn head(&self, id: MessageId) -> Head {
@@ -135,8 +155,7 @@ fn a_number_with_more_messages_than_can_be_parked_stops_nobody_and_keeps_its_ord
     assert_eq!(alone.texts[&to(2)], ["another"], "another number does not wait");
     alone.answer(&accepted("x"));
     assert_eq!(alone.texts[&to(1)].len(), 1);
-    alone.clock.advance(Duration::from_secs(31));
-    alone.step(Vec::new());
+    alone.pass(Duration::from_secs(31));
     for _ in 0..20 {
         alone.answer(&accepted("x"));
     }
@@ -198,16 +217,74 @@ fn an_unknown_that_could_not_be_sent_again_in_time_stays_unknown_and_counted_as_
     let id = alone.open[0].id;
     alone.answer(&Outcome::Unknown { why: UnknownWhy::LinkLost });
     // The policy puts it back into its lane, but nothing goes out any more.
-    let (reply, _) = oneshot::channel();
-    alone.step(vec![Input::Command(Command::Pause { link: None, by: "crm".into(), reply })]);
-    alone.clock.advance(Duration::from_secs(700));
-    alone.step(Vec::new());
+    alone.pause(None);
+    alone.pass(Duration::from_secs(700));
     assert!(matches!(alone.head(id).state, State::Waiting { .. }));
     for _ in 0..3 {
-        alone.clock.advance(Duration::from_secs(700));
-        alone.step(Vec::new());
+        alone.pass(Duration::from_secs(700));
         assert!(matches!(alone.head(id).state, State::Unknown { .. }));
     }
     assert!(alone.state.map.contains_key(&keys::unknown(id)));
     assert_eq!(alone.texts[&to(1)].len(), 1);
+}
+
+/// A long message to `to(1)` by link `a`, its first segment accepted and the second not leased when `link`
+/// is paused; valid for a quarter of an hour.
+fn paused_between_two_segments(link: Option<&str>) -> (Alone, MessageId) {
+    let mut alone = Alone::with(&["a", "b"], 1);
+    let valid_until = Some(START.saturating_add(Duration::from_secs(900)));
+    let long = Draft {
+        segment_count: 2,
+        link: Some("a".into()),
+        valid_until,
+        ..draft(to(1), &"0123456789".repeat(20))
+    };
+    alone.accept([long].into_iter());
+    let id = alone.open[0].id;
+    alone.pause(link);
+    alone.answer(&accepted("x"));
+    assert!(matches!(alone.head(id).state, State::Leased { .. }), "the rest is still to go");
+    (alone, id)
+}
+
+#[test]
+fn a_long_message_whose_link_is_paused_between_two_segments_expires_at_its_validity() {
+    for link in [None, Some("a")] {
+        let (mut alone, id) = paused_between_two_segments(link);
+        alone.pass(Duration::from_secs(890));
+        assert!(matches!(alone.head(id).state, State::Leased { .. }), "it may still be resumed");
+        alone.pass(Duration::from_secs(10));
+        assert!(matches!(alone.head(id).state, State::Closed { how: Final::Expired, .. }));
+        assert_eq!(alone.texts[&to(1)].len(), 1, "the rest never went");
+        assert!(!alone.state.map.keys().any(|key| key[0] == family::LEASE), "its lease has ended");
+    }
+}
+
+#[test]
+fn a_long_message_that_expired_on_a_paused_link_holds_back_nobody() {
+    let (mut alone, _) = paused_between_two_segments(Some("a"));
+    alone.accept([draft(to(1), "later")].into_iter());
+    assert_eq!(alone.texts[&to(1)].len(), 1, "one message to a number at a time");
+    alone.pass(Duration::from_secs(900));
+    assert_eq!(alone.texts[&to(1)][1..], ["later"]);
+}
+
+/// A pause must not end what the carrier may have: only its answer says so.
+#[test]
+fn a_segment_that_is_unanswered_at_the_validity_of_a_paused_message_still_counts() {
+    let mut alone = Alone::new(2);
+    let valid_until = Some(START.saturating_add(Duration::from_secs(900)));
+    let long = Draft { segment_count: 3, valid_until, ..draft(to(1), &"0123456789".repeat(40)) };
+    alone.accept([long].into_iter());
+    let second = alone.open.pop().unwrap();
+    alone.pause(None);
+    alone.answer(&accepted("x"));
+    alone.pass(Duration::from_secs(900));
+    assert!(matches!(alone.head(second.id).state, State::Leased { .. }));
+    alone.open.push(second.clone());
+    alone.answer(&accepted("y"));
+    alone.pass(Duration::from_secs(1));
+    let head = alone.head(second.id);
+    assert!(matches!(head.state, State::Closed { how: Final::Expired, .. }));
+    assert_eq!(head.attempts[0].segments.iter().filter(|s| s.reference().is_some()).count(), 2);
 }

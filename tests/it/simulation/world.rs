@@ -957,10 +957,7 @@ impl World {
                 self.toggle(link);
             }
         }
-        for link in [None, Some("alpha".into())] {
-            let (reply, _) = oneshot::channel();
-            self.inputs.push(Input::Command(Command::Resume { link, by: "sim".into(), reply }));
-        }
+        self.resume_or_pause_for_good();
         self.inputs.push(Input::Intake(None));
         for _ in 0..150 {
             self.step();
@@ -994,6 +991,20 @@ impl World {
         self.check_all();
         let leases = self.disk.state.map.keys().filter(|key| key[0] == b'x').count();
         assert_eq!(leases, 0, "every lease ends");
+    }
+
+    /// A pause that nobody ends must leave nothing waiting either, once all validities are over.
+    fn resume_or_pause_for_good(&mut self) {
+        let pause = self.dice.chance(30);
+        for link in [None, Some("alpha".into())] {
+            let (reply, _) = oneshot::channel();
+            let by = "sim".into();
+            self.inputs.push(Input::Command(if pause {
+                Command::Pause { link, by, reply }
+            } else {
+                Command::Resume { link, by, reply }
+            }));
+        }
     }
 
     fn leased_once(&self, head: &Head) -> bool {
