@@ -3,6 +3,8 @@
 //! An accepted segment that asked for a receipt has a key by account, day and reference; one lookup a day
 //! back finds it, however many wait. A reference is only a hint (SMSCs repeat and reformat it), so the
 //! recipient must fit as well. A receipt that fits nothing is kept: its submit_sm_resp may still come.
+//! A segment that was given no reference has its key under [`Reference::ABSENT`], so that it too says in
+//! the end that its receipt never came.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -166,7 +168,7 @@ impl Core {
         (account, reference): (&LinkName, &Reference),
         work: &mut Work,
     ) -> Result<(), StoreError> {
-        if !body.receipt || reference.0.is_empty() {
+        if !body.receipt {
             return Ok(());
         }
         let hash = account_hash(account);
@@ -248,9 +250,11 @@ impl Core {
             (Some(key), true) => work.txn.delete(key),
             (None, false) => {
                 // It was unknown and is known to be with the network now: the final receipt comes by this reference.
-                if let (Some(body), Some(reference)) = (&changed, &reference) {
-                    let key = keys::receipt(account, work.wall().day(), reference_hash(reference), id, index);
-                    work.txn.put(key, &Awaited { to: body.to, reference: reference.clone() });
+                if let Some(body) = &changed {
+                    let reference = reference.clone().unwrap_or(Reference::ABSENT);
+                    let day = work.wall().day();
+                    let key = keys::receipt(account, day, reference_hash(&reference), id, index);
+                    work.txn.put(key, &Awaited { to: body.to, reference });
                 }
             }
             _ => {}
@@ -282,6 +286,8 @@ impl Core {
                 let (key, _) = found.swap_remove(0);
                 return Ok(keys::decode_receipt(&key).map(|(id, index)| (key, id, index)));
             }
+        } else if let Some(to) = receipt.recipient {
+            return self.find_unnamed(account, to, receipt.user_message_reference, work);
         }
         let mut found = Vec::new();
         for alternative in &receipt.alternatives {
@@ -291,6 +297,21 @@ impl Core {
             (Some((key, _)), true) => Ok(keys::decode_receipt(&key).map(|(id, index)| (key, id, index))),
             _ => Ok(None),
         }
+    }
+
+    /// A receipt without a reference can only speak of a segment that was given none: of several to its
+    /// recipient the oldest of the newest day, unless it echoes our user_message_reference.
+    fn find_unnamed(
+        &self,
+        account: u32,
+        to: Msisdn,
+        echo: Option<u16>,
+        work: &Work,
+    ) -> Result<Option<(Vec<u8>, MessageId, u8)>, StoreError> {
+        let found = self.candidates(account, &Reference::ABSENT, Some(to), work)?;
+        let mut segments =
+            found.into_iter().filter_map(|(key, _)| keys::decode_receipt(&key).map(|(id, at)| (key, id, at)));
+        Ok(segments.find(|&(_, id, index)| echo.is_none_or(|echo| echo == user_message_reference(id, index))))
     }
 
     /// Everything awaited under a reference whose recipient fits, today's first, then a day back at a time.

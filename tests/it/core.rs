@@ -9,10 +9,12 @@ use nudged::engine::memory::Memory;
 use nudged::engine::order::MAX_PARKED;
 use nudged::engine::{BatchWish, Command, Draft};
 use nudged::id::MessageId;
-use nudged::link::{Inbound, InboundToken, LinkEvent, LinkFacts, Outcome, Receipt, Submission};
+use nudged::link::{
+    Inbound, InboundToken, LinkEvent, LinkFacts, Outcome, Receipt, Submission, user_message_reference,
+};
 use nudged::message::{
-    Cause, Class, Encoding, Final, Head, Msisdn, OnUnknown, Priority, Reason, ReceiptState, Reference, State,
-    UnknownWhy,
+    Cause, Class, Encoding, Final, Head, Msisdn, OnUnknown, Priority, Reason, ReceiptState, ReceiptWait,
+    Reference, Resolution, State, UnknownWhy,
 };
 use nudged::retry::RetryClass;
 use nudged::store::keys::family;
@@ -142,6 +144,22 @@ fn accepted(reference: &str) -> Outcome {
     Outcome::Accepted { reference: Reference(reference.into()) }
 }
 
+/// A receipt that says delivered.
+fn receipt(reference: Option<&str>) -> Receipt {
+    Receipt {
+        reference: reference.map(|reference| Reference(reference.into())),
+        alternatives: Vec::new(),
+        state: ReceiptState::Delivered,
+        recipient: None,
+        user_message_reference: None,
+        raw: None,
+    }
+}
+
+fn came(receipt: Receipt) -> Input {
+    Input::Inbound { link: 0, token: InboundToken(1), inbound: Inbound::Receipt(receipt) }
+}
+
 /// More messages to one number than are held in memory, behind one that waits for its retry.
 #[test]
 fn a_number_with_more_messages_than_can_be_parked_stops_nobody_and_keeps_its_order() {
@@ -189,19 +207,7 @@ fn a_receipt_without_recipient_is_not_credited_where_two_messages_have_its_refer
     alone.accept([1, 2].map(|n| draft(to(n), "x")).into_iter());
     let ids: Vec<MessageId> = alone.open.iter().map(|s| s.id).collect();
     alone.answer(&accepted("same"));
-    let receipt = |recipient| Receipt {
-        reference: Some(Reference("same".into())),
-        alternatives: Vec::new(),
-        state: ReceiptState::Delivered,
-        recipient,
-        user_message_reference: None,
-        raw: None,
-    };
-    let came = |recipient| Input::Inbound {
-        link: 0,
-        token: InboundToken(1),
-        inbound: Inbound::Receipt(receipt(recipient)),
-    };
+    let came = |recipient| came(Receipt { recipient, ..receipt(Some("same")) });
     alone.step(vec![came(None)]);
     assert!(ids.iter().all(|&id| matches!(alone.head(id).state, State::Sent { .. })));
     alone.step(vec![came(Some(to(2)))]);
@@ -287,4 +293,105 @@ fn a_segment_that_is_unanswered_at_the_validity_of_a_paused_message_still_counts
     let head = alone.head(second.id);
     assert!(matches!(head.state, State::Closed { how: Final::Expired, .. }));
     assert_eq!(head.attempts[0].segments.iter().filter(|s| s.reference().is_some()).count(), 2);
+}
+
+/// Longer than any receipt is waited for, then some ticks of the sweep.
+fn wait_for_receipts_in_vain(alone: &mut Alone) {
+    alone.pass(Duration::from_secs(11 * 24 * 3600));
+    alone.pass(Duration::from_secs(2));
+}
+
+fn never_came(head: &Head) -> bool {
+    matches!(head.state, State::Sent { receipt: ReceiptWait::NeverCame, .. })
+}
+
+#[test]
+fn a_message_accepted_without_a_reference_says_in_the_end_that_its_receipt_never_came() {
+    let mut alone = Alone::new(10);
+    alone.accept([draft(to(1), "x")].into_iter());
+    let id = alone.open[0].id;
+    alone.answer(&accepted(""));
+    assert!(matches!(alone.head(id).state, State::Sent { receipt: ReceiptWait::Until(_), .. }));
+    wait_for_receipts_in_vain(&mut alone);
+    assert!(never_came(&alone.head(id)));
+    assert!(!alone.state.map.keys().any(|key| key[0] == family::RECEIPT));
+}
+
+#[test]
+fn a_message_that_a_person_declared_sent_says_in_the_end_that_its_receipt_never_came() {
+    let mut alone = Alone::new(10);
+    alone.accept([Draft { segment_count: 2, ..draft(to(1), &"0123456789".repeat(20)) }].into_iter());
+    let second = alone.open.pop().unwrap();
+    alone.answer(&accepted("first"));
+    alone.open.push(second.clone());
+    alone.answer(&Outcome::Unknown { why: UnknownWhy::LinkLost });
+    let (reply, _) = oneshot::channel();
+    alone.step(vec![Input::Command(Command::Resolve { id: second.id, how: Resolution::Sent, reply })]);
+    alone.step(vec![came(receipt(Some("first")))]);
+    assert!(matches!(alone.head(second.id).state, State::Sent { receipt: ReceiptWait::Until(_), .. }));
+    wait_for_receipts_in_vain(&mut alone);
+    assert!(never_came(&alone.head(second.id)), "of the second segment nothing came");
+}
+
+#[test]
+fn a_message_known_to_be_out_by_a_receipt_without_reference_says_in_the_end_that_the_last_never_came() {
+    let mut alone = Alone::new(10);
+    alone.accept([draft(to(1), "x")].into_iter());
+    let id = alone.open[0].id;
+    alone.answer(&Outcome::Unknown { why: UnknownWhy::LinkLost });
+    let pending = Receipt { recipient: Some(to(1)), state: ReceiptState::Pending, ..receipt(None) };
+    alone.step(vec![came(pending)]);
+    assert!(matches!(alone.head(id).state, State::Sent { receipt: ReceiptWait::Until(_), .. }));
+    wait_for_receipts_in_vain(&mut alone);
+    assert!(never_came(&alone.head(id)));
+}
+
+/// It can speak of nothing else; but without a recipient, or of somebody else, it says nothing.
+#[test]
+fn a_receipt_without_a_reference_is_for_the_oldest_to_its_recipient_that_was_given_none() {
+    let mut alone = Alone::new(10);
+    alone.accept([draft(to(2), "x")].into_iter());
+    let named = alone.open[0].id;
+    alone.answer(&accepted("named"));
+    alone.accept([draft(to(1), "older"), draft(to(1), "newer")].into_iter());
+    let mut ids = Vec::new();
+    while let Some(submission) = alone.open.first() {
+        ids.push(submission.id);
+        alone.answer(&accepted(""));
+    }
+    let delivered = |alone: &Alone| {
+        let is =
+            |id: &&MessageId| matches!(alone.head(**id).state, State::Closed { how: Final::Delivered, .. });
+        [ids[0], ids[1], named].iter().filter(is).copied().collect::<Vec<_>>()
+    };
+    let strange = user_message_reference(named, 0);
+    let none = [
+        receipt(None),
+        Receipt { recipient: Some(to(2)), ..receipt(None) },
+        Receipt { recipient: Some(to(1)), ..receipt(Some("else")) },
+        Receipt { recipient: Some(to(1)), user_message_reference: Some(strange), ..receipt(None) },
+    ];
+    for other in none {
+        alone.step(vec![came(other)]);
+        assert_eq!(delivered(&alone), []);
+    }
+    let its = || Receipt { recipient: Some(to(1)), ..receipt(None) };
+    alone.step(vec![came(its())]);
+    assert_eq!(delivered(&alone), ids[..1]);
+    alone.step(vec![came(its())]);
+    assert_eq!(delivered(&alone), ids);
+}
+
+#[test]
+fn a_receipt_without_a_reference_that_echoes_ours_is_for_the_segment_it_names() {
+    let mut alone = Alone::new(10);
+    alone.accept([draft(to(1), "older"), draft(to(1), "newer")].into_iter());
+    let older = alone.open[0].id;
+    alone.answer(&accepted(""));
+    let newer = alone.open[0].id;
+    alone.answer(&accepted(""));
+    let echo = Some(user_message_reference(newer, 0));
+    alone.step(vec![came(Receipt { recipient: Some(to(1)), user_message_reference: echo, ..receipt(None) })]);
+    assert!(matches!(alone.head(newer).state, State::Closed { how: Final::Delivered, .. }));
+    assert!(matches!(alone.head(older).state, State::Sent { .. }));
 }

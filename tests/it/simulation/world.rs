@@ -17,7 +17,7 @@ use nudged::link::{
 };
 use nudged::message::{
     Body, Cause, Class, Encoding, Final, Head, Msisdn, OnUnknown, Priority, RawCode, Reason, ReceiptState,
-    Reference, SegmentState, State, Status, UnknownWhy,
+    ReceiptWait, Reference, SegmentState, State, Status, UnknownWhy,
 };
 use nudged::store::frame::{Position, Scan, Scanner, encode_record};
 use nudged::store::{Batch, keys, record};
@@ -427,7 +427,9 @@ impl World {
         match dice {
             0..=74 => {
                 self.next_reference += 1;
-                let reference = Reference(format!("{:08X}", self.next_reference));
+                let unnamed = !self.calm && self.dice.chance(5);
+                let name = format!("{:08X}", self.next_reference);
+                let reference = if unnamed { Reference::ABSENT } else { Reference(name) };
                 let taken = Taken { link, submission: submission.clone(), reference: reference.clone() };
                 self.taken.push(taken);
                 Outcome::Accepted { reference }
@@ -517,8 +519,9 @@ impl World {
         };
         let echo = user_message_reference(taken.submission.id, taken.submission.index);
         let foreign = self.dice.chance(5);
+        let named = Some(taken.reference).filter(|reference| *reference != Reference::ABSENT);
         let receipt = Receipt {
-            reference: Some(if foreign { Reference("FFFFFFFF".into()) } else { taken.reference }),
+            reference: if foreign { Some(Reference("FFFFFFFF".into())) } else { named },
             alternatives: vec![],
             state,
             recipient: self.dice.chance(80).then_some(taken.submission.to),
@@ -860,6 +863,19 @@ impl World {
         self.check_places();
         self.check_counters();
         self.check_order();
+        self.check_receipts();
+    }
+
+    /// What awaits a receipt has a key by which it comes, or by which the sweep says that it never came.
+    fn check_receipts(&self) {
+        let receipts = self.disk.state.map.keys().filter(|key| key[0] == b'r');
+        let awaited: BTreeSet<MessageId> = receipts.map(|key| keys::decode_receipt(key).unwrap().0).collect();
+        for (key, value) in self.disk.state.map.iter().filter(|(key, _)| key[0] == b'h') {
+            let id = MessageId::from_u64(keys::decode_id(key).unwrap());
+            let head: Head = record::decode(value).unwrap();
+            let awaits = matches!(head.state, State::Sent { receipt: ReceiptWait::Until(_), .. });
+            assert!(!awaits || awaited.contains(&id), "{id} awaits a receipt that nothing finds: {head:?}");
+        }
     }
 
     /// A waiting message is in exactly one lane, or leased; nothing else is in a lane.
