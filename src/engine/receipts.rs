@@ -16,7 +16,7 @@ use super::intake::u64_digest;
 use crate::clock::Timestamp;
 use crate::id::MessageId;
 use crate::link::{Receipt, user_message_reference};
-use crate::message::{Body, Event, LinkName, Msisdn, ReceiptState, Reference};
+use crate::message::{Body, Event, Head, LinkName, Msisdn, ReceiptState, Reference, SegmentState};
 use crate::sms::receipt::canonical;
 use crate::store::{Read, StoreError, keys, record};
 
@@ -28,8 +28,10 @@ pub const ORPHAN_KEPT: Duration = Duration::from_secs(72 * 3600);
 const MAX_ORPHANS: usize = 50_000;
 /// Final receipts remembered so that a repeat is known as one.
 const RECENT: usize = 4096;
-/// Candidates looked at under one reference: a carrier with a constant message_id has many.
+/// Candidates of a day looked at under one reference: a carrier with a constant message_id has many.
 const MAX_CANDIDATES: usize = 256;
+/// The latest messages to a recipient looked at where its reference has more candidates than that.
+const MAX_OF_RECIPIENT: usize = 64;
 
 /// The value of a receipt key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -314,7 +316,8 @@ impl Core {
         Ok(segments.find(|&(_, id, index)| echo.is_none_or(|echo| echo == user_message_reference(id, index))))
     }
 
-    /// Everything awaited under a reference whose recipient fits, today's first, then a day back at a time.
+    /// Everything awaited under a reference whose recipient fits, on the newest day that has any, oldest first:
+    /// of several messages to one recipient nothing says which is meant, and networks report in order.
     fn candidates(
         &self,
         account: u32,
@@ -323,20 +326,61 @@ impl Core {
         work: &Work,
     ) -> Result<Vec<(Vec<u8>, Awaited)>, StoreError> {
         let today = work.wall().day();
+        let mut to_ask = recipient;
         for day in (today.saturating_sub(RECEIPT_DAYS)..=today + 1).rev() {
             let (from, to) = keys::under(keys::receipt_of(account, day, reference_hash(reference)));
+            let entries = work.txn.scan(&from, &to, MAX_CANDIDATES)?;
+            let crowded = entries.len() == MAX_CANDIDATES;
             let mut found = Vec::new();
-            for (key, value) in work.txn.scan(&from, &to, MAX_CANDIDATES)? {
+            for (key, value) in entries {
                 let awaited: Awaited = record::decode(&value)?;
                 if recipient.is_none_or(|r| r == awaited.to) {
                     found.push((key, awaited));
                 }
+            }
+            if found.is_empty()
+                && crowded
+                && let Some(to) = to_ask.take()
+            {
+                found = self.candidates_to(to, account, reference, work)?;
             }
             if !found.is_empty() {
                 return Ok(found);
             }
         }
         Ok(Vec::new())
+    }
+
+    /// The same by the recipient's latest messages: where a reference has too many candidates to look at, a
+    /// recipient has few.
+    fn candidates_to(
+        &self,
+        to: Msisdn,
+        account: u32,
+        reference: &Reference,
+        work: &Work,
+    ) -> Result<Vec<(Vec<u8>, Awaited)>, StoreError> {
+        let hash = reference_hash(reference);
+        let (from, end) = keys::under(keys::chain_of(to));
+        let mut found = BTreeMap::new();
+        for (key, _) in work.txn.scan_back(&from, &end, MAX_OF_RECIPIENT)? {
+            let Some((_, id)) = keys::decode_recipient_id(&key) else { continue };
+            let head = match self.active.get(&id) {
+                Some(active) => Some(active.head.clone()),
+                None => work.txn.get::<Head>(&keys::head(id))?,
+            };
+            let segments = head.and_then(|mut head| head.attempts.pop()).map(|attempt| attempt.segments);
+            for (index, segment) in (0u8..).zip(segments.into_iter().flatten()) {
+                // Its key is of the account it was sent by and of the day it was accepted.
+                if let SegmentState::Accepted { at, .. } = segment {
+                    let key = keys::receipt(account, at.day(), hash, id, index);
+                    found.extend(work.txn.get::<Awaited>(&key)?.map(|awaited| (key, awaited)));
+                }
+            }
+        }
+        let newest = found.keys().filter_map(|key| keys::receipt_day_of(key)).max();
+        found.retain(|key, _| keys::receipt_day_of(key) == newest);
+        Ok(found.into_iter().collect())
     }
 
     /// The unknown segment a receipt proves: by the echoed user_message_reference, or because it is the only

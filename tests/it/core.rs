@@ -103,6 +103,21 @@ impl Alone {
         self.step(Vec::new());
     }
 
+    /// Messages to these numbers, accepted by the carrier in this order under one reference.
+    fn send_all(&mut self, to: impl Iterator<Item = Msisdn>, reference: &str) -> Vec<MessageId> {
+        self.accept(to.map(|to| draft(to, "x")));
+        let mut ids = Vec::new();
+        while !self.open.is_empty() {
+            ids.extend(self.open.iter().map(|s| s.id));
+            self.answer(&accepted(reference));
+        }
+        ids
+    }
+
+    fn is_delivered(&self, id: MessageId) -> bool {
+        matches!(self.head(id).state, State::Closed { how: Final::Delivered, .. })
+    }
+
     fn head(&self, id: MessageId) -> Head {
         record::decode(&self.state.map[&keys::head(id)]).unwrap()
     }
@@ -350,19 +365,10 @@ fn a_message_known_to_be_out_by_a_receipt_without_reference_says_in_the_end_that
 #[test]
 fn a_receipt_without_a_reference_is_for_the_oldest_to_its_recipient_that_was_given_none() {
     let mut alone = Alone::new(10);
-    alone.accept([draft(to(2), "x")].into_iter());
-    let named = alone.open[0].id;
-    alone.answer(&accepted("named"));
-    alone.accept([draft(to(1), "older"), draft(to(1), "newer")].into_iter());
-    let mut ids = Vec::new();
-    while let Some(submission) = alone.open.first() {
-        ids.push(submission.id);
-        alone.answer(&accepted(""));
-    }
+    let named = alone.send_all([to(2)].into_iter(), "named")[0];
+    let ids = alone.send_all([to(1), to(1)].into_iter(), "");
     let delivered = |alone: &Alone| {
-        let is =
-            |id: &&MessageId| matches!(alone.head(**id).state, State::Closed { how: Final::Delivered, .. });
-        [ids[0], ids[1], named].iter().filter(is).copied().collect::<Vec<_>>()
+        [ids[0], ids[1], named].into_iter().filter(|&id| alone.is_delivered(id)).collect::<Vec<_>>()
     };
     let strange = user_message_reference(named, 0);
     let none = [
@@ -385,13 +391,68 @@ fn a_receipt_without_a_reference_is_for_the_oldest_to_its_recipient_that_was_giv
 #[test]
 fn a_receipt_without_a_reference_that_echoes_ours_is_for_the_segment_it_names() {
     let mut alone = Alone::new(10);
-    alone.accept([draft(to(1), "older"), draft(to(1), "newer")].into_iter());
-    let older = alone.open[0].id;
-    alone.answer(&accepted(""));
-    let newer = alone.open[0].id;
-    alone.answer(&accepted(""));
+    let ids = alone.send_all([to(1), to(1)].into_iter(), "");
+    let (older, newer) = (ids[0], ids[1]);
     let echo = Some(user_message_reference(newer, 0));
     alone.step(vec![came(Receipt { recipient: Some(to(1)), user_message_reference: echo, ..receipt(None) })]);
-    assert!(matches!(alone.head(newer).state, State::Closed { how: Final::Delivered, .. }));
-    assert!(matches!(alone.head(older).state, State::Sent { .. }));
+    assert!(alone.is_delivered(newer) && !alone.is_delivered(older));
+}
+
+/// More of a day than are looked at under one reference.
+const CROWD: u64 = 600;
+
+/// A receipt of a carrier that calls everything the same.
+fn same(recipient: u64) -> Input {
+    came(Receipt { recipient: Some(to(recipient)), ..receipt(Some("same")) })
+}
+
+#[test]
+fn a_constant_message_id_finds_every_message_by_its_recipient_however_many_wait() {
+    let mut alone = Alone::new(64);
+    let ids = alone.send_all((0..CROWD).map(to), "same");
+    for n in (0..CROWD).rev() {
+        alone.step(vec![same(n)]);
+        let id = ids.iter().copied().find(|&id| alone.is_delivered(id) == (id < ids[n as usize]));
+        assert_eq!(id, None, "those from {n} on are delivered and no other");
+    }
+    assert!(!alone.state.map.keys().any(|key| key[0] == family::RECEIPT));
+}
+
+#[test]
+fn of_two_messages_to_one_number_under_a_constant_message_id_the_older_gets_the_first_receipt() {
+    let mut alone = Alone::new(64);
+    alone.send_all((0..CROWD).map(to), "same");
+    let twice = alone.send_all([to(900), to(900)].into_iter(), "same");
+    alone.step(vec![same(900)]);
+    assert_eq!([0, 1].map(|n| alone.is_delivered(twice[n])), [true, false]);
+    alone.step(vec![same(900)]);
+    assert!(alone.is_delivered(twice[1]));
+}
+
+#[test]
+fn a_receipt_under_a_constant_message_id_is_not_for_a_message_that_has_another_or_awaits_none() {
+    let mut alone = Alone::new(64);
+    alone.send_all((0..CROWD).map(to), "same");
+    let other = alone.send_all([to(900)].into_iter(), "other")[0];
+    alone.accept([Draft { receipt: false, ..draft(to(901), "x") }].into_iter());
+    let unasked = alone.open[0].id;
+    alone.answer(&accepted("same"));
+    alone.step(vec![same(900), same(901), same(902)]);
+    assert!(matches!(alone.head(other).state, State::Sent { receipt: ReceiptWait::Until(_), .. }));
+    assert!(matches!(alone.head(unasked).state, State::Sent { receipt: ReceiptWait::NotAsked, .. }));
+    alone.step(vec![came(Receipt { recipient: Some(to(900)), ..receipt(Some("other")) })]);
+    assert!(alone.is_delivered(other));
+}
+
+#[test]
+fn a_long_message_under_a_constant_message_id_is_delivered_once_all_its_segments_are() {
+    let mut alone = Alone::new(64);
+    alone.send_all((0..CROWD).map(to), "same");
+    alone.accept([Draft { segment_count: 2, ..draft(to(900), &"0123456789".repeat(20)) }].into_iter());
+    let id = alone.open[0].id;
+    alone.answer(&accepted("same"));
+    alone.step(vec![same(900)]);
+    assert!(!alone.is_delivered(id));
+    alone.step(vec![same(900)]);
+    assert!(alone.is_delivered(id));
 }
