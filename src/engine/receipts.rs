@@ -16,7 +16,7 @@ use super::intake::u64_digest;
 use crate::clock::Timestamp;
 use crate::id::MessageId;
 use crate::link::{Receipt, user_message_reference};
-use crate::message::{Body, Event, Head, LinkName, Msisdn, ReceiptState, Reference, SegmentState};
+use crate::message::{Attempt, Body, Event, Head, LinkName, Msisdn, ReceiptState, Reference, SegmentState};
 use crate::sms::receipt::canonical;
 use crate::store::{Read, StoreError, keys, record};
 
@@ -64,13 +64,16 @@ impl Orphan {
     }
 }
 
+/// What a final receipt was about, as far as it said: account, reference and recipient.
+type Told = (u32, u64, Option<Msisdn>);
+
 /// Orphans by account and reference, oldest key first, and the final receipts of late.
 #[derive(Debug, Default)]
 pub struct Orphans {
     kept: BTreeMap<Vec<u8>, Orphan>,
     by_reference: HashMap<(u32, u64), Vec<Vec<u8>>>,
     by_recipient: HashMap<Msisdn, Vec<Vec<u8>>>,
-    recent: VecDeque<(u32, u64)>,
+    recent: VecDeque<Told>,
 }
 
 impl Orphans {
@@ -111,10 +114,11 @@ impl Orphans {
         self.by_recipient.get(&to).cloned().unwrap_or_default()
     }
 
-    /// Orphans that speak of this segment, oldest first.
-    fn of(&self, account: u32, reference: &Reference, to: Msisdn) -> Vec<Vec<u8>> {
-        let found = self.by_reference.get(&(account, reference_hash(reference)));
-        let fits = |key: &&Vec<u8>| self.kept.get(*key).is_some_and(|o| o.recipient.is_none_or(|r| r == to));
+    /// Orphans that speak of a segment of this attempt, oldest first: what came before it began does not.
+    fn of(&self, attempt: &Attempt, reference: &Reference, to: Msisdn) -> Vec<Vec<u8>> {
+        let found = self.by_reference.get(&(account_hash(&attempt.account), reference_hash(reference)));
+        let speaks = |o: &Orphan| o.at >= attempt.begun && o.recipient.is_none_or(|r| r == to);
+        let fits = |key: &&Vec<u8>| self.kept.get(*key).is_some_and(speaks);
         found.into_iter().flatten().filter(fits).cloned().collect()
     }
 
@@ -127,15 +131,15 @@ impl Orphans {
         self.remove(key);
     }
 
-    fn remember_final(&mut self, account: u32, reference: &Reference) {
+    fn remember_final(&mut self, told: Told) {
         if self.recent.len() >= RECENT {
             self.recent.pop_front();
         }
-        self.recent.push_back((account, reference_hash(reference)));
+        self.recent.push_back(told);
     }
 
-    fn is_repeat(&self, account: u32, reference: &Reference) -> bool {
-        self.recent.contains(&(account, reference_hash(reference)))
+    fn is_repeat(&self, told: Told) -> bool {
+        self.recent.contains(&told)
     }
 }
 
@@ -167,25 +171,26 @@ impl Core {
         id: MessageId,
         index: u8,
         body: &Body,
-        (account, reference): (&LinkName, &Reference),
+        (attempt, reference): (&Attempt, &Reference),
         work: &mut Work,
     ) -> Result<(), StoreError> {
         if !body.receipt {
             return Ok(());
         }
-        let hash = account_hash(account);
+        let hash = account_hash(&attempt.account);
         let mut heard = false;
-        for key in self.orphans.of(hash, reference, body.to) {
+        for key in self.orphans.of(attempt, reference, body.to) {
             if let Some(orphan) = self.orphans.remove(&key) {
                 work.txn.delete(key);
-                heard |= is_final(&orphan.state);
+                if is_final(&orphan.state) {
+                    heard = true;
+                    self.orphans.remember_final((hash, reference_hash(reference), orphan.recipient));
+                }
                 let event = Event::Receipt { index, reference: orphan.reference, state: orphan.state };
                 self.change(id, event, work)?;
             }
         }
-        if heard {
-            self.orphans.remember_final(hash, reference);
-        } else {
+        if !heard {
             let key = keys::receipt(hash, work.wall().day(), reference_hash(reference), id, index);
             work.txn.put(key, &Awaited { to: body.to, reference: reference.clone() });
         }
@@ -209,7 +214,8 @@ impl Core {
         if let Some((id, index)) = self.find_unknown(&account, &receipt, work)? {
             return self.credit(hash, None, id, index, receipt, work);
         }
-        if receipt.reference.as_ref().is_some_and(|reference| self.orphans.is_repeat(hash, reference)) {
+        let told = receipt.reference.as_ref().map(|r| (hash, reference_hash(r), receipt.recipient));
+        if told.is_some_and(|told| self.orphans.is_repeat(told)) {
             tracing::debug!(event = "receipt_repeated", link = %account);
             return Ok(());
         }
@@ -262,7 +268,7 @@ impl Core {
             _ => {}
         }
         if let (true, Some(reference)) = (ended, &reference) {
-            self.orphans.remember_final(account, reference);
+            self.orphans.remember_final((account, reference_hash(reference), receipt.recipient));
         }
         Ok(())
     }

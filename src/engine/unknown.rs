@@ -102,8 +102,8 @@ impl Core {
         let Some(attempt) = before.attempts.last() else { return Ok(()) };
         let unknown = (0u8..).zip(&attempt.segments).filter(|(_, s)| **s == SegmentState::Unknown);
         let mut declared = unknown.map(|(index, _)| index);
-        let named = (&attempt.account, &Reference::ABSENT);
-        declared.try_for_each(|index| self.await_receipt(id, index, body, named, work))
+        let sent = (attempt, &Reference::ABSENT);
+        declared.try_for_each(|index| self.await_receipt(id, index, body, sent, work))
     }
 
     pub(super) fn resolve_many(

@@ -456,3 +456,37 @@ fn a_long_message_under_a_constant_message_id_is_delivered_once_all_its_segments
     alone.step(vec![same(900)]);
     assert!(alone.is_delivered(id));
 }
+
+/// The carrier's answer is still on its way, and another message has its reference already.
+#[test]
+fn a_receipt_before_its_answer_is_kept_although_another_of_its_reference_was_delivered() {
+    let mut alone = Alone::new(64);
+    alone.send_all([to(1)].into_iter(), "same");
+    alone.step(vec![same(1)]);
+    alone.accept([draft(to(2), "x")].into_iter());
+    let id = alone.open[0].id;
+    alone.step(vec![same(2)]);
+    alone.answer(&accepted("same"));
+    assert!(alone.is_delivered(id));
+}
+
+#[test]
+fn a_final_receipt_that_comes_twice_is_kept_for_nobody() {
+    let mut alone = Alone::new(64);
+    alone.send_all([to(1)].into_iter(), "same");
+    alone.step(vec![same(1), same(1)]);
+    alone.step(vec![same(1)]);
+    assert!(!alone.state.map.keys().any(|key| key[0] == family::ORPHAN));
+}
+
+/// Somebody else sends by the same account, or a receipt came once more after long.
+#[test]
+fn a_receipt_from_before_a_message_was_begun_is_not_for_it_whatever_its_reference() {
+    let mut alone = Alone::new(64);
+    alone.step(vec![same(1)]);
+    alone.pass(Duration::from_secs(60));
+    let id = alone.send_all([to(1)].into_iter(), "same")[0];
+    assert!(!alone.is_delivered(id));
+    alone.step(vec![same(1)]);
+    assert!(alone.is_delivered(id));
+}
