@@ -160,7 +160,7 @@ impl Core {
     }
 
     /// Ends a long message whose validity passed between two of its segments.
-    fn expire_between(&mut self, id: MessageId, work: &mut Work) -> Result<bool, StoreError> {
+    pub(super) fn expire_between(&mut self, id: MessageId, work: &mut Work) -> Result<bool, StoreError> {
         let Some(active) = self.active.get(&id).filter(|active| active.body.valid_until <= work.wall())
         else {
             return Ok(false);

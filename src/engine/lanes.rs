@@ -186,6 +186,7 @@ impl Lanes {
 mod tests {
     use super::*;
     use crate::engine::memory::Memory;
+    use crate::message::body::sample;
     use keys::LaneKey;
 
     fn key(priority: u8, due: u64, id: u64) -> LaneKey {
@@ -265,6 +266,84 @@ mod tests {
         lanes.rewind();
         assert!(!lanes.has_skipped());
         assert_eq!(walk(&mut lanes, false), (101..=600).collect::<Vec<_>>());
+    }
+
+    /// As [`on_disk`], with the body of each.
+    fn with_bodies(keys: &[LaneKey]) -> Memory {
+        let mut memory = on_disk(keys.iter().copied());
+        memory.map.extend(keys.iter().map(|key| (keys::body(key.id), record::encode(&body(key.due)))));
+        memory
+    }
+
+    fn body(due: Timestamp) -> Body {
+        Body { due, ..sample() }
+    }
+
+    /// Everything in memory, in the order in which it would go, with whether its body is there.
+    fn shown(lanes: &Lanes) -> Vec<(Place, bool)> {
+        let near = lanes.lanes.values().flatten().flat_map(|horizon| &horizon.near);
+        near.map(|(&place, waiting)| (place, waiting.body.is_some())).collect()
+    }
+
+    fn warmed(lanes: &Lanes) -> Vec<u64> {
+        shown(lanes).into_iter().filter(|(_, warm)| *warm).map(|((_, id), _)| id.as_u64()).collect()
+    }
+
+    #[test]
+    fn the_next_to_go_are_warmed_a_few_at_a_call_up_to_as_many_as_are_asked_for() {
+        let keys: Vec<LaneKey> = (1..=40).map(|n| key(4, n, n)).collect();
+        let disk = with_bodies(&keys);
+        let mut lanes = Lanes::new([1].into_iter());
+        lanes.refill(&disk).unwrap();
+        for count in [WARM_AT_ONCE as u64, 2 * WARM_AT_ONCE as u64, 20] {
+            assert!(lanes.warm(&disk, 20).unwrap());
+            assert_eq!(warmed(&lanes), (1..=count).collect::<Vec<_>>());
+        }
+        assert!(!lanes.warm(&disk, 20).unwrap(), "the first 20 are there");
+        assert_eq!(warmed(&lanes).len(), 20);
+        let first = lanes.remove(keys[0]).unwrap();
+        assert_eq!(*first.body.unwrap(), body(keys[0].due), "its own body");
+        assert!(lanes.warm(&disk, 20).unwrap(), "one has moved up");
+        assert_eq!(warmed(&lanes), (2..=21).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn each_lane_is_warmed_from_its_highest_priority_on() {
+        let other = LaneKey { lane: 2, ..key(4, 1, 9) };
+        let keys = [key(4, 1, 1), key(9, 500, 2), key(9, 600, 3), other];
+        let disk = with_bodies(&keys);
+        let mut lanes = Lanes::new([1, 2].into_iter());
+        lanes.refill(&disk).unwrap();
+        assert!(lanes.warm(&disk, 2).unwrap());
+        assert_eq!(warmed(&lanes), [2, 3, 9]);
+    }
+
+    #[test]
+    fn warming_changes_neither_what_is_there_nor_its_order() {
+        let keys: Vec<LaneKey> = (1..=300).map(|n| key((n % 3) as u8, 1000 - n, n)).collect();
+        let disk = with_bodies(&keys);
+        let mut lanes = Lanes::new([1].into_iter());
+        lanes.refill(&disk).unwrap();
+        let places = |lanes: &Lanes| shown(lanes).into_iter().map(|(place, _)| place).collect::<Vec<_>>();
+        let before = places(&lanes);
+        while lanes.warm(&disk, 50).unwrap() {}
+        assert_eq!((places(&lanes), warmed(&lanes).len()), (before, 50));
+    }
+
+    #[test]
+    fn an_entry_that_was_begun_or_has_no_body_is_left_for_the_step() {
+        let keys: Vec<LaneKey> = (1..=3).map(|n| key(4, n, n)).collect();
+        let mut disk = with_bodies(&keys);
+        let begun = LaneEntry { begun: true, ..waiting().entry };
+        disk.map.insert(keys[0].encode(), record::encode(&begun));
+        disk.map.remove(&keys::body(keys[1].id));
+        let mut lanes = Lanes::new([1].into_iter());
+        lanes.refill(&disk).unwrap();
+        assert!(lanes.warm(&disk, 3).unwrap());
+        assert_eq!(warmed(&lanes), [3]);
+        assert!(!lanes.warm(&disk, 3).unwrap(), "what cannot be read is no reason to come again");
+        assert_eq!(lanes.first_due(1, Timestamp::MAX), Some(keys[0]));
+        assert_eq!(shown(&lanes).len(), 3);
     }
 
     #[test]

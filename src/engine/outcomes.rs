@@ -11,7 +11,7 @@ use super::notice::{Notice, NoticeKind};
 use super::{Refusal, dispatch};
 use crate::id::MessageId;
 use crate::link::LinkEvent;
-use crate::message::{Body, Event, Head, LinkName, Msisdn, Outcome, SegmentState, State, Status, apply};
+use crate::message::{Attempt, Body, Event, Head, Msisdn, Outcome, SegmentState, State, Status, apply};
 use crate::store::keys::{self, LaneKey};
 use crate::store::{StoreError, record};
 
@@ -92,7 +92,7 @@ impl Core {
         };
         self.replace_active(id, &body, &before, after, work)?;
         if let (Some(reference), Some(attempt)) = (accepted, before.attempts.last()) {
-            self.await_receipt(id, index, &body, (&attempt.account, &reference), work)?;
+            self.await_receipt(id, index, &body, (attempt, &reference), work)?;
         }
         Ok(())
     }
@@ -230,18 +230,18 @@ impl Core {
             _ => None,
         };
         let event = Event::Outcome { index, outcome };
-        if let Some(account) = self.asked_by_late(id, index, &event, work)?
+        if let Some(attempt) = self.asked_by_late(id, index, &event, work)?
             && let Some(body) = self.change(id, event, work)?
         {
             return accepted.map_or(Ok(()), |reference| {
-                self.await_receipt(id, index, &body, (&account, &reference), work)
+                self.await_receipt(id, index, &body, (&attempt, &reference), work)
             });
         }
         tracing::info!(event = "late_answer_ignored", %id, index);
         Ok(())
     }
 
-    /// The account that was asked, if a late answer says something of the segment as it stands. Of one that
+    /// The attempt that was asked, if a late answer says something of the segment as it stands. Of one that
     /// was sent again and is awaited it does not: that sending's own answer decides. And a refusal of one
     /// of several sendings does not refuse the others.
     fn asked_by_late(
@@ -250,7 +250,7 @@ impl Core {
         index: u8,
         event: &Event,
         work: &Work,
-    ) -> Result<Option<LinkName>, StoreError> {
+    ) -> Result<Option<Attempt>, StoreError> {
         let refusal = matches!(event, Event::Outcome { outcome: Outcome::Refused { .. }, .. });
         let told = |head: &Head| {
             head.segment(index) == Some(&SegmentState::Unknown) && !(refusal && head.attempts.len() > 1)
@@ -259,8 +259,7 @@ impl Core {
             Some(active) => Some(active.head.clone()),
             None => self.load(id, work)?.map(|(_, head)| head),
         };
-        let attempt = head.filter(told).and_then(|mut head| head.attempts.pop());
-        Ok(attempt.map(|attempt| attempt.account))
+        Ok(head.filter(told).and_then(|mut head| head.attempts.pop()))
     }
 
     /// Applies an event to a message wherever it stands. `None` when it does not fit.

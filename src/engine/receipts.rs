@@ -3,6 +3,8 @@
 //! An accepted segment that asked for a receipt has a key by account, day and reference; one lookup a day
 //! back finds it, however many wait. A reference is only a hint (SMSCs repeat and reformat it), so the
 //! recipient must fit as well. A receipt that fits nothing is kept: its submit_sm_resp may still come.
+//! A segment that was given no reference has its key under [`Reference::ABSENT`], so that it too says in
+//! the end that its receipt never came.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -14,7 +16,7 @@ use super::intake::u64_digest;
 use crate::clock::Timestamp;
 use crate::id::MessageId;
 use crate::link::{Receipt, user_message_reference};
-use crate::message::{Body, Event, LinkName, Msisdn, ReceiptState, Reference};
+use crate::message::{Attempt, Body, Event, Head, LinkName, Msisdn, ReceiptState, Reference, SegmentState};
 use crate::sms::receipt::canonical;
 use crate::store::{Read, StoreError, keys, record};
 
@@ -26,8 +28,10 @@ pub const ORPHAN_KEPT: Duration = Duration::from_secs(72 * 3600);
 const MAX_ORPHANS: usize = 50_000;
 /// Final receipts remembered so that a repeat is known as one.
 const RECENT: usize = 4096;
-/// Candidates looked at under one reference: a carrier with a constant message_id has many.
+/// Candidates of a day looked at under one reference: a carrier with a constant message_id has many.
 const MAX_CANDIDATES: usize = 256;
+/// The latest messages to a recipient looked at where its reference has more candidates than that.
+const MAX_OF_RECIPIENT: usize = 64;
 
 /// The value of a receipt key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,13 +64,16 @@ impl Orphan {
     }
 }
 
+/// What a final receipt was about, as far as it said: account, reference and recipient.
+type Told = (u32, u64, Option<Msisdn>);
+
 /// Orphans by account and reference, oldest key first, and the final receipts of late.
 #[derive(Debug, Default)]
 pub struct Orphans {
     kept: BTreeMap<Vec<u8>, Orphan>,
     by_reference: HashMap<(u32, u64), Vec<Vec<u8>>>,
     by_recipient: HashMap<Msisdn, Vec<Vec<u8>>>,
-    recent: VecDeque<(u32, u64)>,
+    recent: VecDeque<Told>,
 }
 
 impl Orphans {
@@ -107,10 +114,11 @@ impl Orphans {
         self.by_recipient.get(&to).cloned().unwrap_or_default()
     }
 
-    /// Orphans that speak of this segment, oldest first.
-    fn of(&self, account: u32, reference: &Reference, to: Msisdn) -> Vec<Vec<u8>> {
-        let found = self.by_reference.get(&(account, reference_hash(reference)));
-        let fits = |key: &&Vec<u8>| self.kept.get(*key).is_some_and(|o| o.recipient.is_none_or(|r| r == to));
+    /// Orphans that speak of a segment of this attempt, oldest first: what came before it began does not.
+    fn of(&self, attempt: &Attempt, reference: &Reference, to: Msisdn) -> Vec<Vec<u8>> {
+        let found = self.by_reference.get(&(account_hash(&attempt.account), reference_hash(reference)));
+        let speaks = |o: &Orphan| o.at >= attempt.begun && o.recipient.is_none_or(|r| r == to);
+        let fits = |key: &&Vec<u8>| self.kept.get(*key).is_some_and(speaks);
         found.into_iter().flatten().filter(fits).cloned().collect()
     }
 
@@ -123,15 +131,15 @@ impl Orphans {
         self.remove(key);
     }
 
-    fn remember_final(&mut self, account: u32, reference: &Reference) {
+    fn remember_final(&mut self, told: Told) {
         if self.recent.len() >= RECENT {
             self.recent.pop_front();
         }
-        self.recent.push_back((account, reference_hash(reference)));
+        self.recent.push_back(told);
     }
 
-    fn is_repeat(&self, account: u32, reference: &Reference) -> bool {
-        self.recent.contains(&(account, reference_hash(reference)))
+    fn is_repeat(&self, told: Told) -> bool {
+        self.recent.contains(&told)
     }
 }
 
@@ -163,25 +171,26 @@ impl Core {
         id: MessageId,
         index: u8,
         body: &Body,
-        (account, reference): (&LinkName, &Reference),
+        (attempt, reference): (&Attempt, &Reference),
         work: &mut Work,
     ) -> Result<(), StoreError> {
-        if !body.receipt || reference.0.is_empty() {
+        if !body.receipt {
             return Ok(());
         }
-        let hash = account_hash(account);
+        let hash = account_hash(&attempt.account);
         let mut heard = false;
-        for key in self.orphans.of(hash, reference, body.to) {
+        for key in self.orphans.of(attempt, reference, body.to) {
             if let Some(orphan) = self.orphans.remove(&key) {
                 work.txn.delete(key);
-                heard |= is_final(&orphan.state);
+                if is_final(&orphan.state) {
+                    heard = true;
+                    self.orphans.remember_final((hash, reference_hash(reference), orphan.recipient));
+                }
                 let event = Event::Receipt { index, reference: orphan.reference, state: orphan.state };
                 self.change(id, event, work)?;
             }
         }
-        if heard {
-            self.orphans.remember_final(hash, reference);
-        } else {
+        if !heard {
             let key = keys::receipt(hash, work.wall().day(), reference_hash(reference), id, index);
             work.txn.put(key, &Awaited { to: body.to, reference: reference.clone() });
         }
@@ -205,7 +214,8 @@ impl Core {
         if let Some((id, index)) = self.find_unknown(&account, &receipt, work)? {
             return self.credit(hash, None, id, index, receipt, work);
         }
-        if receipt.reference.as_ref().is_some_and(|reference| self.orphans.is_repeat(hash, reference)) {
+        let told = receipt.reference.as_ref().map(|r| (hash, reference_hash(r), receipt.recipient));
+        if told.is_some_and(|told| self.orphans.is_repeat(told)) {
             tracing::debug!(event = "receipt_repeated", link = %account);
             return Ok(());
         }
@@ -248,15 +258,17 @@ impl Core {
             (Some(key), true) => work.txn.delete(key),
             (None, false) => {
                 // It was unknown and is known to be with the network now: the final receipt comes by this reference.
-                if let (Some(body), Some(reference)) = (&changed, &reference) {
-                    let key = keys::receipt(account, work.wall().day(), reference_hash(reference), id, index);
-                    work.txn.put(key, &Awaited { to: body.to, reference: reference.clone() });
+                if let Some(body) = &changed {
+                    let reference = reference.clone().unwrap_or(Reference::ABSENT);
+                    let day = work.wall().day();
+                    let key = keys::receipt(account, day, reference_hash(&reference), id, index);
+                    work.txn.put(key, &Awaited { to: body.to, reference });
                 }
             }
             _ => {}
         }
         if let (true, Some(reference)) = (ended, &reference) {
-            self.orphans.remember_final(account, reference);
+            self.orphans.remember_final((account, reference_hash(reference), receipt.recipient));
         }
         Ok(())
     }
@@ -282,6 +294,8 @@ impl Core {
                 let (key, _) = found.swap_remove(0);
                 return Ok(keys::decode_receipt(&key).map(|(id, index)| (key, id, index)));
             }
+        } else if let Some(to) = receipt.recipient {
+            return self.find_unnamed(account, to, receipt.user_message_reference, work);
         }
         let mut found = Vec::new();
         for alternative in &receipt.alternatives {
@@ -293,7 +307,23 @@ impl Core {
         }
     }
 
-    /// Everything awaited under a reference whose recipient fits, today's first, then a day back at a time.
+    /// A receipt without a reference can only speak of a segment that was given none: of several to its
+    /// recipient the oldest of the newest day, unless it echoes our user_message_reference.
+    fn find_unnamed(
+        &self,
+        account: u32,
+        to: Msisdn,
+        echo: Option<u16>,
+        work: &Work,
+    ) -> Result<Option<(Vec<u8>, MessageId, u8)>, StoreError> {
+        let found = self.candidates(account, &Reference::ABSENT, Some(to), work)?;
+        let mut segments =
+            found.into_iter().filter_map(|(key, _)| keys::decode_receipt(&key).map(|(id, at)| (key, id, at)));
+        Ok(segments.find(|&(_, id, index)| echo.is_none_or(|echo| echo == user_message_reference(id, index))))
+    }
+
+    /// Everything awaited under a reference whose recipient fits, on the newest day that has any, oldest first:
+    /// of several messages to one recipient nothing says which is meant, and networks report in order.
     fn candidates(
         &self,
         account: u32,
@@ -302,20 +332,61 @@ impl Core {
         work: &Work,
     ) -> Result<Vec<(Vec<u8>, Awaited)>, StoreError> {
         let today = work.wall().day();
+        let mut to_ask = recipient;
         for day in (today.saturating_sub(RECEIPT_DAYS)..=today + 1).rev() {
             let (from, to) = keys::under(keys::receipt_of(account, day, reference_hash(reference)));
+            let entries = work.txn.scan(&from, &to, MAX_CANDIDATES)?;
+            let crowded = entries.len() == MAX_CANDIDATES;
             let mut found = Vec::new();
-            for (key, value) in work.txn.scan(&from, &to, MAX_CANDIDATES)? {
+            for (key, value) in entries {
                 let awaited: Awaited = record::decode(&value)?;
                 if recipient.is_none_or(|r| r == awaited.to) {
                     found.push((key, awaited));
                 }
+            }
+            if found.is_empty()
+                && crowded
+                && let Some(to) = to_ask.take()
+            {
+                found = self.candidates_to(to, account, reference, work)?;
             }
             if !found.is_empty() {
                 return Ok(found);
             }
         }
         Ok(Vec::new())
+    }
+
+    /// The same by the recipient's latest messages: where a reference has too many candidates to look at, a
+    /// recipient has few.
+    fn candidates_to(
+        &self,
+        to: Msisdn,
+        account: u32,
+        reference: &Reference,
+        work: &Work,
+    ) -> Result<Vec<(Vec<u8>, Awaited)>, StoreError> {
+        let hash = reference_hash(reference);
+        let (from, end) = keys::under(keys::chain_of(to));
+        let mut found = BTreeMap::new();
+        for (key, _) in work.txn.scan_back(&from, &end, MAX_OF_RECIPIENT)? {
+            let Some((_, id)) = keys::decode_recipient_id(&key) else { continue };
+            let head = match self.active.get(&id) {
+                Some(active) => Some(active.head.clone()),
+                None => work.txn.get::<Head>(&keys::head(id))?,
+            };
+            let segments = head.and_then(|mut head| head.attempts.pop()).map(|attempt| attempt.segments);
+            for (index, segment) in (0u8..).zip(segments.into_iter().flatten()) {
+                // Its key is of the account it was sent by and of the day it was accepted.
+                if let SegmentState::Accepted { at, .. } = segment {
+                    let key = keys::receipt(account, at.day(), hash, id, index);
+                    found.extend(work.txn.get::<Awaited>(&key)?.map(|awaited| (key, awaited)));
+                }
+            }
+        }
+        let newest = found.keys().filter_map(|key| keys::receipt_day_of(key)).max();
+        found.retain(|key, _| keys::receipt_day_of(key) == newest);
+        Ok(found.into_iter().collect())
     }
 
     /// The unknown segment a receipt proves: by the echoed user_message_reference, or because it is the only

@@ -76,6 +76,7 @@ impl Core {
             return Ok(());
         }
         self.sweep.last = Some(work.now.mono);
+        self.expire_unfinished(work)?;
         self.recall_expired(work);
         self.sweep_lanes(work)?;
         self.resend_silent(work)?;
@@ -85,6 +86,13 @@ impl Core {
         self.sweep_bodies(work)?;
         self.sweep_replies(work)?;
         self.sweep_batches(work)
+    }
+
+    /// Long messages between two segments: while their link gets nothing new, dispatch does not come by.
+    fn expire_unfinished(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        let unfinished: Vec<MessageId> =
+            self.links.iter().flat_map(|seat| &seat.unfinished).copied().collect();
+        unfinished.into_iter().try_for_each(|id| self.expire_between(id, work).map(drop))
     }
 
     /// Leased and past its validity: back, if nothing of it is out; the lanes' sweep or dispatch ends it.

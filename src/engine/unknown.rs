@@ -12,7 +12,7 @@ use super::{Refusal, UnknownFilter};
 use crate::clock::Timestamp;
 use crate::id::MessageId;
 use crate::message::{
-    Body, Event, Head, LinkName, Msisdn, OnUnknown, Resolution, SegmentState, State, Status,
+    Body, Event, Head, LinkName, Msisdn, OnUnknown, Reference, Resolution, SegmentState, State, Status,
 };
 use crate::store::{Read, StoreError, keys, record};
 
@@ -78,13 +78,32 @@ impl Core {
         how: Resolution,
         work: &mut Work,
     ) -> Result<Result<Status, Refusal>, StoreError> {
+        let before = self.load(id, work)?;
         if self.change(id, Event::Resolve(how), work)?.is_none() {
             let status = self.status_of(id, work)?;
             let known = self.active.contains_key(&id) || self.load(id, work)?.is_some();
             return Ok(Err(if known { Refusal::State(status) } else { Refusal::NotFound }));
         }
+        if let (Resolution::Sent, Some((body, head))) = (how, before) {
+            self.await_unnamed(id, &body, &head, work)?;
+        }
         tracing::info!(event = "unknown_resolved", %id, how = ?how);
         Ok(Ok(self.status_of(id, work)?))
+    }
+
+    /// What a person declared sent: the network never said what it calls those segments.
+    fn await_unnamed(
+        &mut self,
+        id: MessageId,
+        body: &Body,
+        before: &Head,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let Some(attempt) = before.attempts.last() else { return Ok(()) };
+        let unknown = (0u8..).zip(&attempt.segments).filter(|(_, s)| **s == SegmentState::Unknown);
+        let mut declared = unknown.map(|(index, _)| index);
+        let sent = (attempt, &Reference::ABSENT);
+        declared.try_for_each(|index| self.await_receipt(id, index, body, sent, work))
     }
 
     pub(super) fn resolve_many(

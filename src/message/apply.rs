@@ -427,9 +427,7 @@ fn receive(
     let segment = attempt.segments.get_mut(usize::from(index)).ok_or(Stale)?;
     let known = match (&*segment, reference) {
         (SegmentState::Accepted { reference, .. }, _) => reference.clone(),
-        (SegmentState::Unknown | SegmentState::Written, reference) => {
-            reference.unwrap_or(Reference(String::new()))
-        }
+        (SegmentState::Unknown | SegmentState::Written, reference) => reference.unwrap_or(Reference::ABSENT),
         _ => return Err(Stale),
     };
     *segment = match (state, &*segment) {
@@ -493,7 +491,7 @@ fn resolve(head: &mut Head, body: &Body, how: Resolution, now: Timestamp) -> Res
         Resolution::Sent => {
             let attempt = head.attempts.last_mut().ok_or(Stale)?;
             for segment in attempt.segments.iter_mut().filter(|s| **s == SegmentState::Unknown) {
-                *segment = SegmentState::Accepted { reference: Reference(String::new()), at: now };
+                *segment = SegmentState::Accepted { reference: Reference::ABSENT, at: now };
             }
             if attempt.segments.iter().all(SegmentState::is_out) {
                 network_has_it(attempt, body, now)

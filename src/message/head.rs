@@ -157,6 +157,11 @@ pub enum SegmentState {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Reference(pub String);
 
+impl Reference {
+    /// The network has the segment and did not say what it calls it.
+    pub const ABSENT: Reference = Reference(String::new());
+}
+
 /// Why something was refused or given up, with the number the other side gave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {

@@ -13,6 +13,8 @@ use world::World;
 
 const DEFAULT_SEEDS: u64 = 1_000;
 const EVENTS_PER_SEED: usize = 300;
+/// Histories lived twice, with looking ahead and without.
+const TWICE: u64 = 20;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -59,4 +61,17 @@ fn the_same_seed_gives_the_same_history() {
     assert!(!history(7).is_empty());
     assert_eq!(history(7), history(7));
     assert_ne!(history(7), history(8));
+}
+
+#[test]
+fn looking_ahead_changes_no_decision() {
+    for seed in 0..TWICE {
+        let mut worlds = [World::new(seed), World::that_never_looks_ahead(seed)];
+        for world in &mut worlds {
+            (0..EVENTS_PER_SEED).for_each(|_| world.event());
+            world.run_out();
+        }
+        assert!(worlds[0].wire_log() == worlds[1].wire_log(), "seed {seed}: other segments went out");
+        assert!(worlds[0].journal() == worlds[1].journal(), "seed {seed}: something else was written");
+    }
 }

@@ -17,7 +17,7 @@ use nudged::link::{
 };
 use nudged::message::{
     Body, Cause, Class, Encoding, Final, Head, Msisdn, OnUnknown, Priority, RawCode, Reason, ReceiptState,
-    Reference, SegmentState, State, Status, UnknownWhy,
+    ReceiptWait, Reference, SegmentState, State, Status, UnknownWhy,
 };
 use nudged::store::frame::{Position, Scan, Scanner, encode_record};
 use nudged::store::{Batch, keys, record};
@@ -127,6 +127,8 @@ enum Pending {
 
 pub struct World {
     dice: Dice,
+    /// When the core looks ahead; dice of its own, so that a history is the same without.
+    ahead: Option<Dice>,
     clock: Clock,
     disk: Disk,
     core: Core,
@@ -212,6 +214,7 @@ impl World {
         };
         let mut world = World {
             dice: Dice(seed),
+            ahead: Some(Dice(!seed)),
             clock,
             disk,
             core,
@@ -235,6 +238,16 @@ impl World {
         };
         world.links.iter_mut().for_each(|link| link.up = true);
         world
+    }
+
+    /// The same history of a core that never looks ahead.
+    pub fn that_never_looks_ahead(seed: u64) -> World {
+        World { ahead: None, ..World::new(seed) }
+    }
+
+    /// All that was decided, as it was written.
+    pub fn journal(&self) -> &[u8] {
+        &self.disk.journal
     }
 
     pub fn wire_log(&self) -> Vec<(MessageId, u8)> {
@@ -414,7 +427,9 @@ impl World {
         match dice {
             0..=74 => {
                 self.next_reference += 1;
-                let reference = Reference(format!("{:08X}", self.next_reference));
+                let unnamed = !self.calm && self.dice.chance(5);
+                let name = format!("{:08X}", self.next_reference);
+                let reference = if unnamed { Reference::ABSENT } else { Reference(name) };
                 let taken = Taken { link, submission: submission.clone(), reference: reference.clone() };
                 self.taken.push(taken);
                 Outcome::Accepted { reference }
@@ -504,8 +519,9 @@ impl World {
         };
         let echo = user_message_reference(taken.submission.id, taken.submission.index);
         let foreign = self.dice.chance(5);
+        let named = Some(taken.reference).filter(|reference| *reference != Reference::ABSENT);
         let receipt = Receipt {
-            reference: Some(if foreign { Reference("FFFFFFFF".into()) } else { taken.reference }),
+            reference: if foreign { Some(Reference("FFFFFFFF".into())) } else { named },
             alternatives: vec![],
             state,
             recipient: self.dice.chance(80).then_some(taken.submission.to),
@@ -555,6 +571,7 @@ impl World {
 
     /// Lets the core decide on what has come; a crash may come between any two of the effects.
     fn step(&mut self) {
+        self.look_ahead();
         for (at, link) in self.links.iter_mut().enumerate() {
             let count = if self.calm {
                 link.events.len()
@@ -600,6 +617,13 @@ impl World {
             self.crash();
         }
         self.check();
+    }
+
+    /// None, one or a few looks between two steps.
+    fn look_ahead(&mut self) {
+        while self.ahead.as_mut().is_some_and(|dice| dice.chance(40)) {
+            self.core.look_ahead(&self.disk.state).unwrap();
+        }
     }
 
     /// A policy that sends an unknown again is a permit.
@@ -839,6 +863,19 @@ impl World {
         self.check_places();
         self.check_counters();
         self.check_order();
+        self.check_receipts();
+    }
+
+    /// What awaits a receipt has a key by which it comes, or by which the sweep says that it never came.
+    fn check_receipts(&self) {
+        let receipts = self.disk.state.map.keys().filter(|key| key[0] == b'r');
+        let awaited: BTreeSet<MessageId> = receipts.map(|key| keys::decode_receipt(key).unwrap().0).collect();
+        for (key, value) in self.disk.state.map.iter().filter(|(key, _)| key[0] == b'h') {
+            let id = MessageId::from_u64(keys::decode_id(key).unwrap());
+            let head: Head = record::decode(value).unwrap();
+            let awaits = matches!(head.state, State::Sent { receipt: ReceiptWait::Until(_), .. });
+            assert!(!awaits || awaited.contains(&id), "{id} awaits a receipt that nothing finds: {head:?}");
+        }
     }
 
     /// A waiting message is in exactly one lane, or leased; nothing else is in a lane.
@@ -936,10 +973,7 @@ impl World {
                 self.toggle(link);
             }
         }
-        for link in [None, Some("alpha".into())] {
-            let (reply, _) = oneshot::channel();
-            self.inputs.push(Input::Command(Command::Resume { link, by: "sim".into(), reply }));
-        }
+        self.resume_or_pause_for_good();
         self.inputs.push(Input::Intake(None));
         for _ in 0..150 {
             self.step();
@@ -973,6 +1007,20 @@ impl World {
         self.check_all();
         let leases = self.disk.state.map.keys().filter(|key| key[0] == b'x').count();
         assert_eq!(leases, 0, "every lease ends");
+    }
+
+    /// A pause that nobody ends must leave nothing waiting either, once all validities are over.
+    fn resume_or_pause_for_good(&mut self) {
+        let pause = self.dice.chance(30);
+        for link in [None, Some("alpha".into())] {
+            let (reply, _) = oneshot::channel();
+            let by = "sim".into();
+            self.inputs.push(Input::Command(if pause {
+                Command::Pause { link, by, reply }
+            } else {
+                Command::Resume { link, by, reply }
+            }));
+        }
     }
 
     fn leased_once(&self, head: &Head) -> bool {
