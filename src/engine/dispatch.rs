@@ -130,12 +130,14 @@ impl Core {
                 }
             },
         };
+        if self.place_of(id, &body, &head) != Some(key) {
+            tracing::error!(event = "lane_entry_misplaced", %id);
+            self.put_right(key, waiting.entry, &body, &head, work)?;
+            return Ok(false);
+        }
         if body.valid_until <= work.wall() {
             self.close_waiting(id, &body, &head, Event::Expire, work)?;
             return Ok(false);
-        }
-        if !matches!(head.state, State::Waiting { .. }) {
-            return Err(StoreError::Damaged(format!("{id} is queued but does not wait")));
         }
         work.txn.delete(key.encode());
         if Self::began(&head) {
