@@ -113,7 +113,8 @@ impl Core {
         work: &mut Work,
     ) -> Result<bool, StoreError> {
         let id = key.id;
-        // The key on disk is the right to send; memory is only a hint of it.
+        // The key on disk is the right to send, because whatever ends a message takes its key with it; memory
+        // is only a hint of it.
         if !work.txn.contains(&key.encode())? {
             tracing::warn!(event = "lane_entry_without_key", %id);
             return Ok(false);

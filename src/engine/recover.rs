@@ -3,7 +3,8 @@
 //! A lease on disk whose segments have no outcome in a head is unknown: only the intent is known, not which
 //! bytes went. A message whose key is still in its lane was handed back and is not. Then, where the
 //! routes or links were changed, every waiting message moves to the lane it would go to now: whoever takes a
-//! message out of its lane later finds the lane by asking the router.
+//! message out of its lane later finds the lane by asking the router. The record of what decided on lanes goes
+//! before the first move and comes back with the last, so that a start which a crash cut short is done anew.
 
 use std::collections::BTreeMap;
 
@@ -59,7 +60,6 @@ impl Core {
         core.hear_orphans(&mut work)?;
         if work.txn.get(&keys::core(ROUTING))? != Some(core.routing()) {
             core.misplaced = Some(keys::all(family::LANE).0);
-            // Until the last move nothing on the disk vouches for any lane: a crash begins the moves anew.
             work.txn.delete_if_present(keys::core(ROUTING))?;
         }
         core.seal(&mut work);
