@@ -80,8 +80,8 @@ impl Router {
             let id = Router::alone(link).id();
             return self.lanes.contains_key(&id).then_some(id);
         }
+        let number = body.to.to_e164();
         let fits = |route: &Route| {
-            let number = body.to.to_e164();
             (route.to.is_empty() || route.to.iter().any(|prefix| number.starts_with(prefix.as_str())))
                 && (route.class.is_empty() || route.class.contains(&body.class))
                 && (route.sender.is_empty() || body.sender.as_ref().is_some_and(|s| route.sender.contains(s)))

@@ -15,6 +15,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::message::{Class, LinkName, OnUnknown, Sender};
 use crate::pace::Rate;
 use crate::retry::RetryClass;
@@ -129,7 +131,7 @@ pub enum ReceiptId {
 }
 
 /// First match wins. A message that fits none goes by every link that is up, least loaded first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Route {
     /// Number prefixes in E.164; empty: any.
     pub to: Vec<String>,
@@ -140,7 +142,7 @@ pub struct Route {
     pub policy: Policy,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub enum Policy {
     /// The first link of `via` that is up.
     #[default]

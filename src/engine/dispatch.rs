@@ -113,7 +113,8 @@ impl Core {
         work: &mut Work,
     ) -> Result<bool, StoreError> {
         let id = key.id;
-        // The key on disk is the right to send; memory is only a hint of it.
+        // The key on disk is the right to send, because whatever ends a message takes its key with it; memory
+        // is only a hint of it.
         if !work.txn.contains(&key.encode())? {
             tracing::warn!(event = "lane_entry_without_key", %id);
             return Ok(false);
@@ -130,12 +131,14 @@ impl Core {
                 }
             },
         };
+        if self.place_of(id, &body, &head) != Some(key) {
+            tracing::error!(event = "lane_entry_misplaced", %id);
+            self.put_right(key, waiting.entry, &body, &head, work)?;
+            return Ok(false);
+        }
         if body.valid_until <= work.wall() {
             self.close_waiting(id, &body, &head, Event::Expire, work)?;
             return Ok(false);
-        }
-        if !matches!(head.state, State::Waiting { .. }) {
-            return Err(StoreError::Damaged(format!("{id} is queued but does not wait")));
         }
         work.txn.delete(key.encode());
         if Self::began(&head) {

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::core::{Answer, Core, LinkIndex, PAUSES, PendingCancel, Work, counted};
 use super::lanes::{LaneEntry, Waiting};
 use super::notice::{Notice, NoticeKind};
+use super::recover::lanes_on_disk;
 use super::{AcceptAnswer, Accepted, BatchWish, Draft, Idempotency, Pause, Refusal};
 use crate::clock::Timestamp;
 use crate::id::{BatchId, MessageId};
@@ -236,12 +237,14 @@ impl Core {
         let Ok(after) = apply(head.clone(), event, body, &self.settings.queue.retry, work.wall()) else {
             return Ok(None);
         };
-        self.leave_lane(id, body, head, due, work);
+        self.leave_lane(id, body, head, due, work)?;
         self.store_head(id, body, head, &after, work)?;
         self.settled(body.to, id, head, work);
         Ok(Some(after.state.status(work.wall())))
     }
 
+    /// Takes the key out of the lane where it is. A key that stayed behind would send what has ended, so
+    /// where it is not in the lane of now it is looked for.
     pub(super) fn leave_lane(
         &mut self,
         id: MessageId,
@@ -249,13 +252,18 @@ impl Core {
         head: &Head,
         due: Timestamp,
         work: &mut Work,
-    ) {
-        if let Some(lane) = self.router.lane(body, head.bound_to()) {
-            let key = LaneKey::new(lane, body.priority, due, id);
+    ) -> Result<(), StoreError> {
+        let at = |lane| LaneKey::new(lane, body.priority, due, id);
+        let lanes = match self.router.lane(body, head.bound_to()) {
+            Some(own) if work.txn.contains(&at(own).encode())? => vec![own],
+            _ => lanes_on_disk(work)?,
+        };
+        for key in lanes.into_iter().map(at) {
             self.lanes.remove(key);
             self.order.unpark(body.to, key);
-            work.txn.delete(key.encode());
+            work.txn.delete_if_present(key.encode())?;
         }
+        Ok(())
     }
 
     pub(super) fn pause(

@@ -285,7 +285,7 @@ impl Core {
             self.wait_again(id, &body, &after, rank, work)?;
         }
         if let (State::Waiting { due, .. }, false) = (&before.state, waits(&after)) {
-            self.leave_lane(id, &body, &before, *due, work);
+            self.leave_lane(id, &body, &before, *due, work)?;
             self.settled(body.to, id, &before, work);
         }
         self.store_head(id, &body, &before, &after, work)?;

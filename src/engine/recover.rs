@@ -3,15 +3,16 @@
 //! A lease on disk whose segments have no outcome in a head is unknown: only the intent is known, not which
 //! bytes went. A message whose key is still in its lane was handed back and is not. Then, where the
 //! routes or links were changed, every waiting message moves to the lane it would go to now: whoever takes a
-//! message out of its lane later finds the lane by asking the router.
+//! message out of its lane later finds the lane by asking the router. The record of what decided on lanes goes
+//! before the first move and comes back with the last, so that a start which a crash cut short is done anew.
 
 use std::collections::BTreeMap;
 
 use super::core::{COUNTERS, Core, Lease, LeasedSegments, PAUSES, Settings, Work};
 use super::intake::u64_digest;
-use super::lanes::LaneEntry;
+use super::lanes::{LaneEntry, Waiting};
 use super::receipts::Orphans;
-use super::{dispatch, unknown};
+use super::unknown;
 use crate::clock::Now;
 use crate::id::MessageId;
 use crate::message::{Body, Event, Head, LinkName, State, UnknownWhy, apply};
@@ -59,6 +60,7 @@ impl Core {
         core.hear_orphans(&mut work)?;
         if work.txn.get(&keys::core(ROUTING))? != Some(core.routing()) {
             core.misplaced = Some(keys::all(family::LANE).0);
+            work.txn.delete_if_present(keys::core(ROUTING))?;
         }
         core.seal(&mut work);
         Ok((core, work.txn.batch))
@@ -142,11 +144,16 @@ impl Core {
     /// Moves some messages to the lanes they would go to now, where the routes or links were changed since
     /// they were accepted; an empty batch: all are where they belong. Called until then, before the first step.
     pub fn move_lanes(&mut self, state: &dyn Read, now: Now) -> Result<Batch, StoreError> {
+        self.move_some(MOVES, state, now)
+    }
+
+    /// [`Core::move_lanes`], looking at `most` messages at a time.
+    pub fn move_some(&mut self, most: usize, state: &dyn Read, now: Now) -> Result<Batch, StoreError> {
         let mut work = Work::new(state, now);
         while work.txn.batch.is_empty()
             && let Some(from) = self.misplaced.take()
         {
-            let entries = work.txn.scan(&from, &keys::all(family::LANE).1, MOVES)?;
+            let entries = work.txn.scan(&from, &keys::all(family::LANE).1, most)?;
             match entries.last() {
                 Some((last, _)) => self.misplaced = Some([last, &[0][..]].concat()),
                 None => work.txn.put(keys::core(ROUTING), &self.routing()),
@@ -159,37 +166,58 @@ impl Core {
         Ok(work.txn.batch)
     }
 
-    /// Puts one waiting message where it belongs now, or ends it when the only link it may use is gone.
+    /// Puts one waiting message where it belongs now.
     fn place(&mut self, bytes: &[u8], value: &[u8], work: &mut Work) -> Result<(), StoreError> {
         let Some(key) = LaneKey::decode(bytes) else { return Ok(()) };
         let Some((body, head)) = self.load(key.id, work)? else {
             work.txn.delete(bytes.to_vec());
             return Ok(());
         };
-        match self.router.lane(&body, head.bound_to()) {
-            Some(lane) if lane == key.lane => {}
-            Some(lane) => {
-                work.txn.delete(bytes.to_vec());
-                let entry: LaneEntry = record::decode(value)?;
-                work.txn.put(LaneKey { lane, ..key }.encode(), &entry);
-            }
-            None => {
-                work.txn.delete(bytes.to_vec());
-                self.close_waiting(key.id, &body, &head, dispatch::link_gone(), work)?;
-            }
+        if self.place_of(key.id, &body, &head) != Some(key) {
+            self.put_right(key, record::decode(value)?, &body, &head, work)?;
         }
         Ok(())
     }
 
-    /// A digest of all that decides on lanes.
+    /// Where a message waits by what is configured now. `None`: it does not, or for a link that is gone.
+    pub(super) fn place_of(&self, id: MessageId, body: &Body, head: &Head) -> Option<LaneKey> {
+        let State::Waiting { due, .. } = head.state else { return None };
+        self.router.lane(body, head.bound_to()).map(|lane| LaneKey::new(lane, body.priority, due, id))
+    }
+
+    /// Moves an entry that is not where its message waits: there; or out, and the message ends if the only
+    /// link it may use is gone.
+    pub(super) fn put_right(
+        &mut self,
+        key: LaneKey,
+        entry: LaneEntry,
+        body: &Body,
+        head: &Head,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        work.txn.delete(key.encode());
+        if let Some(place) = self.place_of(key.id, body, head) {
+            work.txn.put(place.encode(), &entry);
+            self.lanes.insert(place, Waiting { entry, body: None });
+            return Ok(());
+        }
+        let after = self.unless_link_gone(head.clone(), body, work);
+        if after != *head {
+            self.store_head(key.id, body, head, &after, work)?;
+            self.settled(body.to, key.id, head, work);
+        }
+        Ok(())
+    }
+
+    /// A digest of all that decides on lanes. Over the values: what is shown of a number is not all of it.
     fn routing(&self) -> u64 {
         let links: Vec<&LinkName> = self.links.iter().map(|seat| &seat.facts.name).collect();
-        u64_digest(format!("{:?} {links:?}", self.settings.routes).as_bytes())
+        u64_digest(&record::encode(&(&self.settings.routes, links)))
     }
 }
 
 /// The lanes that hold anything on disk.
-fn lanes_on_disk(work: &Work) -> Result<Vec<LaneId>, StoreError> {
+pub(super) fn lanes_on_disk(work: &Work) -> Result<Vec<LaneId>, StoreError> {
     let (mut from, end) = keys::all(family::LANE);
     let mut lanes = Vec::new();
     while let Some((key, _)) = work.txn.scan(&from, &end, 1)?.into_iter().next() {

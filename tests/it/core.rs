@@ -1,10 +1,11 @@
 //! The core alone, on a map: what is too large or too rare for a whole daemon.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nudged::clock::Clock;
-use nudged::engine::core::{Core, Input, Settings};
+use nudged::config::{Policy, Route};
+use nudged::engine::core::{Answer, Core, Input, Settings};
 use nudged::engine::memory::Memory;
 use nudged::engine::order::MAX_PARKED;
 use nudged::engine::{BatchWish, Command, Draft};
@@ -14,10 +15,11 @@ use nudged::link::{
 };
 use nudged::message::{
     Cause, Class, Encoding, Final, Head, Msisdn, OnUnknown, Priority, Reason, ReceiptState, ReceiptWait,
-    Reference, Resolution, State, UnknownWhy,
+    Reference, Resolution, State, Status, UnknownWhy,
 };
 use nudged::retry::RetryClass;
-use nudged::store::keys::family;
+use nudged::route::Router;
+use nudged::store::keys::{LaneKey, family};
 use nudged::store::{keys, record};
 use tokio::sync::oneshot;
 
@@ -27,12 +29,15 @@ use crate::support::{START, checked};
 const PER_STEP: usize = 2_000;
 
 struct Alone {
+    settings: Settings,
     core: Core,
     state: Memory,
     clock: Clock,
     /// Submissions not answered yet, and all there were, by recipient.
     open: Vec<Submission>,
     texts: BTreeMap<Msisdn, Vec<String>>,
+    /// Which link got them.
+    by: BTreeMap<MessageId, usize>,
 }
 
 impl Alone {
@@ -45,13 +50,37 @@ impl Alone {
     fn with(names: &[&str], window: u16) -> Alone {
         let link = |&name: &&str| LinkFacts { name: name.into(), account: name.into(), kind: "smpp", window };
         let links: Vec<LinkFacts> = names.iter().map(link).collect();
-        let up = (0..links.len()).map(|link| Input::Link { link, event: LinkEvent::Up }).collect();
         let settings = Settings { queue: checked("").queue, routes: Vec::new(), links };
         let (state, clock) = (Memory::default(), Clock::manual(START));
-        let (core, _) = Core::recover(settings, &state, clock.now()).unwrap();
-        let mut alone = Alone { core, state, clock, open: Vec::new(), texts: BTreeMap::new() };
-        alone.step(up);
+        let (core, _) = Core::recover(settings.clone(), &state, clock.now()).unwrap();
+        let (texts, by) = (BTreeMap::new(), BTreeMap::new());
+        let mut alone = Alone { settings, core, state, clock, open: Vec::new(), texts, by };
+        alone.all_up();
         alone
+    }
+
+    fn all_up(&mut self) {
+        let links = 0..self.settings.links.len();
+        self.step(links.map(|link| Input::Link { link, event: LinkEvent::Up }).collect());
+    }
+
+    /// A start by these routes. `false`: and a crash once the first of its moves is on the disk.
+    fn start(&mut self, routes: &[Route], whole: bool) {
+        self.settings.routes = routes.to_vec();
+        let now = self.clock.now();
+        let (core, batch) = Core::recover(self.settings.clone(), &self.state, now).unwrap();
+        self.core = core;
+        self.state.apply(&batch);
+        loop {
+            let batch = self.core.move_lanes(&self.state, now).unwrap();
+            self.state.apply(&batch);
+            if !whole {
+                return;
+            }
+            if batch.is_empty() {
+                return self.all_up();
+            }
+        }
     }
 
     /// One step, and those that it asks for at once.
@@ -60,7 +89,9 @@ impl Alone {
             self.clock.advance(Duration::from_millis(1));
             let step = self.core.step(&self.state, std::mem::take(&mut inputs), self.clock.now()).unwrap();
             self.state.apply(&step.batch);
-            for (_, submission) in step.submissions {
+            step.answers.into_iter().for_each(Answer::send);
+            for (link, submission) in step.submissions {
+                self.by.insert(submission.id, link);
                 self.texts.entry(submission.to).or_default().push(submission.text.clone());
                 self.open.push(submission);
             }
@@ -84,11 +115,13 @@ impl Alone {
 
     /// Every open submission is answered so.
     fn answer(&mut self, outcome: &Outcome) {
-        let events = std::mem::take(&mut self.open).into_iter().map(|s| {
-            let outcome = outcome.clone();
-            link_says(LinkEvent::Outcome { id: s.id, index: s.index, outcome })
+        let open = std::mem::take(&mut self.open);
+        let events = open.into_iter().map(|Submission { id, index, .. }| Input::Link {
+            link: self.by[&id],
+            event: LinkEvent::Outcome { id, index, outcome: outcome.clone() },
         });
-        self.step(events.collect());
+        let events = events.collect();
+        self.step(events);
     }
 
     /// All links, or one of them.
@@ -96,6 +129,34 @@ impl Alone {
         let (reply, _) = oneshot::channel();
         let link = link.map(Into::into);
         self.step(vec![Input::Command(Command::Pause { link, by: "crm".into(), reply })]);
+    }
+
+    fn resume(&mut self) {
+        let (reply, _) = oneshot::channel();
+        self.step(vec![Input::Command(Command::Resume { link: None, by: "crm".into(), reply })]);
+    }
+
+    fn is_canceled(&mut self, id: MessageId) -> bool {
+        let (reply, mut answer) = oneshot::channel();
+        self.step(vec![Input::Command(Command::Cancel { id, reply })]);
+        matches!(answer.try_recv(), Ok(Ok(Status::Canceled)))
+    }
+
+    /// Which link got each of what waits, once all of it is sent; the bodies of the next to go are read ahead.
+    fn let_go(&mut self) -> BTreeMap<MessageId, usize> {
+        while self.core.look_ahead(&self.state).unwrap() {}
+        self.resume();
+        while !self.open.is_empty() {
+            while self.core.look_ahead(&self.state).unwrap() {}
+            self.answer(&accepted("x"));
+        }
+        std::mem::take(&mut self.by)
+    }
+
+    /// Ids and places of all that is in lanes.
+    fn places(&self) -> BTreeMap<MessageId, LaneKey> {
+        let keys = self.state.map.keys().filter_map(|key| LaneKey::decode(key));
+        keys.map(|key| (key.id, key)).collect()
     }
 
     fn pass(&mut self, time: Duration) {
@@ -121,10 +182,6 @@ impl Alone {
     fn head(&self, id: MessageId) -> Head {
         record::decode(&self.state.map[&keys::head(id)]).unwrap()
     }
-}
-
-fn link_says(event: LinkEvent) -> Input {
-    Input::Link { link: 0, event }
 }
 
 fn to(n: u64) -> Msisdn {
@@ -489,4 +546,89 @@ fn a_receipt_from_before_a_message_was_begun_is_not_for_it_whatever_its_referenc
     assert!(!alone.is_delivered(id));
     alone.step(vec![same(1)]);
     assert!(alone.is_delivered(id));
+}
+
+/// More than are moved in one batch.
+const MANY: u64 = 1_300;
+
+fn all_by(via: &[&str]) -> Vec<Route> {
+    vec![Route {
+        to: vec![String::from("+49")],
+        class: vec![],
+        sender: vec![],
+        token: vec![],
+        via: via.iter().map(|&link| link.into()).collect(),
+        policy: Policy::Failover,
+    }]
+}
+
+/// Messages that wait for link `a` while all is paused.
+fn waiting_for_a(count: u64) -> (Alone, Vec<MessageId>) {
+    let mut alone = Alone::with(&["a", "b"], 64);
+    alone.start(&all_by(&["a"]), true);
+    alone.pause(None);
+    alone.accept((0..count).map(|n| draft(to(n), "x")));
+    let ids = alone.places().into_keys().collect();
+    (alone, ids)
+}
+
+#[test]
+fn after_a_crash_between_two_moves_every_message_goes_by_the_routes_of_the_next_start_or_is_canceled() {
+    for (via, link) in [(["a"].as_slice(), 0), (&["b"], 1), (&["a", "b"], 0)] {
+        let (mut alone, ids) = waiting_for_a(MANY);
+        alone.start(&all_by(&["b"]), false);
+        let lanes: BTreeSet<u32> = alone.places().values().map(|key| key.lane).collect();
+        assert_eq!(lanes.len(), 2, "the move was interrupted");
+        alone.start(&all_by(via), true);
+        let canceled = [ids[0], ids[600], ids[1_299]];
+        assert!(canceled.iter().all(|&id| alone.is_canceled(id)));
+        let sent = alone.let_go();
+        assert_eq!(sent.len() as u64, MANY - 3);
+        assert!(canceled.iter().all(|id| !sent.contains_key(id)));
+        assert!(sent.values().all(|&by| by == link), "by {via:?} only");
+    }
+}
+
+/// Puts the entry of a message into the lane of link `b` alone, which is not its own.
+fn stray(alone: &mut Alone, id: MessageId) {
+    let names = alone.settings.links.iter().map(|link| link.name.clone()).collect::<Vec<_>>();
+    let router = Router::new(&alone.settings.routes, &names).unwrap();
+    let (&lane, _) = router.lanes().iter().find(|(_, lane)| lane.via == ["b".into()]).unwrap();
+    let key = alone.places()[&id];
+    let entry = alone.state.map.remove(&key.encode()).unwrap();
+    alone.state.map.insert(LaneKey { lane, ..key }.encode(), entry);
+}
+
+#[test]
+fn a_cancel_takes_the_key_out_of_whatever_lane_it_is_in() {
+    let (mut alone, ids) = waiting_for_a(3);
+    stray(&mut alone, ids[1]);
+    alone.start(&all_by(&["a"]), true);
+    assert!(alone.is_canceled(ids[1]));
+    assert!(!alone.places().contains_key(&ids[1]));
+    assert_eq!(alone.let_go().into_keys().collect::<Vec<_>>(), [ids[0], ids[2]]);
+}
+
+#[test]
+fn a_message_found_in_a_lane_that_is_not_its_own_goes_by_its_own_and_once() {
+    let (mut alone, ids) = waiting_for_a(3);
+    stray(&mut alone, ids[1]);
+    alone.start(&all_by(&["a"]), true);
+    assert_eq!(alone.let_go(), ids.iter().map(|&id| (id, 0)).collect());
+    assert!(alone.texts.values().all(|texts| texts.len() == 1));
+}
+
+/// As an interrupted move followed by a cancel left it once.
+#[test]
+fn an_entry_of_what_has_ended_is_gone_after_the_first_start_by_other_routes() {
+    for via in ["a", "b"] {
+        let (mut alone, ids) = waiting_for_a(3);
+        let key = alone.places()[&ids[1]].encode();
+        let entry = alone.state.map[&key].clone();
+        assert!(alone.is_canceled(ids[1]));
+        alone.state.map.insert(key, entry);
+        alone.state.map.remove(&keys::core("routing"));
+        alone.start(&all_by(&[via]), true);
+        assert_eq!(alone.let_go().into_keys().collect::<Vec<_>>(), [ids[0], ids[2]]);
+    }
 }

@@ -210,3 +210,27 @@ async fn an_unknown_bound_to_a_link_that_is_gone_fails_when_it_is_to_be_sent_aga
     assert_eq!((status, &answer["status"]), (200, &json!("failed")));
     assert_eq!(world.message(&id).await["reason"]["code"], "internal.link_gone");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_a_routes_sender_moves_what_waits_wherever_in_the_number_the_change_is() {
+    let carrier = Carrier::start(silent()).await;
+    let links = [link("one", nobody(), ""), link("two", carrier.addr(), "")].concat();
+    let routes = |sender: &str| {
+        format!("{links}[[route]]\nsender = ['{sender}']\nvia = ['one']\n[[route]]\nvia = ['two']\n")
+    };
+    // Alike in the digits that are shown.
+    let mut world = World::start(&routes("+4915111111234")).await;
+    let mut ids = Vec::new();
+    for n in 1..=2 {
+        let message = json!({"to": number(n), "text": n.to_string(), "sender": "+4915111111234"});
+        ids.push(world.accept(message).await);
+    }
+    world.order("/v1/pause").await;
+    world.restart_with(&routes("+4919999991234")).await;
+    assert_eq!(world.cancel(&ids[0]).await.0, 200);
+    world.order("/v1/resume").await;
+    assert_eq!(world.await_status(&ids[1], "sent").await["link"], "two");
+    world.restart_with(&routes("+4915111111234")).await;
+    world.await_link("two", "up").await;
+    assert_eq!((carrier.texts(), world.status(&ids[0]).await), (vec!["2".into()], "canceled".into()));
+}

@@ -2,8 +2,9 @@
 //!
 //! One seed is one history of a few hundred events: accepts, cancels, resolves, pauses, answers that come, come
 //! late or never, refusals, receipts early, late, doubled and foreign, links that drop, a disk that loses what
-//! was not synced, crashes between any two effects of a step, restarts, clock jumps. After every step the world
-//! checks what must hold; at the end everything is let run out and nothing may be left waiting.
+//! was not synced, crashes between any two effects of a step and any two writes of a start, restarts, other
+//! routes, clock jumps. After every step the world checks what must hold; at the end everything is let run out
+//! and nothing may be left waiting.
 //!
 //! `NUDGED_SEEDS=5000 cargo test --test it simulation` runs more; `NUDGED_SEED=n` replays one.
 

@@ -17,8 +17,9 @@ use nudged::link::{
 };
 use nudged::message::{
     Body, Cause, Class, Encoding, Final, Head, Msisdn, OnUnknown, Priority, RawCode, Reason, ReceiptState,
-    ReceiptWait, Reference, SegmentState, State, Status, UnknownWhy,
+    ReceiptWait, Reference, SegmentState, Sender, State, Status, UnknownWhy,
 };
+use nudged::route::Router;
 use nudged::store::frame::{Position, Scan, Scanner, encode_record};
 use nudged::store::{Batch, keys, record};
 use tokio::sync::oneshot;
@@ -133,7 +134,8 @@ pub struct World {
     disk: Disk,
     core: Core,
     /// How the routes are written since the last start.
-    swapped: bool,
+    routes: usize,
+    router: Router,
     links: Vec<Link>,
     inputs: Vec<Input>,
     pending: Vec<Pending>,
@@ -160,16 +162,15 @@ const FULL_CHECK_EVERY: u64 = 8;
 /// Once no more trouble is made and all validities are over: for what was accepted last to end too.
 const LONG_ENOUGH: Duration = Duration::from_secs(7 * 3600);
 
-/// `swapped`: each route by the links of the other, as an administrator may write it between two starts.
-fn settings(swapped: bool) -> Settings {
-    let (first, second) = if swapped { ("+492", "+491") } else { ("+491", "+492") };
-    let names = ["alpha", "beta", "gamma"];
-    let facts = |(at, name): (usize, &&str)| LinkFacts {
-        name: (*name).into(),
-        account: if at < 2 { "shared".into() } else { (*name).into() },
-        kind: "smpp",
-        window: WINDOWS[at],
-    };
+/// Ways in which the routes are written.
+const ROUTES: u64 = 5;
+/// Moved at once at most: few, so that there are many moments for a crash.
+const MOST_MOVED: u64 = 8;
+const SENDERS: [&str; 2] = ["+4915111111234", "+4919999991234"];
+
+/// The routes as an administrator may write them between two starts: other numbers for the same links, other
+/// links, and another sender that is alike in what is shown of it.
+fn routes(written: usize) -> Vec<Route> {
     let route = |to: &str, via: &[&str], policy| Route {
         to: vec![to.into()],
         class: vec![],
@@ -177,6 +178,29 @@ fn settings(swapped: bool) -> Settings {
         token: vec![],
         via: via.iter().map(|&l| l.into()).collect(),
         policy,
+    };
+    let first = |to| route(to, &["alpha", "beta"], Policy::Failover);
+    let gamma = |to| route(to, &["gamma"], Policy::Failover);
+    let sender = |n: usize| Route { sender: vec![Sender::parse(SENDERS[n]).unwrap()], ..gamma("+") };
+    match written {
+        0 => vec![first("+491"), gamma("+492")],
+        1 => vec![first("+492"), gamma("+491")],
+        2 => {
+            let via = ["gamma", "beta"];
+            vec![route("+491", &via, Policy::Balance), route("+493", &["alpha"], Policy::Balance)]
+        }
+        3 => vec![sender(0), first("+49")],
+        _ => vec![sender(1), first("+49")],
+    }
+}
+
+fn settings(written: usize) -> Settings {
+    let names = ["alpha", "beta", "gamma"];
+    let facts = |(at, name): (usize, &&str)| LinkFacts {
+        name: (*name).into(),
+        account: if at < 2 { "shared".into() } else { (*name).into() },
+        kind: "smpp",
+        window: WINDOWS[at],
     };
     Settings {
         queue: Queue {
@@ -188,12 +212,14 @@ fn settings(swapped: bool) -> Settings {
             retention: Duration::from_secs(180 * 86_400),
             duplicate_window: Duration::ZERO,
         },
-        routes: vec![
-            route(first, &["alpha", "beta"], Policy::Failover),
-            route(second, &["gamma"], Policy::Failover),
-        ],
+        routes: routes(written),
         links: names.iter().enumerate().map(facts).collect(),
     }
+}
+
+fn router(settings: &Settings) -> Router {
+    let links: Vec<_> = settings.links.iter().map(|link| link.name.clone()).collect();
+    Router::new(&settings.routes, &links).unwrap()
 }
 
 impl World {
@@ -205,7 +231,7 @@ impl World {
             old: (Memory::default(), 0),
             state: Memory::default(),
         };
-        let (core, batch) = Core::recover(settings(false), &disk.state, clock.now()).unwrap();
+        let (core, batch) = Core::recover(settings(0), &disk.state, clock.now()).unwrap();
         assert!(batch.is_empty());
         let link = || Link {
             up: false,
@@ -220,7 +246,8 @@ impl World {
             clock,
             disk,
             core,
-            swapped: false,
+            routes: 0,
+            router: router(&settings(0)),
             links: (0..WINDOWS.len()).map(|_| link()).collect(),
             inputs: vec![],
             pending: vec![],
@@ -304,10 +331,11 @@ impl World {
         let text = if long { "x".repeat(400) } else { String::from("pay") };
         let later = Duration::from_secs(self.dice.below(1800));
         Draft {
-            to: Msisdn::from_u64(49_100_000_000 + (n % 3) * 1_000_000_000 + n),
+            to: Msisdn::from_u64(49_100_000_000 + (n % 3) * 100_000_000 + n),
             segment_count: if long { 3 } else { 1 },
             text,
-            sender: None,
+            // One a recipient: order is kept within a lane.
+            sender: Some(Sender::parse(SENDERS[n as usize % SENDERS.len()]).unwrap()),
             link: self.dice.chance(8).then(|| "beta".into()),
             class: Class::Reminder,
             priority: Priority::new(if self.dice.chance(10) { 9 } else { 4 }).unwrap(),
@@ -608,6 +636,7 @@ impl World {
             self.disk.old = (self.disk.state.clone(), self.disk.at.seq - 1);
         }
         self.watch_resends(&step.batch);
+        step.submissions.iter().for_each(|(link, submission)| self.check_link(*link, submission.id));
         let effects = step.submissions.len() + step.controls.len() + step.answers.len();
         let until = if !self.calm && self.dice.chance(2) {
             self.dice.below(effects as u64 + 1) as usize
@@ -645,16 +674,20 @@ impl World {
     }
 
     fn crash_while_writing(&mut self, step: &Step) {
+        self.tear(&step.batch);
+        self.crash();
+        self.check();
+    }
+
+    /// Some first part of the record reached the disk; not all of it.
+    fn tear(&mut self, batch: &Batch) {
         let mut bytes = Vec::new();
-        if !step.batch.is_empty() {
-            encode_record(&mut bytes, self.disk.at, self.clock.now().wall, &step.batch);
+        if !batch.is_empty() {
+            encode_record(&mut bytes, self.disk.at, self.clock.now().wall, batch);
         }
-        // Some first part of the record reached the disk; not all of it.
         let some = self.dice.below(bytes.len() as u64 + 1) as usize;
         let kept = bytes.len().saturating_sub(1).min(some);
         self.disk.journal.extend_from_slice(&bytes[..kept]);
-        self.crash();
-        self.check();
     }
 
     fn carry_out(&mut self, step: Step, until: usize) {
@@ -792,26 +825,50 @@ impl World {
             // sled is exactly where the journal is.
             self.disk.old = (self.disk.state.clone(), self.disk.at.seq - 1);
         }
-        self.disk.replay();
-        let now = self.clock.now();
-        self.swapped ^= self.dice.chance(20);
-        let (core, batch) = Core::recover(settings(self.swapped), &self.disk.state, now).unwrap();
-        self.disk.append(&batch, now.wall);
-        self.disk.state.apply(&batch);
-        self.core = core;
-        loop {
-            let batch = self.core.move_lanes(&self.disk.state, now).unwrap();
-            if batch.is_empty() {
-                break;
-            }
-            self.disk.append(&batch, now.wall);
-            self.disk.state.apply(&batch);
-        }
+        while !self.start() {}
         self.adopt_unanswered();
         let unknown_after = self.count(|head| matches!(head.state, State::Unknown { .. }));
         let windows: usize = WINDOWS.iter().map(|&w| usize::from(w)).sum();
         self.check_all();
         assert!(unknown_after <= unknown_before + windows, "a crash leaves at most the windows unknown");
+    }
+
+    /// A start, perhaps by other routes; `false`: it crashed before every message was in its lane.
+    fn start(&mut self) -> bool {
+        self.disk.replay();
+        let now = self.clock.now();
+        if self.dice.chance(30) {
+            self.routes = self.dice.below(ROUTES) as usize;
+        }
+        let settings = settings(self.routes);
+        self.router = router(&settings);
+        self.trace(|| format!("start by routes {}", self.routes));
+        let (core, batch) = Core::recover(settings, &self.disk.state, now).unwrap();
+        self.core = core;
+        if !self.survives(&batch, now.wall) {
+            return false;
+        }
+        loop {
+            let most = 1 + self.dice.below(MOST_MOVED) as usize;
+            let batch = self.core.move_some(most, &self.disk.state, now).unwrap();
+            if batch.is_empty() {
+                return true;
+            }
+            if !self.survives(&batch, now.wall) {
+                return false;
+            }
+        }
+    }
+
+    /// Writes what a start decided; `false`: it crashed while it did, or right after.
+    fn survives(&mut self, batch: &Batch, now: Timestamp) -> bool {
+        if self.dice.chance(3) {
+            self.tear(batch);
+            return false;
+        }
+        self.disk.append(batch, now);
+        self.disk.state.apply(batch);
+        !self.dice.chance(3)
     }
 
     /// A message whose step was durable but whose client never heard is a message all the same.
@@ -886,7 +943,10 @@ impl World {
         let mut leased = BTreeSet::new();
         for (key, value) in &self.disk.state.map {
             match key[0] {
-                b'l' => *in_lane.entry(keys::LaneKey::decode(key).unwrap().id).or_insert(0) += 1,
+                b'l' => {
+                    let key = keys::LaneKey::decode(key).unwrap();
+                    in_lane.entry(key.id).or_insert_with(Vec::new).push(key.lane);
+                }
                 b'x' => {
                     let lease: nudged::engine::core::Lease = record::decode(value).unwrap();
                     leased.extend(lease.entries.into_iter().map(|entry| entry.id));
@@ -896,15 +956,28 @@ impl World {
         }
         for key in self.disk.state.map.keys().filter(|key| key[0] == b'b') {
             let id = MessageId::from_u64(keys::decode_id(key).unwrap());
-            let (state, places) = (self.head(id).state, in_lane.remove(&id).unwrap_or(0));
-            match state {
-                State::Waiting { .. } if places == 0 => assert!(leased.contains(&id), "{id} waits nowhere"),
-                State::Waiting { .. } => assert_eq!(places, 1, "{id}"),
+            let (head, places) = (self.head(id), in_lane.remove(&id).unwrap_or_default());
+            match head.state {
+                State::Waiting { .. } if places.is_empty() => {
+                    assert!(leased.contains(&id), "{id} waits nowhere")
+                }
+                State::Waiting { .. } => {
+                    let own = self.router.lane(&self.body(id), head.bound_to());
+                    assert_eq!(places, Vec::from_iter(own), "{id} waits in its lane alone");
+                }
                 State::Leased { .. } => assert!(leased.contains(&id), "{id} is leased without a lease"),
-                _ => assert_eq!(places, 0, "{id} is {state:?} and in a lane"),
+                state => assert!(places.is_empty(), "{id} is {state:?} and in a lane"),
             }
         }
         assert!(in_lane.is_empty());
+    }
+
+    /// Only a link that the routes, its own wish or what is out of it allow gets a message.
+    fn check_link(&self, link: usize, id: MessageId) {
+        let lane = self.router.lane(&self.body(id), self.head(id).bound_to()).unwrap();
+        let via = &self.router.lanes()[&lane].via;
+        let name = &settings(self.routes).links[link].name;
+        assert!(via.contains(name), "{id} goes by {name}, not by {via:?}");
     }
 
     fn check_counters(&self) {
