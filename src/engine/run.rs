@@ -249,7 +249,7 @@ impl Loop {
         let inputs: Vec<Input> = [Input::Stop].into_iter().chain(self.gather()).collect();
         self.step(inputs, now)?;
         for port in &self.parts.ports {
-            if port.control.try_send(Control::Stop).is_err() {
+            if port.tell(Control::Stop).is_err() {
                 tracing::warn!(event = "link_stop_not_taken", link = %port.facts.name);
             }
         }
@@ -347,7 +347,7 @@ fn hand_out(
     }
     for (link, control) in controls {
         if let Some(port) = ports.get(link)
-            && let Err(TrySendError::Full(control)) = port.control.try_send(control)
+            && let Err(TrySendError::Full(control)) = port.tell(control)
         {
             tracing::error!(event = "control_not_taken", link = %port.facts.name, control = ?control);
         }

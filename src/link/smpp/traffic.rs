@@ -12,15 +12,16 @@ use super::session::{Enquiry, Farewell, SmppSession, State};
 use super::status::{Meaning, bind_refusal, meaning, parks_bind};
 use super::window::{Answered, Segment};
 use crate::link::session::SessionEvent;
-use crate::link::{InboundToken, LinkEvent, Outcome};
+use crate::link::{INBOUND_CAPACITY, InboundToken, LinkEvent, Outcome};
 use crate::message::{Cause, RawCode, Reason, Reference};
 use crate::retry::RetryClass;
 
 /// So often one segment is throttled before it is handed back: with a pace that halves at each round trip, a
 /// carrier that still says no then is not slow but closed, and the message may wait elsewhere. It costs no try.
 pub const MAX_THROTTLES: u8 = 20;
-/// Requests of the SMSC that may wait for the core: beyond this it is told to keep them.
-const MAX_INBOUND: usize = 512;
+/// Requests of the SMSC that may wait for the core: beyond this it is told to keep them. As many as the
+/// driver hands up, because more would be refused there.
+const MAX_INBOUND: usize = INBOUND_CAPACITY;
 
 impl SmppSession {
     pub(super) fn handle_frame(&mut self, frame: &Frame, now: Instant) {
