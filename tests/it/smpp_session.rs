@@ -638,13 +638,27 @@ fn a_stop_waits_20_seconds_for_answers_and_5_for_the_unbind() {
     rig.sequences();
     rig.session.stop(rig.now);
     rig.pass(Duration::from_secs(19));
-    assert_eq!(rig.headers(), []);
+    assert_eq!((rig.headers(), rig.links()), (vec![], vec![]));
     rig.pass(Duration::from_secs(1));
     assert_eq!(rig.headers()[0].0, UNBIND);
+    assert_eq!(rig.links(), [outcome(1, unknown(UnknownWhy::NoAnswer))], "before the wait for the unbind");
     rig.pass(Duration::from_secs(5));
     assert!(rig.finished().is_some());
     rig.session.handle_close(Close::Stopping, rig.now);
-    assert_eq!(rig.links(), [outcome(1, unknown(UnknownWhy::LinkLost))]);
+    assert_eq!(rig.links(), []);
+}
+
+#[test]
+fn an_answer_during_the_wait_for_the_unbind_still_counts() {
+    let mut rig = Rig::bound(smpp());
+    rig.submit([1]);
+    let sequences = rig.sequences();
+    rig.session.stop(rig.now);
+    rig.pass(Duration::from_secs(20));
+    assert_eq!(rig.links(), [outcome(1, unknown(UnknownWhy::NoAnswer))]);
+    rig.feed(&pdu(SUBMIT_RESP, 0, sequences[0], b"a\0"));
+    let late = LinkEvent::Late { id: MessageId::from_u64(1), index: 0, outcome: accepted("a") };
+    assert_eq!(rig.links(), [late]);
 }
 
 #[test]

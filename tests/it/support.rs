@@ -18,7 +18,7 @@ use nudged::id::MessageId;
 use nudged::link::Submission;
 use nudged::message::{Encoding, Msisdn};
 use nudged::sim::smsc::{Receipts, Smsc, SmscOptions};
-use nudged::store::Options;
+use nudged::store::{Opened, Options, Read, Store, keys, open, record};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -214,6 +214,21 @@ fn small() -> Options {
     Options { segment_bytes: 4 << 20, ballast_bytes: 4 << 10, cache_bytes: 4 << 20, ..Options::default() }
 }
 
+/// The store of a directory that nobody uses.
+pub fn opened(dir: &std::path::Path) -> Store {
+    match open(dir, small(), START).unwrap() {
+        Opened::Ready { store, .. } => store,
+        Opened::Quarantined { why, .. } => panic!("{why}"),
+    }
+}
+
+/// All records of a family.
+pub fn stored<T: serde::de::DeserializeOwned>(store: &Store, family: u8) -> Vec<T> {
+    let (from, to) = keys::all(family);
+    let entries = store.reader().scan(&from, &to, 1_000).unwrap();
+    entries.iter().map(|(_, value)| record::decode(value).unwrap()).collect()
+}
+
 /// A daemon and what is needed to talk to it. It outlives its restarts.
 pub struct World {
     pub clock: Clock,
@@ -255,6 +270,23 @@ impl World {
     pub async fn stop(&mut self) {
         let ended = self.daemon.take().unwrap().stop().await;
         assert!(matches!(ended, Ended::Stopped), "{ended:?}");
+    }
+
+    /// Stops in order on a clock of the test's own, which goes on meanwhile.
+    pub async fn stop_while_time_passes(&mut self) {
+        let (clock, machine) = (self.clock.clone(), Clock::system());
+        let mut stop = std::pin::pin!(self.stop());
+        loop {
+            tokio::select! {
+                () = &mut stop => return,
+                () = machine.sleep(PAUSE) => clock.advance(Duration::from_millis(250)),
+            }
+        }
+    }
+
+    /// All records of a family as a stop left them.
+    pub fn stored<T: serde::de::DeserializeOwned>(&self, family: u8) -> Vec<T> {
+        stored(&opened(&self.store_dir()), family)
     }
 
     pub async fn restart(&mut self) {

@@ -35,7 +35,8 @@ use crate::retry::RetryClass;
 
 /// A PDU that has begun must be complete after this: nobody needs longer for 64 KiB.
 const PDU_LIMIT: Duration = Duration::from_secs(10);
-/// How long an orderly end waits for answers; the daemon's stop waits no longer either.
+/// How long an orderly end waits for answers; then they are unknown. The core's stop waits for this and the
+/// goodbye after it.
 const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 /// How long our unbind waits for its answer.
 const UNBIND_LIMIT: Duration = Duration::from_secs(5);
@@ -236,15 +237,22 @@ impl SmppSession {
     /// Gives up what was not answered in time; when that is half the window the peer has lost it.
     fn expire(&mut self, now: Instant) {
         while self.window.oldest().is_some_and(|sent_at| now >= sent_at + self.config.response_timeout) {
-            let Some((id, index)) = self.window.give_up_oldest() else { break };
-            let outcome = Outcome::Unknown { why: UnknownWhy::NoAnswer };
-            self.emit(LinkEvent::Outcome { id, index, outcome });
+            if !self.give_up_oldest() {
+                break;
+            }
         }
         if self.window.is_clogged() && matches!(self.state, State::Bound) {
             let sequence = self.window.next_sequence();
             self.say(id::UNBIND, status::OK, sequence);
             self.finish("too many submits were never answered".into());
         }
+    }
+
+    /// Whether there was one.
+    fn give_up_oldest(&mut self) -> bool {
+        let Some((id, index)) = self.window.give_up_oldest() else { return false };
+        self.emit(LinkEvent::Outcome { id, index, outcome: Outcome::Unknown { why: UnknownWhy::NoAnswer } });
+        true
     }
 
     fn enquire(&mut self, now: Instant) {
@@ -333,7 +341,11 @@ impl Session for SmppSession {
         match &self.state {
             State::Finished => return,
             State::Binding { until, .. } if now >= *until => self.finish("bind was not answered".into()),
-            State::Draining { until, .. } if now >= *until => self.say_farewell(now),
+            State::Draining { until, .. } if now >= *until => {
+                // Before the goodbye, so that a stop knows of them however long the peer takes over it.
+                while self.give_up_oldest() {}
+                self.say_farewell(now);
+            }
             State::Unbinding { until, reason } if now >= *until => {
                 let reason = reason.clone();
                 self.finish(reason);
