@@ -354,11 +354,7 @@ impl Service {
             Some(Ok(Ok(response))) => shape(response),
             Some(Ok(Err(never))) => match never {},
             Some(Err(_)) => Problem::internal().into_response(),
-            None => {
-                let detail = "No answer in time. Whether it was taken is not known: \
-                     the same request with the same Idempotency-Key tells.";
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "deadline", detail).into_response()
-            }
+            None => Problem::not_known("deadline").into_response(),
         }
     }
 }

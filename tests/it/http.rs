@@ -56,6 +56,8 @@ struct Core {
     accepted: Vec<Draft>,
     keys: HashMap<[u8; 16], ([u8; 16], MessageId)>,
     refuse: Option<Refusal>,
+    /// It dies over every command.
+    dies: bool,
     other: Vec<String>,
 }
 
@@ -80,6 +82,9 @@ impl Core {
     }
 
     fn command(&mut self, command: Command) {
+        if self.dies {
+            return drop(command);
+        }
         match command {
             Command::Accept { drafts, batch, reply } => {
                 let batch = match batch {
@@ -369,6 +374,26 @@ async fn a_request_the_core_does_not_answer_is_503_and_says_that_it_may_be_taken
     let (status, body) = rig.post("/v1/messages", message()).await;
     hurry.abort();
     assert_eq!((status, &body["code"]), (503, &json!("deadline")));
+}
+
+#[tokio::test]
+async fn a_core_that_dies_over_a_call_refuses_nothing_it_is_not_known_whether_it_was_taken() {
+    let rig = Rig::start().await;
+    rig.core.lock().unwrap().dies = true;
+    let resolve = json!({"as": "sent"});
+    for (path, body) in [
+        ("/v1/messages", message()),
+        ("/v1/messages/batch", json!([message()])),
+        ("/v1/messages/msg_0000000000001/resolve", resolve.clone()),
+        ("/v1/unknowns/resolve", resolve),
+    ] {
+        let (status, body) = rig.post(path, body).await;
+        assert_eq!((status, &body["code"]), (503, &json!("unanswered")), "{path}");
+        let detail = body["detail"].as_str().unwrap();
+        assert!(detail.contains("Whether it was taken is not known"), "{path}: {detail}");
+    }
+    let cancel = answer(rig.request(reqwest::Method::DELETE, "/v1/messages/msg_0000000000001")).await;
+    assert_eq!((cancel.0, &cancel.1["code"]), (503, &json!("unanswered")));
 }
 
 #[tokio::test]
