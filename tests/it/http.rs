@@ -914,19 +914,58 @@ impl std::io::Write for Log {
     }
 }
 
+impl Log {
+    /// Everything at info and above that this thread logs while the guard lives.
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let sink = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
+            .with_writer(move || sink.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+/// While there is one subscriber, a log call met first on another test's thread, which has none, counts as
+/// unwanted from then on. A second keeps the question open.
+fn second_subscriber() -> tracing::Dispatch {
+    tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new())
+}
+
+#[tokio::test]
+async fn a_refusal_is_logged_with_the_pattern_of_its_address_and_no_digit_of_it() {
+    let (log, _second) = (Log::default(), second_subscriber());
+    let guard = log.listen();
+    let rig = Rig::start().await;
+    let path = format!("/v1/messages/{NUMBER}");
+    assert_eq!(answer(rig.client.get(rig.url(&path))).await.0, 401);
+    assert_eq!(answer(rig.request(reqwest::Method::PUT, &path)).await.0, 405);
+    assert_eq!(rig.get(&path).await.0, 404);
+    assert_eq!(rig.get(&format!("{path}/{NUMBER}")).await.0, 404);
+    assert_eq!(rig.post(&format!("{path}/resolve"), json!({"as": "?"})).await.0, 404);
+    assert_eq!(answer(rig.request(reqwest::Method::GET, &path).header("host", "evil.example")).await.0, 421);
+    rig.core.lock().unwrap().dies = true;
+    let cancel = rig.request(reqwest::Method::DELETE, "/v1/messages/msg_0000000000001");
+    assert_eq!(answer(cancel).await.0, 503);
+    drop(guard);
+    let text = log.text();
+    let of = |code: &str| text.lines().filter(|line| line.contains(code)).collect::<Vec<_>>().join("\n");
+    for code in ["token_missing", "method_not_allowed", "unanswered"] {
+        assert!(of(code).contains("path=\"/v1/messages/{id}\""), "{code} in\n{text}");
+    }
+    assert!(of("foreign_host").contains("path=\"\""), "{text}");
+    assert!(!text.contains(&NUMBER[1..]) && !text.contains("msg_"), "{text}");
+}
+
 #[tokio::test]
 async fn the_log_holds_no_number_no_text_no_token_and_no_line_of_the_callers_making() {
-    let log = Log::default();
-    let sink = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
-        .with_writer(move || sink.clone())
-        .finish();
-    // While there is one subscriber, a log call met first on another test's thread, which has none, counts as
-    // unwanted from then on. A second keeps the question open.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
-    let guard = tracing::subscriber::set_default(subscriber);
+    let (log, _second) = (Log::default(), second_subscriber());
+    let guard = log.listen();
     let rig = Rig::start().await;
     let body = json!({"to": NUMBER, "text": "canary-text", "canary-field": NUMBER, "sender": "far too long a sender"});
     assert_eq!(rig.post("/v1/messages", body).await.0, 422);
@@ -936,7 +975,7 @@ async fn the_log_holds_no_number_no_text_no_token_and_no_line_of_the_callers_mak
     assert_eq!(answer(wrong.header("user-agent", "x\u{e9}\u{1}".replace('\u{1}', ""))).await.0, 401);
     assert_eq!(rig.get("/v1/links/a%0Afake%20log%20line%1b[31m").await.0, 404);
     drop(guard);
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     assert!(text.contains("fields_refused") && text.contains("token_unknown"), "{text}");
     for canary in ["4915112345678", "canary", "fake log line", "\u{1b}", &rig.token] {
         assert!(!text.contains(canary), "{canary:?} in\n{text}");
