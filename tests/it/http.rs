@@ -27,6 +27,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::support::{Log, second_subscriber};
+
 const START: Timestamp = Timestamp::from_millis(1_795_269_900_000);
 const NUMBER: &str = "+4915112345678";
 
@@ -897,44 +899,6 @@ async fn a_stored_message_is_shown_whole_and_a_list_goes_on_where_it_ended() {
         cursor = format!("&cursor={next}");
     }
     assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7]);
-}
-
-/// Collects what is logged on this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    /// Everything at info and above that this thread logs while the guard lives.
-    fn listen(&self) -> tracing::subscriber::DefaultGuard {
-        let sink = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
-            .with_writer(move || sink.clone())
-            .finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-/// While there is one subscriber, a log call met first on another test's thread, which has none, counts as
-/// unwanted from then on. A second keeps the question open.
-fn second_subscriber() -> tracing::Dispatch {
-    tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new())
 }
 
 #[tokio::test]

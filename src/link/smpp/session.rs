@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::frame::{HEADER, Splitter};
+use super::oddities::Oddities;
 use super::pdu::{self, id, status};
 use super::submit::encode_submit;
 use super::window::{Segment, Window};
@@ -64,6 +65,7 @@ pub struct SmppSession {
     pub(super) inbound: HashMap<InboundToken, (u32, u32)>,
     pub(super) next_token: u64,
     pub(super) enquiry: Enquiry,
+    pub(super) oddities: Oddities,
     events: VecDeque<SessionEvent>,
     /// Room where submit_sm are encoded, so that one allocation serves many.
     arena: BytesMut,
@@ -133,6 +135,7 @@ impl SmppSession {
             inbound: HashMap::new(),
             next_token: first_token,
             enquiry: Enquiry::Idle { heard_at: now },
+            oddities: Oddities::default(),
             events: VecDeque::new(),
             arena: BytesMut::new(),
             config,
@@ -373,6 +376,7 @@ impl Session for SmppSession {
         self.unwrite(|_| true);
         self.inbound.clear();
         self.responses.clear();
+        self.oddities.sum_up(&self.config.name);
         self.state = State::Finished;
     }
 
