@@ -45,7 +45,8 @@ use crate::config::{self, Listen};
 
 /// Connections of one listener. Each costs at most a head buffer, a body and a descriptor.
 const MAX_CONNECTIONS: usize = 1024;
-/// Of these from one address, so that one client alone cannot take all.
+/// Of these from one address, so that one client alone cannot take all. Not from loopback: there the address
+/// tells nothing, and a limit on it would let one local program keep out the others the sooner.
 const MAX_PER_ADDRESS: u32 = 512;
 /// A head, or the pause before the next one on a kept connection.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
@@ -283,11 +284,13 @@ struct Taken {
 #[derive(Debug)]
 struct Place {
     places: Places,
+    /// The address it counts for, where one has a limit.
     from: Option<IpAddr>,
 }
 
 impl Places {
     fn take(&self, from: Option<IpAddr>) -> Option<Place> {
+        let from = from.filter(|address| !address.to_canonical().is_loopback());
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.all >= MAX_CONNECTIONS {
             return None;
@@ -436,6 +439,18 @@ mod tests {
         drop(held);
         let taken = places.0.lock().unwrap();
         assert_eq!((taken.all, taken.by_address.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_programs_of_this_machine_share_one_address_and_all_places() {
+        let local = Some(IpAddr::from([127, 0, 0, 1]));
+        let mapped = Some("::ffff:127.0.0.1".parse().unwrap());
+        let places = Places::default();
+        let mut held: Vec<Place> = (1..MAX_CONNECTIONS).map(|_| places.take(local).unwrap()).collect();
+        held.push(places.take(mapped).unwrap());
+        assert!(places.take(local).is_none(), "all are bounded all the same");
+        drop(held);
+        assert_eq!(places.0.lock().unwrap().all, 0);
     }
 
     #[test]
