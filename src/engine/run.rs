@@ -409,6 +409,12 @@ impl Core {
 }
 
 impl Snapshot {
+    /// The snapshot, where its counts and links say something: in quarantine no core has read the state and
+    /// no link was started, so that every zero in it would be made up.
+    pub fn known(&self) -> Option<&Snapshot> {
+        self.quarantine.is_none().then_some(self)
+    }
+
     /// A daemon that has done nothing yet.
     pub fn empty(now: Timestamp) -> Snapshot {
         Snapshot {
