@@ -121,13 +121,14 @@ impl Daemon {
     /// The same with sizes of the store that are not the usual ones: tests and the demo need no large files.
     pub async fn start_with(config: Config, clock: Clock, options: Options) -> Result<Daemon, StartError> {
         make_state_dir(&config)?;
-        let bound = serve::bind(&config.http).map_err(StartError::Listen)?;
-        let addresses = bound.iter().map(ToString::to_string).collect();
-        let address = bound.iter().find_map(serve::Bound::address);
         let (stop, core_ended) = (CancellationToken::new(), CancellationToken::new());
         let mut tasks = JoinSet::new();
         let (dir, now) = (config.state_dir.clone(), clock.now().wall);
+        // Before the address: a second daemon of the same configuration must hear that there is a first.
         let opened = tokio::task::block_in_place(|| store::open(&dir.join("store"), options, now))?;
+        let bound = serve::bind(&config.http).map_err(StartError::Listen)?;
+        let addresses = bound.iter().map(ToString::to_string).collect();
+        let address = bound.iter().find_map(serve::Bound::address);
         let (engine, core) = match opened {
             Opened::Ready { store, recovery } => {
                 tracing::info!(event = "store_open", recovery = ?recovery);

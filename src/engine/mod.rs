@@ -79,7 +79,8 @@ pub struct Accepted {
     pub repeated: bool,
 }
 
-/// Why a draft, or any command, was not taken. Nothing of it is stored.
+/// Why a draft, or any command, was not taken. Nothing of it is stored, with one exception:
+/// [`Refusal::Unanswered`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("the queue is full")]
@@ -88,6 +89,9 @@ pub enum Refusal {
     DiskLow,
     #[error("the daemon is stopping")]
     Stopping,
+    /// The core ended over it, a failed sync for instance: the next start shows whether it was taken.
+    #[error("no answer: whether it was taken is not known")]
+    Unanswered,
     #[error("the daemon is in quarantine: {0}")]
     Quarantined(String),
     #[error("the same text went to this number within the duplicate window")]
@@ -205,7 +209,7 @@ impl Engine {
             let size = group.len();
             match self.accept_group(group, BatchWish::Continue { batch, n }).await {
                 Ok(more) => answer.results.extend(more.results),
-                // What came before is accepted and stays so; these lines were not.
+                // What came before is accepted and stays so.
                 Err(refusal) => answer.results.extend(std::iter::repeat_n(Err(refusal), size)),
             }
         }
@@ -240,7 +244,8 @@ impl Engine {
 
     /// Whether the core still takes commands and answers them: it is asked about a message there cannot be.
     pub async fn ping(&self) -> bool {
-        self.cancel(MessageId::from_u64(0)).await != Err(Refusal::Stopping)
+        let answer = self.cancel(MessageId::from_u64(0)).await;
+        !matches!(answer, Err(Refusal::Stopping | Refusal::Unanswered))
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {
@@ -262,7 +267,7 @@ impl Engine {
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| Refusal::Stopping)?;
-        answer.await.map_err(|_| Refusal::Stopping)
+        answer.await.map_err(|_| Refusal::Unanswered)
     }
 }
 
@@ -337,3 +342,27 @@ pub const COMMIT_BUCKETS: [f64; 8] = [0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0
 
 /// A read of the state failed; the daemon is about to end for it.
 pub type ReadError = StoreError;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::memory::Memory;
+
+    fn engine() -> (Engine, mpsc::Receiver<Command>) {
+        let (commands, received) = mpsc::channel(1);
+        let (_, snapshot) = watch::channel(Arc::new(Snapshot::empty(Timestamp::MIN)));
+        (Engine::new(commands, snapshot, View::new(Arc::new(Memory::default()))), received)
+    }
+
+    #[tokio::test]
+    async fn a_command_that_nobody_took_is_refused_and_one_that_was_taken_and_dropped_is_not_known() {
+        let (engine, mut received) = engine();
+        let dying = async { drop(received.recv().await) };
+        let (answer, ()) = tokio::join!(engine.resume(None, "crm".into()), dying);
+        assert_eq!(answer, Err(Refusal::Unanswered));
+        let dying = async { drop(received.recv().await) };
+        assert!(!tokio::join!(engine.ping(), dying).0, "a core that answers nothing is not alive");
+        drop(received);
+        assert_eq!(engine.resume(None, "crm".into()).await, Err(Refusal::Stopping));
+    }
+}

@@ -21,7 +21,7 @@ use super::{Command, CommitHistogram, Engine, LinkSnapshot, Refusal, Snapshot, S
 use crate::clock::{Clock, Now, Timestamp};
 use crate::engine::COMMIT_BUCKETS;
 use crate::link::{Control, LinkEvent, LinkPort, Submission};
-use crate::message::Status;
+use crate::message::{Outcome, Status, UnknownWhy};
 use crate::store::{Store, StoreError};
 
 /// Commands that wait for the core at most; a sender beyond it waits in its own request.
@@ -38,8 +38,9 @@ const PER_OUTCOME: Duration = Duration::from_micros(25);
 const UPKEEP: Duration = Duration::from_secs(1);
 /// Snapshots for people, at most this often.
 const PUBLISH: Duration = Duration::from_millis(250);
-/// How long a stop waits for the links' last outcomes; their own limit is 20 s.
-const STOP_WAIT: Duration = Duration::from_secs(25);
+/// How long a stop waits for the links: 20 s for answers, 5 s for the goodbye, 2 s for its last bytes, and
+/// some for their scheduling. What a link has not settled by then the core does. systemd's limit is 45 s.
+const STOP_WAIT: Duration = Duration::from_secs(30);
 
 /// What the thread is made of.
 pub struct Parts {
@@ -249,7 +250,7 @@ impl Loop {
         let inputs: Vec<Input> = [Input::Stop].into_iter().chain(self.gather()).collect();
         self.step(inputs, now)?;
         for port in &self.parts.ports {
-            if port.control.try_send(Control::Stop).is_err() {
+            if port.tell(Control::Stop).is_err() {
                 tracing::warn!(event = "link_stop_not_taken", link = %port.facts.name);
             }
         }
@@ -268,8 +269,13 @@ impl Loop {
         }
         self.commands.close();
         let inputs = self.gather();
-        let now = self.parts.clock.now();
-        self.step(inputs, now)
+        self.step(inputs, self.parts.clock.now())?;
+        self.step(self.parts.core.give_up_leased(), self.parts.clock.now())?;
+        // More than one step takes: whoever waits hears that it was not done.
+        while let Ok(command) = self.commands.try_recv() {
+            command.refuse(&Refusal::Stopping);
+        }
+        Ok(())
     }
 
     /// All links have gone and everything they said is taken.
@@ -347,7 +353,7 @@ fn hand_out(
     }
     for (link, control) in controls {
         if let Some(port) = ports.get(link)
-            && let Err(TrySendError::Full(control)) = port.control.try_send(control)
+            && let Err(TrySendError::Full(control)) = port.tell(control)
         {
             tracing::error!(event = "control_not_taken", link = %port.facts.name, control = ?control);
         }
@@ -384,12 +390,31 @@ impl Core {
         self.pauses.links.get(link).cloned()
     }
 
+    /// Outcomes for all that no link has answered for: the next start would find the same, and say the same.
+    fn give_up_leased(&self) -> Vec<Input> {
+        let mut left: Vec<_> = self.lease_of.keys().copied().collect();
+        left.sort_unstable();
+        let lost = |(id, index)| {
+            // A message that is over already has no link; nobody wants the credit any more.
+            let link = self.active.get(&id).map_or(self.links.len(), |active| active.link);
+            let outcome = Outcome::Unknown { why: UnknownWhy::Crash };
+            Input::Link { link, event: LinkEvent::Outcome { id, index, outcome } }
+        };
+        left.into_iter().map(lost).collect()
+    }
+
     fn leased_by(&self, link: usize) -> u16 {
         self.links.get(link).map_or(0, |seat| seat.leased)
     }
 }
 
 impl Snapshot {
+    /// The snapshot, where its counts and links say something: in quarantine no core has read the state and
+    /// no link was started, so that every zero in it would be made up.
+    pub fn known(&self) -> Option<&Snapshot> {
+        self.quarantine.is_none().then_some(self)
+    }
+
     /// A daemon that has done nothing yet.
     pub fn empty(now: Timestamp) -> Snapshot {
         Snapshot {

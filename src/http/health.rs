@@ -108,10 +108,20 @@ impl Text {
     }
 }
 
+/// What is not known is left out: a zero would be believed.
 fn render(snapshot: &Snapshot) -> String {
     let mut text = Text(String::with_capacity(4096));
-    messages(&mut text, snapshot);
-    links(&mut text, snapshot);
+    if let Some(known) = snapshot.known() {
+        render_known(&mut text, known);
+    }
+    let quarantined = u8::from(snapshot.quarantine.is_some());
+    text.single("nudged_quarantined", "gauge", "1 when nothing may be sent or written.", quarantined);
+    text.0
+}
+
+fn render_known(text: &mut Text, snapshot: &Snapshot) {
+    messages(text, snapshot);
+    links(text, snapshot);
     let commit = "nudged_store_commit_seconds";
     text.family(commit, "histogram", "Time from a command to its answer being durable.");
     text.histogram(
@@ -136,9 +146,6 @@ fn render(snapshot: &Snapshot) -> String {
         "Sequence number of the journal's head.",
         snapshot.journal_seq,
     );
-    let quarantined = u8::from(snapshot.quarantine.is_some());
-    text.single("nudged_quarantined", "gauge", "1 when nothing may be sent or written.", quarantined);
-    text.0
 }
 
 fn messages(text: &mut Text, snapshot: &Snapshot) {

@@ -72,7 +72,7 @@ pub async fn list(State(app): State<App>, parts: Parts) -> Result<Response, Prob
     app.allow(&parts, Scope::Read).await?;
     no_query(&parts.uri)?;
     let snapshot = app.engine().snapshot();
-    let links: Vec<LinkJson> = snapshot.links.iter().map(LinkJson::of).collect();
+    let links: Vec<LinkJson> = links_of(&snapshot)?.iter().map(LinkJson::of).collect();
     Ok(super::json(StatusCode::OK, &json!({"data": links, "next_cursor": null})))
 }
 
@@ -84,8 +84,16 @@ pub async fn look(State(app): State<App>, name: Segment, parts: Parts) -> Result
 
 fn answer_link(app: &App, name: &str) -> Result<Response, Problem> {
     let snapshot = app.engine().snapshot();
-    let link = snapshot.links.iter().find(|link| link.facts.name.as_str() == name);
+    let link = links_of(&snapshot)?.iter().find(|link| link.facts.name.as_str() == name);
     Ok(super::json(StatusCode::OK, &LinkJson::of(link.ok_or_else(Problem::not_found)?)))
+}
+
+/// None is started in quarantine, which is not the same as that there is none.
+fn links_of(snapshot: &Snapshot) -> Result<&[LinkSnapshot], Problem> {
+    match &snapshot.quarantine {
+        None => Ok(&snapshot.links),
+        Some(why) => Err(Refusal::Quarantined(why.clone()).into()),
+    }
 }
 
 pub async fn pause(State(app): State<App>, name: Segment, request: Request) -> Result<Response, Problem> {
@@ -135,24 +143,26 @@ fn answer_status(app: &App) -> Response {
     super::json(StatusCode::OK, &status_json(&app.engine().snapshot()))
 }
 
+/// What is not known is `null`.
 fn status_json(snapshot: &Snapshot) -> Value {
     let verdict = super::page::Verdict::of(snapshot);
+    let known = snapshot.known();
     json!({
         "at": snapshot.at.to_rfc3339(),
         "started_at": snapshot.started.to_rfc3339(),
         "verdict": verdict.level.as_str(),
         "verdict_sentence": verdict.sentence,
         "verdict_since": verdict.since.map(|t| t.to_rfc3339()),
-        "messages": show::by_status(|status| snapshot.by_status[status as usize]),
+        "messages": known.map(|known| show::by_status(|status| known.by_status[status as usize])),
         "oldest_due_at": snapshot.oldest_due.map(|t| t.to_rfc3339()),
         "paused": snapshot.paused.as_ref().map(pause_json),
         "intake_closed": snapshot.intake_closed.as_ref().map(|closed| closed.why.to_string()),
         "quarantine": snapshot.quarantine,
-        "links": snapshot.links.iter().map(LinkJson::of).collect::<Vec<_>>(),
-        "inbound_total": snapshot.inbound_total,
-        "receipts_unmatched_total": snapshot.receipts_unmatched,
-        "journal_seq": snapshot.journal_seq,
-        "free_bytes": snapshot.free_bytes,
+        "links": known.map(|known| known.links.iter().map(LinkJson::of).collect::<Vec<_>>()),
+        "inbound_total": known.map(|known| known.inbound_total),
+        "receipts_unmatched_total": known.map(|known| known.receipts_unmatched),
+        "journal_seq": known.map(|known| known.journal_seq),
+        "free_bytes": known.map(|known| known.free_bytes),
     })
 }
 

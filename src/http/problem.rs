@@ -114,6 +114,13 @@ impl Problem {
         problem
     }
 
+    /// 503 for a call that may have been taken all the same.
+    pub fn not_known(code: &'static str) -> Problem {
+        let detail = "No answer came. Whether it was taken is not known: \
+             the same request with the same Idempotency-Key tells.";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+    }
+
     pub fn internal() -> Problem {
         let detail = "The daemon made a mistake; its log has more under this X-Request-Id.";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
@@ -167,6 +174,7 @@ impl From<Refusal> for Problem {
             Refusal::QueueFull => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "queue_full", detail),
             Refusal::DiskLow => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "disk_low", detail),
             Refusal::Stopping => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail),
+            Refusal::Unanswered => Problem::not_known("unanswered"),
             Refusal::Quarantined(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "quarantined", detail),
             Refusal::Duplicate { of } => Problem::new(
                 StatusCode::CONFLICT,
@@ -209,6 +217,7 @@ mod tests {
             (Refusal::QueueFull, 503, "queue_full"),
             (Refusal::DiskLow, 503, "disk_low"),
             (Refusal::Stopping, 503, "stopping"),
+            (Refusal::Unanswered, 503, "unanswered"),
             (Refusal::Quarantined(String::from("x")), 503, "quarantined"),
             (Refusal::Duplicate { of: MessageId::from_u64(1) }, 409, "duplicate"),
             (Refusal::KeyReused, 422, "key_reused"),

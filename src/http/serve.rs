@@ -14,13 +14,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::MatchedPath;
 use axum::http::header::ALLOW;
 use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
@@ -43,7 +45,8 @@ use crate::config::{self, Listen};
 
 /// Connections of one listener. Each costs at most a head buffer, a body and a descriptor.
 const MAX_CONNECTIONS: usize = 1024;
-/// Of these from one address, so that one client alone cannot take all.
+/// Of these from one address, so that one client alone cannot take all. Not from loopback: there the address
+/// tells nothing, and a limit on it would let one local program keep out the others the sooner.
 const MAX_PER_ADDRESS: u32 = 512;
 /// A head, or the pause before the next one on a kept connection.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
@@ -137,7 +140,7 @@ pub async fn serve(bound: Vec<Bound>, app: App, stop: CancellationToken, grace: 
     for Bound { socket, names } in bound {
         let door = Door {
             names,
-            service: Service { router: app.router(), app: app.clone() },
+            service: Service { router: app.router().route_layer(from_fn(note_pattern)), app: app.clone() },
             places: Places::default(),
             stop: stop.clone(),
             cut: cut.clone(),
@@ -281,11 +284,13 @@ struct Taken {
 #[derive(Debug)]
 struct Place {
     places: Places,
+    /// The address it counts for, where one has a limit.
     from: Option<IpAddr>,
 }
 
 impl Places {
     fn take(&self, from: Option<IpAddr>) -> Option<Place> {
+        let from = from.filter(|address| !address.to_canonical().is_loopback());
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.all >= MAX_CONNECTIONS {
             return None;
@@ -327,24 +332,31 @@ impl Service {
     async fn answer(&self, request: Request<Incoming>, peer: Peer, names: Names, trace: &Trace) -> Response {
         let clock = self.app.clock();
         let began = clock.now().mono;
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let (method, pattern) = (request.method().clone(), Pattern::default());
         let mut response = match guard::check(&request, names, trace) {
-            Ok(()) => self.call(request, peer, clock).await,
+            Ok(()) => self.call(request, peer, pattern.clone(), clock).await,
             Err(problem) => problem.into_response(),
         };
         let id = next_request_id();
         // A probe that hears "not ready" is no refused request.
         if let Some(Code(code)) = response.extensions().get().copied() {
             let took = clock.now().mono.saturating_duration_since(began);
-            log_refused(code, response.status(), &id, &method, &path, took);
+            log_refused(code, response.status(), &id, &method, &pattern, took);
         }
         guard::finish(&mut response, id);
         response
     }
 
-    async fn call(&self, request: Request<Incoming>, peer: Peer, clock: &Clock) -> Response {
+    async fn call(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        pattern: Pattern,
+        clock: &Clock,
+    ) -> Response {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(pattern);
         let limit = match request.uri().path() {
             "/v1/messages/batch" => BATCH_WITHIN,
             _ => REQUEST_WITHIN,
@@ -354,11 +366,7 @@ impl Service {
             Some(Ok(Ok(response))) => shape(response),
             Some(Ok(Err(never))) => match never {},
             Some(Err(_)) => Problem::internal().into_response(),
-            None => {
-                let detail = "No answer in time. Whether it was taken is not known: \
-                     the same request with the same Idempotency-Key tells.";
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "deadline", detail).into_response()
-            }
+            None => Problem::not_known("deadline").into_response(),
         }
     }
 }
@@ -373,17 +381,30 @@ fn shape(response: Response) -> Response {
     Problem::method(allow.unwrap_or(HeaderValue::from_static(""))).into_response()
 }
 
-/// One line a refused request. The query is left out, because it may hold a number; so is a path that
-/// named nothing, because it may hold anything.
+/// The route a request met, as the router has it (`/v1/messages/{id}`); empty while it has met none. It is
+/// kept beside the request, so that a call that never answers has one too.
+#[derive(Clone, Default)]
+struct Pattern(Arc<OnceLock<MatchedPath>>);
+
+async fn note_pattern(request: axum::extract::Request, next: Next) -> Response {
+    let (pattern, matched) =
+        (request.extensions().get::<Pattern>(), request.extensions().get::<MatchedPath>());
+    if let (Some(Pattern(pattern)), Some(matched)) = (pattern, matched) {
+        pattern.get_or_init(|| matched.clone());
+    }
+    next.run(request).await
+}
+
+/// One line a refused request. Of its address only the pattern: what the caller wrote may hold a number.
 fn log_refused(
     code: &str,
     status: StatusCode,
     id: &HeaderValue,
     method: &Method,
-    path: &str,
+    pattern: &Pattern,
     took: Duration,
 ) {
-    let path = if status == StatusCode::NOT_FOUND { "" } else { path };
+    let path = pattern.0.get().map_or("", MatchedPath::as_str);
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let (status, id) = (status.as_u16(), id.to_str().unwrap_or_default());
     if status >= 500 {
@@ -396,7 +417,7 @@ fn log_refused(
 /// Unique while the daemon runs, and unlikely to meet one of an earlier run.
 fn next_request_id() -> HeaderValue {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    static RUN: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+    static RUN: OnceLock<u32> = OnceLock::new();
     let run = RUN.get_or_init(|| getrandom::u32().unwrap_or(std::process::id()));
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
     HeaderValue::from_str(&format!("req_{run:08x}{n:08x}")).unwrap_or(HeaderValue::from_static("req_"))
@@ -418,6 +439,18 @@ mod tests {
         drop(held);
         let taken = places.0.lock().unwrap();
         assert_eq!((taken.all, taken.by_address.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_programs_of_this_machine_share_one_address_and_all_places() {
+        let local = Some(IpAddr::from([127, 0, 0, 1]));
+        let mapped = Some("::ffff:127.0.0.1".parse().unwrap());
+        let places = Places::default();
+        let mut held: Vec<Place> = (1..MAX_CONNECTIONS).map(|_| places.take(local).unwrap()).collect();
+        held.push(places.take(mapped).unwrap());
+        assert!(places.take(local).is_none(), "all are bounded all the same");
+        drop(held);
+        assert_eq!(places.0.lock().unwrap().all, 0);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod smpp;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::clock::Timestamp;
@@ -24,7 +25,9 @@ use crate::message::{Encoding, LinkName, Msisdn, RawCode, ReceiptState, Referenc
 pub use crate::message::Outcome;
 pub use crate::retry::RetryClass;
 
-/// Replies and receipts that a link may have handed up without an answer from the core.
+/// Replies and receipts that a link may have handed up without an answer from the core, over all its
+/// sessions: what a session that is gone left unanswered still takes its place. [`LinkPort::tell`] says what
+/// rests on it.
 pub const INBOUND_CAPACITY: usize = 128;
 /// Late answers, state changes and the like that may ride beside a full window of outcomes.
 pub const OUTCOME_SLACK: usize = 64;
@@ -203,13 +206,31 @@ pub struct LinkPort {
     /// What one step leased here goes in one piece, so that the link wakes once and writes once. Capacity
     /// `window`, which is enough: none is empty, and together they never hold more than that.
     pub submissions: mpsc::Sender<Vec<Submission>>,
-    /// Capacity [`INBOUND_CAPACITY`] + `window` + slack: the core uses `try_send` and treats full as a stuck link.
+    /// Capacity twice [`INBOUND_CAPACITY`] + `window` + slack; the core writes to it by [`LinkPort::tell`].
     pub control: mpsc::Sender<Control>,
     /// Capacity `window` + [`OUTCOME_SLACK`].
     pub outcomes: mpsc::Receiver<LinkEvent>,
     /// Capacity [`INBOUND_CAPACITY`].
     pub inbound: mpsc::Receiver<(InboundToken, Inbound)>,
     pub status: watch::Receiver<LinkStatus>,
+}
+
+impl LinkPort {
+    /// Says something to the link without waiting.
+    ///
+    /// A confirmation always fits: the link hands up at most [`INBOUND_CAPACITY`] that it has not read the
+    /// confirmations of, each is confirmed once, and nothing else is taken unless as many places stay free
+    /// after it. Those others still have `window` and the slack, whatever waits of confirmations.
+    ///
+    /// # Errors
+    /// What was to be said, where the link is gone (`Closed`) or reads nothing any more (`Full`).
+    pub fn tell(&self, control: Control) -> Result<(), TrySendError<Control>> {
+        let confirms = matches!(control, Control::Confirm { .. });
+        if !confirms && !self.control.is_closed() && self.control.capacity() <= INBOUND_CAPACITY {
+            return Err(TrySendError::Full(control));
+        }
+        self.control.try_send(control)
+    }
 }
 
 /// The link's end, handed to [`run::run`].
@@ -229,7 +250,7 @@ pub struct LinkEnd {
 pub fn channel(facts: LinkFacts, bell: Arc<Notify>, now: Timestamp) -> (LinkPort, LinkEnd) {
     let window = usize::from(facts.window.max(1));
     let (submissions, submissions_rx) = mpsc::channel(window);
-    let (control, control_rx) = mpsc::channel(window + INBOUND_CAPACITY + OUTCOME_SLACK);
+    let (control, control_rx) = mpsc::channel(window + 2 * INBOUND_CAPACITY + OUTCOME_SLACK);
     let (outcomes_tx, outcomes) = mpsc::channel(window + OUTCOME_SLACK);
     let (inbound_tx, inbound) = mpsc::channel(INBOUND_CAPACITY);
     let (status_tx, status) = watch::channel(LinkStatus::new(now));

@@ -7,6 +7,7 @@
 //! * Control is drained before each [`Session::poll_output`], so a recall still reaches unwritten bytes.
 //! * Outcomes wait in a queue of our own while the core is busy; it is bounded by the window, because each
 //!   one answers a lease. Inbound never waits: when the core is full the peer is told to keep it.
+//! * Never more than [`INBOUND_CAPACITY`] handed up whose confirmation is not read, over all sessions.
 //! * `Down` and `Parked` follow all outcomes of their session; a connect that failed is in the status alone.
 //! * A closed channel means that the core is gone: stop in order, as on [`Control::Stop`].
 //!
@@ -23,7 +24,10 @@ use tokio::sync::mpsc::error::{SendError, TrySendError};
 use tokio::sync::{Notify, mpsc};
 
 use super::session::{Close, Session, SessionEvent};
-use super::{Connection, Control, LinkEnd, LinkEvent, LinkStatus, Outcome, SUBMIT_BUCKETS, Submission};
+use super::{
+    Connection, Control, INBOUND_CAPACITY, Inbound, InboundToken, LinkEnd, LinkEvent, LinkStatus, Outcome,
+    SUBMIT_BUCKETS, Submission,
+};
 use crate::clock::Clock;
 
 /// Back-off after a failed or short session; doubles to the ceiling.
@@ -55,7 +59,7 @@ pub trait Connect: Send {
 
 /// Runs a link until it is stopped. `seed` is all the randomness its back-off has.
 pub async fn run<C: Connect>(mut connect: C, end: LinkEnd, clock: Clock, seed: u64) {
-    let mut driver = Driver { end, clock, pending: VecDeque::new() };
+    let mut driver = Driver { end, clock, pending: VecDeque::new(), unconfirmed: 0 };
     let mut backoff = Backoff::new(seed);
     loop {
         match driver.live(&mut connect).await {
@@ -97,6 +101,8 @@ struct Driver {
     clock: Clock,
     /// Events that the core has not taken yet.
     pending: VecDeque<LinkEvent>,
+    /// Inbound handed up whose confirmation is not read yet, those of sessions that are gone included.
+    unconfirmed: usize,
 }
 
 impl Driver {
@@ -155,7 +161,9 @@ impl Driver {
                 Woken::Control(None | Some(Control::Stop)) | Woken::Submitted(None) => return Idle::Stop,
                 Woken::Control(Some(Control::Restart)) => return Idle::Restart,
                 Woken::Submitted(Some(submissions)) => submissions.iter().for_each(|s| self.unwritten(s)),
-                // A recall finds nothing unwritten; the session that wanted a confirmation is gone.
+                // The session that wanted it is gone.
+                Woken::Control(Some(Control::Confirm { .. })) => self.confirmed(),
+                // A recall finds nothing unwritten.
                 Woken::Control(Some(_)) | Woken::Room | Woken::Read(_) | Woken::Written(_) | Woken::Timer => {
                 }
             }
@@ -165,6 +173,20 @@ impl Driver {
     fn unwritten(&mut self, submission: &Submission) {
         let (id, index) = (submission.id, submission.index);
         self.pending.push_back(LinkEvent::Outcome { id, index, outcome: Outcome::Unwritten });
+    }
+
+    /// Whether the core has room for it.
+    fn hand_up(&mut self, token: InboundToken, inbound: Inbound) -> bool {
+        if self.unconfirmed >= INBOUND_CAPACITY || self.end.inbound.try_send((token, inbound)).is_err() {
+            return false;
+        }
+        self.unconfirmed += 1;
+        self.end.bell.notify_one();
+        true
+    }
+
+    fn confirmed(&mut self) {
+        self.unconfirmed = self.unconfirmed.saturating_sub(1);
     }
 
     /// Hands the core what it has room for.
@@ -387,8 +409,13 @@ where
         match control {
             Control::Recall(id) => self.session.recall(id, now),
             Control::RecallAll => self.session.recall_all(now),
-            Control::Confirm { token, stored: true } => self.session.confirm(token, now),
-            Control::Confirm { token, stored: false } => self.session.refuse(token, now),
+            Control::Confirm { token, stored } => {
+                self.driver.confirmed();
+                match stored {
+                    true => self.session.confirm(token, now),
+                    false => self.session.refuse(token, now),
+                }
+            }
             Control::Restart => self.leave(Life::Restart),
             Control::Stop => self.leave(Life::Stop),
         }
@@ -440,11 +467,8 @@ where
                 self.driver.pending.push_back(event);
             }
             SessionEvent::Inbound { token, inbound } => {
-                match self.driver.end.inbound.try_send((token, inbound)) {
-                    Ok(()) => self.driver.end.bell.notify_one(),
-                    Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {
-                        self.session.refuse(token, now.mono)
-                    }
+                if !self.driver.hand_up(token, inbound) {
+                    self.session.refuse(token, now.mono);
                 }
             }
             SessionEvent::Finished { reason } => {

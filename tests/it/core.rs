@@ -188,7 +188,7 @@ fn to(n: u64) -> Msisdn {
     Msisdn::from_u64(4_915_112_345_000 + n)
 }
 
-fn draft(to: Msisdn, text: &str) -> Draft {
+pub fn draft(to: Msisdn, text: &str) -> Draft {
     Draft {
         to,
         text: String::from(text),

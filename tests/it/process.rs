@@ -150,6 +150,10 @@ async fn a_second_daemon_on_the_same_state_ends_with_75_and_the_first_goes_on() 
     let home = Home::new(&link("carrier", nobody(), ""));
     let token = home.token();
     let first = home.run();
+    // The very same configuration, address and all, where the system chose no port.
+    let config = std::fs::read_to_string(home.config()).unwrap();
+    let address = first.url.trim_start_matches("http://");
+    std::fs::write(home.config(), config.replace("127.0.0.1:0", address)).unwrap();
     let second = with_config(&["run"], &home.config());
     assert_eq!(second.status.code(), Some(75), "{second:?}");
     assert!(second.stdout.is_empty());

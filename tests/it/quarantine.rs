@@ -34,4 +34,33 @@ async fn a_journal_damaged_in_its_middle_is_read_only_and_says_why() {
     assert!(ready["reasons"].to_string().contains("uarantin"), "{ready}");
     assert_eq!(world.call(Method::GET, "/healthz", None).await.0, 200);
     assert_eq!(carrier.submits().len(), sent, "nothing is sent");
+
+    let shown = world.get("/v1/status").await;
+    assert!(shown["quarantine"].is_string() && shown["verdict"] == "down", "{shown}");
+    for unknown in [
+        "messages",
+        "oldest_due_at",
+        "links",
+        "inbound_total",
+        "receipts_unmatched_total",
+        "journal_seq",
+        "free_bytes",
+    ] {
+        assert!(shown[unknown].is_null() && shown.get(unknown).is_some(), "{unknown} in {shown}");
+    }
+    for path in ["/v1/links", "/v1/links/carrier"] {
+        let (status, problem) = world.call(Method::GET, path, None).await;
+        assert_eq!((status, problem["code"].as_str().unwrap()), (503, "quarantined"), "{path}");
+    }
+    let (_, page) = world.call(Method::GET, "/", None).await;
+    let page = page.as_str().unwrap();
+    assert_eq!(page.matches("Not known in quarantine.").count(), 2, "links and messages: {page}");
+    assert!(
+        !page.contains("None is configured") && !page.contains("<dd>") && !page.contains("waits"),
+        "{page}"
+    );
+    let (_, metrics) = world.call(Method::GET, "/metrics", None).await;
+    let numbers: Vec<&str> =
+        metrics.as_str().unwrap().lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(numbers, ["nudged_quarantined 1"]);
 }

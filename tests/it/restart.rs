@@ -1,8 +1,28 @@
 //! Stop and start: nothing is lost, nothing becomes unknown that need not.
 
-use crate::support::{Carrier, World, faulty, holding, link, nobody, number, one, silent, until};
-use serde_json::json;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use nudged::clock::Clock;
+use nudged::engine::core::{Core, Lease, Settings};
+use nudged::engine::run::{self, Parts};
+use nudged::link::{LinkEvent, LinkFacts, channel};
+use nudged::message::{Head, Msisdn, State, UnknownWhy};
+use nudged::store::keys::family;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::core::draft;
+use crate::support::{
+    Carrier, START, World, checked, faulty, holding, link, nobody, number, one, one_still, opened, silent,
+    stored, until,
+};
+
+fn texts(submits: Vec<Value>) -> BTreeSet<String> {
+    submits.iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_keeps_what_waits_what_is_sent_what_is_unknown_and_every_text() {
@@ -47,6 +67,63 @@ async fn a_stop_during_a_window_waits_for_the_answers_and_leaves_none_unknown() 
         world.await_status(id, "sent").await;
     }
     assert_eq!((carrier.submits().len(), world.count("unknown").await), (10, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_with_a_silent_carrier_marks_what_it_never_answered_unknown_before_it_ends() {
+    let more = "window = 4\nresponse_timeout = '60s'\nenquire_link = '50s'";
+    let (mut world, carrier) = one_still(holding(), "", more).await;
+    let ids = world.send_many(10).await;
+    let written: BTreeSet<String> = texts(carrier.await_submits(4, &world.clock).await);
+    world.stop_while_time_passes().await;
+
+    let (leases, heads) = (world.stored::<Lease>(family::LEASE), world.stored::<Head>(family::HEAD));
+    assert_eq!(leases, [], "nothing is left for the next start to find");
+    let unknown: Vec<&Head> = heads
+        .iter()
+        .filter(|head| matches!(head.state, State::Unknown { why: UnknownWhy::NoAnswer, .. }))
+        .collect();
+    assert_eq!(unknown.len(), 4);
+    world.start_again().await;
+    for (n, id) in ids.iter().enumerate() {
+        let status = world.status(id).await;
+        assert_eq!(status == "unknown", written.contains(&n.to_string()), "{n} is {status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_link_that_hangs_never_settles_is_unknown_when_the_stop_ends() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::manual(START));
+    let facts = LinkFacts { name: "a".into(), account: "a".into(), kind: "smpp", window: 4 };
+    let settings = Settings { queue: checked("").queue, routes: Vec::new(), links: vec![facts.clone()] };
+    let store = opened(dir.path());
+    let (core, _) = Core::recover(settings, &store.reader(), clock.now()).unwrap();
+    let (bell, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+    let (port, mut end) = channel(facts, bell.clone(), START);
+    let (ports, min_free) = (vec![port], 0);
+    let parts = Parts { store, core, ports, bell, clock: clock.clone(), min_free, stop: stop.clone() };
+    let (engine, runner) = run::engine(parts);
+    let core = std::thread::spawn(move || runner.run());
+
+    end.outcomes.send(LinkEvent::Up).await.unwrap();
+    end.bell.notify_one();
+    let to = Msisdn::parse_e164(&number(0)).unwrap();
+    engine.accept(draft(to, "x")).await.unwrap();
+    assert_eq!(end.submissions.recv().await.unwrap().len(), 1);
+    stop.cancel();
+    let ended = async || core.is_finished().then_some(());
+    until(&clock, "the core ends", ended).await;
+    core.join().unwrap().unwrap();
+    drop(engine);
+
+    let store = opened(dir.path());
+    assert_eq!(stored::<Lease>(&store, family::LEASE), []);
+    let heads = stored::<Head>(&store, family::HEAD);
+    assert!(
+        matches!(heads[..], [Head { state: State::Unknown { why: UnknownWhy::Crash, .. }, .. }]),
+        "{heads:?}"
+    );
+    drop(end);
 }
 
 #[tokio::test(flavor = "multi_thread")]

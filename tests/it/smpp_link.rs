@@ -1,6 +1,6 @@
 //! The driver with a real SMPP session over a real TCP connection, against a small scripted SMSC.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use nudged::link::smpp::connect::SmppConnect;
 use nudged::link::smpp::frame::{Frame, Splitter};
 use nudged::link::smpp::session::SmppSession;
 use nudged::link::{
-    Connection, Control, Inbound, LinkEvent, LinkFacts, LinkPort, Outcome, Submission, channel,
+    Connection, Control, INBOUND_CAPACITY, Inbound, InboundToken, LinkEvent, LinkFacts, LinkPort, Outcome,
+    Submission, channel,
 };
 use nudged::message::{Reference, UnknownWhy};
 use nudged::pace::Shared;
@@ -27,6 +28,9 @@ const BIND_RESP: u32 = 0x8000_0009;
 const SUBMIT_SM: u32 = 0x04;
 const SUBMIT_RESP: u32 = 0x8000_0004;
 const UNBIND: u32 = 0x06;
+const DELIVER_SM: u32 = 0x05;
+const DELIVER_RESP: u32 = 0x8000_0005;
+const QUEUE_FULL: u32 = 0x14;
 
 struct Peer {
     stream: TcpStream,
@@ -57,6 +61,26 @@ impl Peer {
         }
     }
 
+    /// Delivers a reply for each sequence number, in one piece.
+    async fn deliver(&mut self, sequences: std::ops::Range<u32>) {
+        let body = b"\0\x01\x01447700900123\0\x03\x0012345\0\0\0\0\0\0\0\0\0\0\x04STOP";
+        let pdus: Vec<u8> = sequences.flat_map(|sequence| pdu(DELIVER_SM, 0, sequence, body)).collect();
+        self.stream.write_all(&pdus).await.unwrap();
+    }
+
+    /// The sequence numbers of the next `count` answers to deliveries: stored, and to be sent again.
+    async fn deliveries(&mut self, count: usize) -> (BTreeSet<u32>, BTreeSet<u32>) {
+        let (mut stored, mut refused) = (BTreeSet::new(), BTreeSet::new());
+        for _ in 0..count {
+            let header = self.read().await.unwrap().header;
+            assert_eq!(header.id, DELIVER_RESP);
+            let which = if header.status == 0 { &mut stored } else { &mut refused };
+            assert!(header.status == 0 || header.status == QUEUE_FULL, "{header:?}");
+            assert!(which.insert(header.sequence), "{} answered twice", header.sequence);
+        }
+        (stored, refused)
+    }
+
     async fn answer(&mut self, request: &Frame, id: u32, status: u32, body: &[u8]) {
         let pdu = pdu(id, status, request.header.sequence, body);
         self.stream.write_all(&pdu).await.unwrap();
@@ -81,6 +105,77 @@ async fn outcome(port: &mut LinkPort) -> (u64, Outcome) {
         LinkEvent::Outcome { id, outcome, .. } => (id.as_u64(), outcome),
         other => panic!("{other:?} instead of an outcome"),
     }
+}
+
+/// Takes what the link hands up until it has this many in all, as a core does that never steps.
+async fn hoard(port: &mut LinkPort, count: usize) -> Vec<InboundToken> {
+    let mut tokens = Vec::new();
+    while tokens.len() < count {
+        tokens.push(port.inbound.recv().await.unwrap().0);
+    }
+    tokens
+}
+
+/// Confirms them all before the link reads one, as a core does that has stored all in one step.
+fn confirm_all(port: &LinkPort, tokens: Vec<InboundToken>) {
+    for token in tokens {
+        port.tell(Control::Confirm { token, stored: true }).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_flood_against_a_slow_core_is_confirmed_once_each_and_what_comes_after_it_is_taken() {
+    let (listener, mut port, task) = link(4, 4).await;
+    let mut peer = Peer::bound(&listener).await;
+    assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Up));
+    let flood = 600;
+    for round in 0..3 {
+        peer.deliver(round * flood..(round + 1) * flood).await;
+        let (mut tokens, mut refused) = (Vec::new(), BTreeSet::new());
+        while tokens.len() + refused.len() < flood as usize {
+            tokio::select! {
+                inbound = port.inbound.recv() => tokens.push(inbound.unwrap().0),
+                frame = peer.read() => {
+                    let header = frame.unwrap().header;
+                    assert_eq!((header.id, header.status), (DELIVER_RESP, QUEUE_FULL));
+                    assert!(refused.insert(header.sequence));
+                }
+            }
+        }
+        assert_eq!(tokens.len(), INBOUND_CAPACITY);
+        // Whatever else waits to be read.
+        while port.tell(Control::RecallAll).is_ok() {}
+        confirm_all(&port, tokens);
+        let (stored, _) = peer.deliveries(INBOUND_CAPACITY).await;
+        assert_eq!(stored.len(), INBOUND_CAPACITY);
+        assert!(stored.is_disjoint(&refused));
+    }
+    drop(port);
+    drop(peer);
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_lost_session_left_unconfirmed_takes_its_place_until_it_is_confirmed() {
+    let (listener, mut port, task) = link(4, 4).await;
+    let mut peer = Peer::bound(&listener).await;
+    assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Up));
+    peer.deliver(0..INBOUND_CAPACITY as u32).await;
+    let tokens = hoard(&mut port, INBOUND_CAPACITY).await;
+    drop(peer);
+    assert!(matches!(port.outcomes.recv().await, Some(LinkEvent::Down { .. })));
+    let mut again = Peer::bound(&listener).await;
+    assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Up));
+    again.deliver(0..1).await;
+    assert_eq!(again.deliveries(1).await.1.len(), 1, "kept by the peer");
+    confirm_all(&port, tokens);
+    again.deliver(1..2).await;
+    let taken = hoard(&mut port, 1).await;
+    confirm_all(&port, taken);
+    assert_eq!(again.deliveries(1).await.0, BTreeSet::from([1]));
+    drop(port);
+    drop(again);
+    task.await.unwrap();
 }
 
 #[tokio::test]

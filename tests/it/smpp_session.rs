@@ -16,7 +16,7 @@ use nudged::message::{Reason, Reference, UnknownWhy};
 use nudged::pace::{Pace, Rate, Shared};
 use nudged::retry::RetryClass;
 
-use crate::support::{pdu, smpp, submission};
+use crate::support::{Log, pdu, second_subscriber, smpp, submission};
 
 const SUBMIT: u32 = 0x04;
 const SUBMIT_RESP: u32 = 0x8000_0004;
@@ -638,13 +638,27 @@ fn a_stop_waits_20_seconds_for_answers_and_5_for_the_unbind() {
     rig.sequences();
     rig.session.stop(rig.now);
     rig.pass(Duration::from_secs(19));
-    assert_eq!(rig.headers(), []);
+    assert_eq!((rig.headers(), rig.links()), (vec![], vec![]));
     rig.pass(Duration::from_secs(1));
     assert_eq!(rig.headers()[0].0, UNBIND);
+    assert_eq!(rig.links(), [outcome(1, unknown(UnknownWhy::NoAnswer))], "before the wait for the unbind");
     rig.pass(Duration::from_secs(5));
     assert!(rig.finished().is_some());
     rig.session.handle_close(Close::Stopping, rig.now);
-    assert_eq!(rig.links(), [outcome(1, unknown(UnknownWhy::LinkLost))]);
+    assert_eq!(rig.links(), []);
+}
+
+#[test]
+fn an_answer_during_the_wait_for_the_unbind_still_counts() {
+    let mut rig = Rig::bound(smpp());
+    rig.submit([1]);
+    let sequences = rig.sequences();
+    rig.session.stop(rig.now);
+    rig.pass(Duration::from_secs(20));
+    assert_eq!(rig.links(), [outcome(1, unknown(UnknownWhy::NoAnswer))]);
+    rig.feed(&pdu(SUBMIT_RESP, 0, sequences[0], b"a\0"));
+    let late = LinkEvent::Late { id: MessageId::from_u64(1), index: 0, outcome: accepted("a") };
+    assert_eq!(rig.links(), [late]);
 }
 
 #[test]
@@ -805,4 +819,42 @@ fn random_bytes_after_the_bind_never_panic_and_leave_one_outcome_each() {
         ids.sort_unstable();
         assert_eq!(ids, [1, 2, 3, 4, 5, 6]);
     }
+}
+
+#[test]
+fn what_a_peer_does_wrong_fills_no_log() {
+    let (log, _second) = (Log::default(), second_subscriber());
+    let guard = log.listen();
+    let mut rig = Rig::bound(smpp());
+    let odd: Vec<u8> = [
+        pdu(DELIVER, 0, 1, b"\0"),
+        pdu(0x0000_0BAD, 0, 2, b""),
+        pdu(0x8000_0103, 0, 3, b""),
+        pdu(SUBMIT_RESP, 0, 4, b"a\0"),
+        pdu(0x0B, 0, 5, b"a\0b\0"),
+        pdu(0x0102, 0, 6, b"\0\0\0\0\0\0"),
+    ]
+    .concat();
+    for _ in 0..1_000 {
+        rig.feed(&odd);
+        rig.frames();
+    }
+    let first = log.text();
+    for event in
+        ["pdu_refused", "command_unknown", "response_unexpected", "answer_unawaited", "outbind", "alert"]
+    {
+        assert!(first.contains(event), "{event} in {first}");
+    }
+    rig.pass(Duration::from_secs(59));
+    rig.feed(&odd);
+    assert_eq!(log.text().lines().count(), 10, "{first}");
+    rig.now += Duration::from_secs(1);
+    rig.feed(&odd);
+    assert!(log.text().lines().nth(10).unwrap().contains("lines_left_out"), "{}", log.text());
+    rig.session.handle_close(Close::Eof, rig.now);
+    drop(guard);
+    let text = log.text();
+    let count = |line: &str| line.rsplit("count=").next().unwrap().parse::<u64>().unwrap();
+    let left_out: u64 = text.lines().skip(10).map(count).sum();
+    assert_eq!((text.lines().count(), left_out), (12, 6 * 1_002 - 10), "{text}");
 }

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nudged::clock::{Clock, Timestamp};
@@ -18,7 +19,7 @@ use nudged::id::MessageId;
 use nudged::link::Submission;
 use nudged::message::{Encoding, Msisdn};
 use nudged::sim::smsc::{Receipts, Smsc, SmscOptions};
-use nudged::store::Options;
+use nudged::store::{Opened, Options, Read, Store, keys, open, record};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -214,6 +215,21 @@ fn small() -> Options {
     Options { segment_bytes: 4 << 20, ballast_bytes: 4 << 10, cache_bytes: 4 << 20, ..Options::default() }
 }
 
+/// The store of a directory that nobody uses.
+pub fn opened(dir: &std::path::Path) -> Store {
+    match open(dir, small(), START).unwrap() {
+        Opened::Ready { store, .. } => store,
+        Opened::Quarantined { why, .. } => panic!("{why}"),
+    }
+}
+
+/// All records of a family.
+pub fn stored<T: serde::de::DeserializeOwned>(store: &Store, family: u8) -> Vec<T> {
+    let (from, to) = keys::all(family);
+    let entries = store.reader().scan(&from, &to, 1_000).unwrap();
+    entries.iter().map(|(_, value)| record::decode(value).unwrap()).collect()
+}
+
 /// A daemon and what is needed to talk to it. It outlives its restarts.
 pub struct World {
     pub clock: Clock,
@@ -255,6 +271,23 @@ impl World {
     pub async fn stop(&mut self) {
         let ended = self.daemon.take().unwrap().stop().await;
         assert!(matches!(ended, Ended::Stopped), "{ended:?}");
+    }
+
+    /// Stops in order on a clock of the test's own, which goes on meanwhile.
+    pub async fn stop_while_time_passes(&mut self) {
+        let (clock, machine) = (self.clock.clone(), Clock::system());
+        let mut stop = std::pin::pin!(self.stop());
+        loop {
+            tokio::select! {
+                () = &mut stop => return,
+                () = machine.sleep(PAUSE) => clock.advance(Duration::from_millis(250)),
+            }
+        }
+    }
+
+    /// All records of a family as a stop left them.
+    pub fn stored<T: serde::de::DeserializeOwned>(&self, family: u8) -> Vec<T> {
+        stored(&opened(&self.store_dir()), family)
     }
 
     pub async fn restart(&mut self) {
@@ -386,4 +419,42 @@ pub async fn one_still(options: SmscOptions, queue: &str, more: &str) -> (World,
     let carrier = Carrier::start(options).await;
     let config = format!("{queue}\n{}", link("carrier", carrier.addr(), more));
     (World::start_still(&config).await, carrier)
+}
+
+/// Collects what is logged on this thread.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// Everything at info and above that this thread logs while the guard lives.
+    pub fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let sink = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
+            .with_writer(move || sink.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+/// While there is one subscriber, a log call met first on another test's thread, which has none, counts as
+/// unwanted from then on. A second keeps the question open.
+pub fn second_subscriber() -> tracing::Dispatch {
+    tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new())
 }

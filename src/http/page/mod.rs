@@ -155,12 +155,18 @@ struct Page {
     word: &'static str,
     sentence: String,
     since: Option<Since>,
-    links: Vec<LinkRow>,
-    counts: Vec<(&'static str, u64)>,
-    oldest: Option<String>,
+    /// `None` in quarantine: not known.
+    known: Option<Known>,
     at: String,
     style: &'static str,
     script: &'static str,
+}
+
+/// What stands below the verdict.
+struct Known {
+    links: Vec<LinkRow>,
+    counts: Vec<(&'static str, u64)>,
+    oldest: Option<String>,
 }
 
 /// When something began, and how long it has lasted.
@@ -192,6 +198,21 @@ struct LinkRow {
 impl Page {
     fn of(snapshot: &Snapshot, now: Timestamp) -> Page {
         let verdict = Verdict::of(snapshot);
+        Page {
+            level: verdict.level.as_str(),
+            word: verdict.level.word(),
+            sentence: verdict.sentence,
+            since: verdict.since.map(|at| Since::of(at, now)),
+            known: snapshot.known().map(|known| Known::of(known, now)),
+            at: snapshot.at.to_rfc3339(),
+            style: STYLE_PATH,
+            script: SCRIPT_PATH,
+        }
+    }
+}
+
+impl Known {
+    fn of(snapshot: &Snapshot, now: Timestamp) -> Known {
         let links = snapshot.links.iter().map(|link| LinkRow {
             name: shown(link),
             kind: link.facts.kind,
@@ -202,17 +223,10 @@ impl Page {
             submitted: link.status.submitted_total,
         });
         let counts = Status::ALL.iter().zip(snapshot.by_status);
-        Page {
-            level: verdict.level.as_str(),
-            word: verdict.level.word(),
-            sentence: verdict.sentence,
-            since: verdict.since.map(|at| Since::of(at, now)),
+        Known {
             links: links.collect(),
             counts: counts.map(|(status, count)| (status.as_str(), count)).collect(),
             oldest: snapshot.oldest_due.map(|at| spoken(now.since(at))),
-            at: snapshot.at.to_rfc3339(),
-            style: STYLE_PATH,
-            script: SCRIPT_PATH,
         }
     }
 }

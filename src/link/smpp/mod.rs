@@ -3,7 +3,7 @@
 //! ```text
 //! connect.rs  host:port -> TCP stream + Session      frame.rs  bytes -> frames
 //! session.rs  the state machine                      pdu.rs    frames <-> fields, by rusmpp
-//! traffic.rs  what each PDU of the SMSC does to it
+//! traffic.rs  what each PDU of the SMSC does to it   oddities.rs how much of it reaches the log
 //! window.rs   unanswered and late submits            submit.rs Submission -> submit_sm
 //! status.rs   what a command_status means            deliver.rs deliver_sm -> Inbound
 //! ```
@@ -14,6 +14,7 @@ pub mod connect;
 pub mod deliver;
 pub mod describe;
 pub mod frame;
+mod oddities;
 pub mod pdu;
 pub mod session;
 pub mod status;

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::frame::{HEADER, Splitter};
+use super::oddities::Oddities;
 use super::pdu::{self, id, status};
 use super::submit::encode_submit;
 use super::window::{Segment, Window};
@@ -35,7 +36,8 @@ use crate::retry::RetryClass;
 
 /// A PDU that has begun must be complete after this: nobody needs longer for 64 KiB.
 const PDU_LIMIT: Duration = Duration::from_secs(10);
-/// How long an orderly end waits for answers; the daemon's stop waits no longer either.
+/// How long an orderly end waits for answers; then they are unknown. The core's stop waits for this and the
+/// goodbye after it.
 const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 /// How long our unbind waits for its answer.
 const UNBIND_LIMIT: Duration = Duration::from_secs(5);
@@ -63,6 +65,7 @@ pub struct SmppSession {
     pub(super) inbound: HashMap<InboundToken, (u32, u32)>,
     pub(super) next_token: u64,
     pub(super) enquiry: Enquiry,
+    pub(super) oddities: Oddities,
     events: VecDeque<SessionEvent>,
     /// Room where submit_sm are encoded, so that one allocation serves many.
     arena: BytesMut,
@@ -132,6 +135,7 @@ impl SmppSession {
             inbound: HashMap::new(),
             next_token: first_token,
             enquiry: Enquiry::Idle { heard_at: now },
+            oddities: Oddities::default(),
             events: VecDeque::new(),
             arena: BytesMut::new(),
             config,
@@ -236,15 +240,22 @@ impl SmppSession {
     /// Gives up what was not answered in time; when that is half the window the peer has lost it.
     fn expire(&mut self, now: Instant) {
         while self.window.oldest().is_some_and(|sent_at| now >= sent_at + self.config.response_timeout) {
-            let Some((id, index)) = self.window.give_up_oldest() else { break };
-            let outcome = Outcome::Unknown { why: UnknownWhy::NoAnswer };
-            self.emit(LinkEvent::Outcome { id, index, outcome });
+            if !self.give_up_oldest() {
+                break;
+            }
         }
         if self.window.is_clogged() && matches!(self.state, State::Bound) {
             let sequence = self.window.next_sequence();
             self.say(id::UNBIND, status::OK, sequence);
             self.finish("too many submits were never answered".into());
         }
+    }
+
+    /// Whether there was one.
+    fn give_up_oldest(&mut self) -> bool {
+        let Some((id, index)) = self.window.give_up_oldest() else { return false };
+        self.emit(LinkEvent::Outcome { id, index, outcome: Outcome::Unknown { why: UnknownWhy::NoAnswer } });
+        true
     }
 
     fn enquire(&mut self, now: Instant) {
@@ -333,7 +344,11 @@ impl Session for SmppSession {
         match &self.state {
             State::Finished => return,
             State::Binding { until, .. } if now >= *until => self.finish("bind was not answered".into()),
-            State::Draining { until, .. } if now >= *until => self.say_farewell(now),
+            State::Draining { until, .. } if now >= *until => {
+                // Before the goodbye, so that a stop knows of them however long the peer takes over it.
+                while self.give_up_oldest() {}
+                self.say_farewell(now);
+            }
             State::Unbinding { until, reason } if now >= *until => {
                 let reason = reason.clone();
                 self.finish(reason);
@@ -361,6 +376,7 @@ impl Session for SmppSession {
         self.unwrite(|_| true);
         self.inbound.clear();
         self.responses.clear();
+        self.oddities.sum_up(&self.config.name);
         self.state = State::Finished;
     }
 

@@ -12,15 +12,16 @@ use super::session::{Enquiry, Farewell, SmppSession, State};
 use super::status::{Meaning, bind_refusal, meaning, parks_bind};
 use super::window::{Answered, Segment};
 use crate::link::session::SessionEvent;
-use crate::link::{InboundToken, LinkEvent, Outcome};
+use crate::link::{INBOUND_CAPACITY, InboundToken, LinkEvent, Outcome};
 use crate::message::{Cause, RawCode, Reason, Reference};
 use crate::retry::RetryClass;
 
 /// So often one segment is throttled before it is handed back: with a pace that halves at each round trip, a
 /// carrier that still says no then is not slow but closed, and the message may wait elsewhere. It costs no try.
 pub const MAX_THROTTLES: u8 = 20;
-/// Requests of the SMSC that may wait for the core: beyond this it is told to keep them.
-const MAX_INBOUND: usize = 512;
+/// Requests of the SMSC that may wait for the core: beyond this it is told to keep them. As many as the
+/// driver hands up, because more would be refused there.
+const MAX_INBOUND: usize = INBOUND_CAPACITY;
 
 impl SmppSession {
     pub(super) fn handle_frame(&mut self, frame: &Frame, now: Instant) {
@@ -29,7 +30,7 @@ impl SmppSession {
         }
         match frame.header.id {
             SUBMIT_SM_RESP | id::GENERIC_NACK => self.answered(frame, now),
-            id::DELIVER_SM | id::DATA_SM => self.delivered(frame),
+            id::DELIVER_SM | id::DATA_SM => self.delivered(frame, now),
             ENQUIRE_LINK_RESP => self.enquiry_answered(frame.header.sequence, now),
             UNBIND_RESP => self.unbound(),
             id::UNBIND => {
@@ -37,7 +38,7 @@ impl SmppSession {
                 self.leave("the SMSC said unbind".into(), Farewell::Close, now);
                 self.forget_own_farewell();
             }
-            _ => self.handle_other(frame),
+            _ => self.handle_other(frame, now),
         }
     }
 
@@ -65,29 +66,37 @@ impl SmppSession {
                 self.say(UNBIND_RESP, status::OK, header.sequence);
                 self.finish("the SMSC said unbind instead of answering the bind".into());
             }
-            _ => self.handle_other(frame),
+            _ => self.handle_other(frame, now),
         }
     }
 
     /// What is handled alike in every state.
-    fn handle_other(&mut self, frame: &Frame) {
-        let header = frame.header;
+    fn handle_other(&mut self, frame: &Frame, now: Instant) {
+        let (header, name) = (frame.header, &self.config.name);
         match header.id {
             id::ENQUIRE_LINK => self.say(ENQUIRE_LINK_RESP, status::OK, header.sequence),
             id::OUTBIND => {
-                tracing::info!(event = "outbind_ignored", link = %self.config.name)
+                if self.oddities.tell(name, now) {
+                    tracing::info!(event = "outbind_ignored", link = %name);
+                }
             }
             id::ALERT_NOTIFICATION => {
-                tracing::info!(event = "alert_notification", link = %self.config.name)
+                if self.oddities.tell(name, now) {
+                    tracing::info!(event = "alert_notification", link = %name);
+                }
             }
             response if response & id::RESPONSE != 0 => {
-                tracing::warn!(event = "response_unexpected", link = %self.config.name, command = response, sequence = header.sequence);
+                if self.oddities.tell(name, now) {
+                    tracing::warn!(event = "response_unexpected", link = %name, command = response, sequence = header.sequence);
+                }
             }
             known if id::NOT_FOR_US.contains(&known) => {
                 self.say(known | id::RESPONSE, status::WRONG_STATE, header.sequence);
             }
             unknown => {
-                tracing::warn!(event = "command_unknown", link = %self.config.name, command = unknown);
+                if self.oddities.tell(name, now) {
+                    tracing::warn!(event = "command_unknown", link = %name, command = unknown);
+                }
                 self.say(id::GENERIC_NACK, status::INVALID_COMMAND_ID, header.sequence);
             }
         }
@@ -165,7 +174,9 @@ impl SmppSession {
             // It does not know enquire_link, and it is alive.
             return self.enquiry_answered(header.sequence, now);
         }
-        tracing::warn!(event = "answer_unawaited", link = %self.config.name, sequence = header.sequence, status = header.status);
+        if self.oddities.tell(&self.config.name, now) {
+            tracing::warn!(event = "answer_unawaited", link = %self.config.name, sequence = header.sequence, status = header.status);
+        }
     }
 
     fn enquiry_answered(&mut self, answered: u32, now: Instant) {
@@ -191,7 +202,7 @@ impl SmppSession {
     }
 
     /// A deliver_sm or data_sm goes to the core; its answer waits for [`SmppSession::settle_inbound`].
-    fn delivered(&mut self, frame: &Frame) {
+    fn delivered(&mut self, frame: &Frame, now: Instant) {
         let header = frame.header;
         if self.inbound.len() >= MAX_INBOUND {
             return self.say(header.id | id::RESPONSE, status::QUEUE_FULL, header.sequence);
@@ -204,7 +215,9 @@ impl SmppSession {
                 self.push_event(SessionEvent::Inbound { token, inbound });
             }
             Err(malformed) => {
-                tracing::warn!(event = "pdu_refused", link = %self.config.name, sequence = header.sequence, error = %malformed);
+                if self.oddities.tell(&self.config.name, now) {
+                    tracing::warn!(event = "pdu_refused", link = %self.config.name, sequence = header.sequence, error = %malformed);
+                }
                 self.say(header.id | id::RESPONSE, status::INVALID_MESSAGE_LENGTH, header.sequence);
             }
         }
