@@ -424,7 +424,7 @@ impl Core {
             self.tell(id, is, after, work);
         }
         let (was_unknown, is_unknown) = (was == Status::Unknown, is == Status::Unknown);
-        if is_unknown && (!was_unknown || before.attempts != after.attempts) {
+        if is_unknown && before != after {
             self.note_unknown(id, body, after, work);
         } else if was_unknown && !is_unknown {
             self.unknowns.remove(&id);

@@ -47,23 +47,32 @@ impl Alone {
 
     /// A core with these links, all up.
     fn with(names: &[&str], window: u16) -> Alone {
-        let link = |&name: &&str| LinkFacts { name: name.into(), account: name.into(), kind: "smpp", window };
-        let links: Vec<LinkFacts> = names.iter().map(link).collect();
-        let up = (0..links.len()).map(|link| Input::Link { link, event: LinkEvent::Up }).collect();
-        let settings = Settings { queue: checked("").queue, routes: Vec::new(), links };
         let (state, clock) = (Memory::default(), Clock::manual(START));
-        let (core, _) = Core::recover(settings, &state, clock.now()).unwrap();
-        let mut alone = Alone {
-            core,
-            state,
-            clock,
-            open: Vec::new(),
-            texts: BTreeMap::new(),
-            links: vec![],
-            recalled: vec![],
-        };
-        alone.step(up);
+        let (core, _) = Core::recover(settings(names, window), &state, clock.now()).unwrap();
+        let (open, texts) = (Vec::new(), BTreeMap::new());
+        let mut alone = Alone { core, state, clock, open, texts, links: vec![], recalled: vec![] };
+        alone.all_up(names);
         alone
+    }
+
+    /// A crash, and a start with these links.
+    fn start_again(&mut self, names: &[&str], window: u16) {
+        let now = self.clock.now();
+        let (core, batch) = Core::recover(settings(names, window), &self.state, now).unwrap();
+        self.core = core;
+        self.state.apply(&batch);
+        loop {
+            let batch = self.core.move_lanes(&self.state, now).unwrap();
+            if batch.is_empty() {
+                break;
+            }
+            self.state.apply(&batch);
+        }
+        self.all_up(names);
+    }
+
+    fn all_up(&mut self, names: &[&str]) {
+        self.step((0..names.len()).map(|link| Input::Link { link, event: LinkEvent::Up }).collect());
     }
 
     /// One step, and those that it asks for at once.
@@ -168,6 +177,11 @@ impl Alone {
     fn head(&self, id: MessageId) -> Head {
         record::decode(&self.state.map[&keys::head(id)]).unwrap()
     }
+}
+
+fn settings(names: &[&str], window: u16) -> Settings {
+    let link = |&name: &&str| LinkFacts { name: name.into(), account: name.into(), kind: "smpp", window };
+    Settings { queue: checked("").queue, routes: Vec::new(), links: names.iter().map(link).collect() }
 }
 
 fn link_says(event: LinkEvent) -> Input {
@@ -314,6 +328,17 @@ fn a_resend_that_is_refused_for_good_leaves_an_unknown_that_a_receipt_of_the_fir
     assert_eq!(alone.links, [0, 1], "from here on a person decides");
     alone.step(vec![came(Receipt { recipient: Some(to(1)), ..receipt(Some("r")) })]);
     assert!(alone.is_delivered(first.id), "it came by the account of the first");
+}
+
+#[test]
+fn an_unknown_that_was_to_go_again_by_a_link_that_is_gone_stays_unknown() {
+    let mut alone = Alone::with(&["a", "b"], 10);
+    let first = alone.lost(Draft { link: Some("a".into()), ..draft(to(1), "x") });
+    alone.pause(None);
+    alone.resolve(first.id, Resolution::Resend);
+    alone.start_again(&["b"], 10);
+    assert!(matches!(alone.head(first.id).state, State::Unknown { why: UnknownWhy::Earlier, .. }));
+    assert!(alone.state.map.contains_key(&keys::unknown(first.id)));
 }
 
 #[test]
