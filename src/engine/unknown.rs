@@ -103,8 +103,13 @@ impl Core {
         if let (Resolution::Sent, Some((body, head))) = (how, before) {
             self.await_unnamed(id, &body, &head, work)?;
         }
+        let status = self.status_of(id, work)?;
+        if status == Status::Unknown {
+            // No link is left that may send it again.
+            return Ok(Err(Refusal::State(status)));
+        }
         tracing::info!(event = "unknown_resolved", %id, how = ?how);
-        Ok(Ok(self.status_of(id, work)?))
+        Ok(Ok(status))
     }
 
     /// What a person declared sent: the network never said what it calls those segments.
