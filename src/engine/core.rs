@@ -187,6 +187,8 @@ pub struct Active {
 pub struct Seat {
     pub facts: LinkFacts,
     pub up: bool,
+    /// When it last came up; `None` before the first time.
+    pub came_up: Option<Instant>,
     /// Segments leased and unanswered.
     pub leased: u16,
     /// It handed something back unasked and gets nothing new before this.
@@ -249,6 +251,7 @@ impl Core {
         let seat = |facts: &LinkFacts| Seat {
             facts: facts.clone(),
             up: false,
+            came_up: None,
             leased: 0,
             rests_until: None,
             unfinished: Vec::new(),
@@ -421,7 +424,7 @@ impl Core {
             self.tell(id, is, after, work);
         }
         let (was_unknown, is_unknown) = (was == Status::Unknown, is == Status::Unknown);
-        if is_unknown && !was_unknown {
+        if is_unknown && before != after {
             self.note_unknown(id, body, after, work);
         } else if was_unknown && !is_unknown {
             self.unknowns.remove(&id);

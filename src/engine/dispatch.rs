@@ -217,13 +217,17 @@ impl Core {
         *self.leases.entry(*number).or_default() += next.len() as u32;
         for &index in &next {
             self.lease_of.insert((id, index), *number);
-            work.submissions.push((link, submission(id, index, &active.body, at)));
+            work.submissions.push((link, submission((id, index, *number), &active.body, at)));
         }
     }
 }
 
 /// The segment as a link gets it.
-fn submission(id: MessageId, index: u8, body: &Body, now: crate::clock::Timestamp) -> Submission {
+fn submission(
+    (id, index, lease): (MessageId, u8, u64),
+    body: &Body,
+    now: crate::clock::Timestamp,
+) -> Submission {
     let total = body.segment_count.max(1);
     let text = if total == 1 {
         body.text.clone()
@@ -234,6 +238,7 @@ fn submission(id: MessageId, index: u8, body: &Body, now: crate::clock::Timestam
     Submission {
         id,
         index,
+        lease,
         to: body.to,
         sender: body.sender.clone(),
         text,

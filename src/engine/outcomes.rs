@@ -10,8 +10,8 @@ use super::lanes::{LaneEntry, Waiting};
 use super::notice::{Notice, NoticeKind};
 use super::{Refusal, dispatch};
 use crate::id::MessageId;
-use crate::link::LinkEvent;
-use crate::message::{Attempt, Body, Event, Head, Msisdn, Outcome, SegmentState, State, Status, apply};
+use crate::link::{Control, LinkEvent};
+use crate::message::{Body, Event, Head, Msisdn, Outcome, State, Status, apply};
 use crate::store::keys::{self, LaneKey};
 use crate::store::{StoreError, record};
 
@@ -36,7 +36,9 @@ impl Core {
                 self.hand_back_unfinished(link, work)?;
             }
             LinkEvent::Outcome { id, index, outcome } => self.settle(link, id, index, outcome, work)?,
-            LinkEvent::Late { id, index, outcome } => self.settle_late(id, index, outcome, work)?,
+            LinkEvent::Late { id, index, lease, outcome } => {
+                self.settle_late((id, index, lease), outcome, work)?
+            }
         }
         Ok(())
     }
@@ -51,6 +53,7 @@ impl Core {
         let Some(seat) = self.links.get_mut(link) else { return };
         if seat.up != up {
             seat.up = up;
+            seat.came_up = if up { Some(work.now.mono) } else { seat.came_up };
             let notice = Notice { at: work.now.wall, kind: kind(seat.facts.name.clone()) };
             work.txn.batch.events.push(record::encode(&notice));
         }
@@ -220,8 +223,7 @@ impl Core {
     /// An answer to a segment that was already given up as unknown.
     fn settle_late(
         &mut self,
-        id: MessageId,
-        index: u8,
+        (id, index, lease): (MessageId, u8, u64),
         outcome: Outcome,
         work: &mut Work,
     ) -> Result<(), StoreError> {
@@ -229,37 +231,21 @@ impl Core {
             Outcome::Accepted { reference } => Some(reference.clone()),
             _ => None,
         };
-        let event = Event::Outcome { index, outcome };
-        if let Some(attempt) = self.asked_by_late(id, index, &event, work)?
-            && let Some(body) = self.change(id, event, work)?
-        {
-            return accepted.map_or(Ok(()), |reference| {
-                self.await_receipt(id, index, &body, (&attempt, &reference), work)
-            });
-        }
-        tracing::info!(event = "late_answer_ignored", %id, index);
-        Ok(())
-    }
-
-    /// The attempt that was asked, if a late answer says something of the segment as it stands. Of one that
-    /// was sent again and is awaited it does not: that sending's own answer decides. And a refusal of one
-    /// of several sendings does not refuse the others.
-    fn asked_by_late(
-        &self,
-        id: MessageId,
-        index: u8,
-        event: &Event,
-        work: &Work,
-    ) -> Result<Option<Attempt>, StoreError> {
-        let refusal = matches!(event, Event::Outcome { outcome: Outcome::Refused { .. }, .. });
-        let told = |head: &Head| {
-            head.segment(index) == Some(&SegmentState::Unknown) && !(refusal && head.attempts.len() > 1)
-        };
         let head = match self.active.get(&id) {
             Some(active) => Some(active.head.clone()),
             None => self.load(id, work)?.map(|(_, head)| head),
         };
-        Ok(head.filter(told).and_then(|mut head| head.attempts.pop()))
+        let asked = head.and_then(|head| head.attempt_of(lease).cloned());
+        let Some(body) = self.change(id, Event::Late { lease, index, outcome }, work)? else {
+            tracing::info!(event = "late_answer_ignored", %id, index);
+            return Ok(());
+        };
+        let (Some(reference), Some(attempt)) = (accepted, asked) else { return Ok(()) };
+        if let Some(active) = self.active.get(&id) {
+            // It was to be sent again and need not: what is not yet written of that comes back.
+            work.controls.push((active.link, Control::Recall(id)));
+        }
+        self.await_receipt(id, index, &body, (&attempt, &reference), work)
     }
 
     /// Applies an event to a message wherever it stands. `None` when it does not fit.
@@ -280,12 +266,14 @@ impl Core {
         let Ok(after) = apply(before.clone(), event, &body, &plan, work.wall()) else { return Ok(None) };
         let after = self.unless_link_gone(after, &body, work);
         let waits = |head: &Head| matches!(head.state, State::Waiting { .. });
-        if waits(&after) && !waits(&before) {
+        if let State::Waiting { due, .. } = before.state {
+            // Its lane may be another now, even where it waits on.
+            self.leave_lane(id, &body, &before, due, work)?;
+        }
+        if waits(&after) {
             let rank = LaneKey::new(0, body.priority, crate::clock::Timestamp::MIN, id).rank;
             self.wait_again(id, &body, &after, rank, work)?;
-        }
-        if let (State::Waiting { due, .. }, false) = (&before.state, waits(&after)) {
-            self.leave_lane(id, &body, &before, *due, work)?;
+        } else if waits(&before) {
             self.settled(body.to, id, &before, work);
         }
         self.store_head(id, &body, &before, &after, work)?;

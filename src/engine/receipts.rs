@@ -6,13 +6,14 @@
 //! A segment that was given no reference has its key under [`Reference::ABSENT`], so that it too says in
 //! the end that its receipt never came.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::core::{Core, LinkIndex, Work};
 use super::intake::u64_digest;
+use super::unknown::Doubt;
 use crate::clock::Timestamp;
 use crate::id::MessageId;
 use crate::link::{Receipt, user_message_reference};
@@ -186,7 +187,8 @@ impl Core {
                     heard = true;
                     self.orphans.remember_final((hash, reference_hash(reference), orphan.recipient));
                 }
-                let event = Event::Receipt { index, reference: orphan.reference, state: orphan.state };
+                let Orphan { account, reference, state, .. } = orphan;
+                let event = Event::Receipt { account, index, reference, state };
                 self.change(id, event, work)?;
             }
         }
@@ -209,10 +211,10 @@ impl Core {
         let hash = account_hash(&account);
         let found = self.find_awaited(hash, &receipt, work)?;
         if let Some((key, id, index)) = found {
-            return self.credit(hash, Some(key), id, index, receipt, work);
+            return self.credit(account, Some(key), (id, index), receipt, work);
         }
         if let Some((id, index)) = self.find_unknown(&account, &receipt, work)? {
-            return self.credit(hash, None, id, index, receipt, work);
+            return self.credit(account, None, (id, index), receipt, work);
         }
         let told = receipt.reference.as_ref().map(|r| (hash, reference_hash(r), receipt.recipient));
         if told.is_some_and(|told| self.orphans.is_repeat(told)) {
@@ -228,13 +230,15 @@ impl Core {
         for id in std::mem::take(&mut work.new_unknowns) {
             let Some(note) = self.unknowns.get(&id).cloned() else { continue };
             for key in self.orphans.about(note.to) {
-                let fits = |o: &&Orphan| o.account == note.account && o.at >= note.begun;
+                let speaks = |o: &Orphan, doubt: &Doubt| o.account == doubt.account && o.at >= doubt.begun;
+                let fits = |o: &&Orphan| note.doubts.iter().any(|doubt| speaks(o, doubt));
                 let Some(orphan) = self.orphans.kept.get(&key).filter(fits).cloned() else { continue };
+                let account = orphan.account.clone();
                 let receipt = orphan.into_receipt();
-                if let Some((id, index)) = self.find_unknown(&note.account, &receipt, work)? {
+                if let Some(found) = self.find_unknown(&account, &receipt, work)? {
                     self.orphans.remove(&key);
                     work.txn.delete(key);
-                    self.credit(account_hash(&note.account), None, id, index, receipt, work)?;
+                    self.credit(account, None, found, receipt, work)?;
                 }
             }
         }
@@ -243,16 +247,16 @@ impl Core {
 
     fn credit(
         &mut self,
-        account: u32,
+        account: LinkName,
         key: Option<Vec<u8>>,
-        id: MessageId,
-        index: u8,
+        (id, index): (MessageId, u8),
         receipt: Receipt,
         work: &mut Work,
     ) -> Result<(), StoreError> {
         let ended = is_final(&receipt.state);
+        let hash = account_hash(&account);
         let reference = receipt.reference.clone();
-        let event = Event::Receipt { index, reference: receipt.reference, state: receipt.state };
+        let event = Event::Receipt { account, index, reference: receipt.reference, state: receipt.state };
         let changed = self.change(id, event, work)?;
         match (key, ended) {
             (Some(key), true) => work.txn.delete(key),
@@ -261,14 +265,14 @@ impl Core {
                 if let Some(body) = &changed {
                     let reference = reference.clone().unwrap_or(Reference::ABSENT);
                     let day = work.wall().day();
-                    let key = keys::receipt(account, day, reference_hash(&reference), id, index);
+                    let key = keys::receipt(hash, day, reference_hash(&reference), id, index);
                     work.txn.put(key, &Awaited { to: body.to, reference });
                 }
             }
             _ => {}
         }
         if let (true, Some(reference)) = (ended, &reference) {
-            self.orphans.remember_final((account, reference_hash(reference), receipt.recipient));
+            self.orphans.remember_final((hash, reference_hash(reference), receipt.recipient));
         }
         Ok(())
     }
@@ -375,8 +379,8 @@ impl Core {
                 Some(active) => Some(active.head.clone()),
                 None => work.txn.get::<Head>(&keys::head(id))?,
             };
-            let segments = head.and_then(|mut head| head.attempts.pop()).map(|attempt| attempt.segments);
-            for (index, segment) in (0u8..).zip(segments.into_iter().flatten()) {
+            let attempts = head.into_iter().flat_map(|head| head.attempts);
+            for (index, segment) in attempts.flat_map(|attempt| (0u8..).zip(attempt.segments)) {
                 // Its key is of the account it was sent by and of the day it was accepted.
                 if let SegmentState::Accepted { at, .. } = segment {
                     let key = keys::receipt(account, at.day(), hash, id, index);
@@ -398,17 +402,16 @@ impl Core {
         work: &Work,
     ) -> Result<Option<(MessageId, u8)>, StoreError> {
         let Some(to) = receipt.recipient else { return Ok(None) };
-        let fitting: Vec<(MessageId, u8)> = self
-            .unknowns
-            .iter()
-            .filter(|(_, note)| note.to == to && note.account == *account)
-            .flat_map(|(&id, note)| note.segments.iter().map(move |&index| (id, index)))
-            .collect();
+        let mut fitting = BTreeSet::new();
+        for (&id, note) in self.unknowns.iter().filter(|(_, note)| note.to == to) {
+            let of_account = note.doubts.iter().filter(|doubt| doubt.account == *account);
+            fitting.extend(of_account.flat_map(|doubt| doubt.segments.iter().map(|&index| (id, index))));
+        }
         if let Some(echo) = receipt.user_message_reference {
             return Ok(fitting.into_iter().find(|&(id, index)| user_message_reference(id, index) == echo));
         }
-        match fitting.as_slice() {
-            [only] if !self.awaits_others(to, work)? => Ok(Some(*only)),
+        match fitting.pop_first() {
+            Some(only) if fitting.is_empty() && !self.awaits_others(to, work)? => Ok(Some(only)),
             _ => Ok(None),
         }
     }

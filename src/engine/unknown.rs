@@ -3,7 +3,8 @@
 //! An unknown ends by a late answer ([`super::outcomes`]), a receipt ([`super::receipts`]), a person
 //! ([`Core::resolve`]), or, where the message says so, by one more attempt when nothing was heard for long enough.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ use super::{Refusal, UnknownFilter};
 use crate::clock::Timestamp;
 use crate::id::MessageId;
 use crate::message::{
-    Body, Event, Head, LinkName, Msisdn, OnUnknown, Reference, Resolution, SegmentState, State, Status,
+    Attempt, Body, Event, Head, LinkName, Msisdn, OnUnknown, Reference, Resolution, State, Status,
 };
 use crate::store::{Read, StoreError, keys, record};
 
@@ -27,15 +28,24 @@ const MAX_LOADED: usize = 1_000_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnknownNote {
     pub to: Msisdn,
+    pub since: Timestamp,
+    /// What was sent and never answered, oldest first.
+    pub doubts: Vec<Doubt>,
+    /// The policy sends it once more when nothing was heard for so long; `None`: never.
+    pub resend_after: Option<Duration>,
+    /// When this life of the daemon learnt of it; `None`: it was there at the start.
+    #[serde(skip)]
+    pub noted: Option<Instant>,
+}
+
+/// One attempt and its segments that are unknown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
     pub link: LinkName,
     pub account: LinkName,
-    pub since: Timestamp,
     /// When the attempt began: a receipt from before it speaks of something else.
     pub begun: Timestamp,
-    /// Segments that are unknown.
     pub segments: Vec<u8>,
-    /// When the policy sends it once more; `None`: never.
-    pub resend_at: Option<Timestamp>,
 }
 
 pub fn load(state: &dyn Read) -> Result<Vec<(MessageId, UnknownNote)>, StoreError> {
@@ -51,22 +61,28 @@ pub fn load(state: &dyn Read) -> Result<Vec<(MessageId, UnknownNote)>, StoreErro
 
 impl Core {
     pub(super) fn note_unknown(&mut self, id: MessageId, body: &Body, head: &Head, work: &mut Work) {
-        let (State::Unknown { since, why }, Some(attempt)) = (&head.state, head.attempts.last()) else {
-            return;
-        };
+        let State::Unknown { since, why } = &head.state else { return };
         let again = body.on_unknown == OnUnknown::Resend && !head.resent;
         let wait = if body.receipt { LATE_ANSWER + WITNESS } else { LATE_ANSWER };
-        let unknown = |(index, s): (u8, &SegmentState)| (*s == SegmentState::Unknown).then_some(index);
-        let note = UnknownNote {
-            to: body.to,
+        let doubt = |(attempt, segments): (&Attempt, Vec<u8>)| Doubt {
             link: attempt.link.clone(),
             account: attempt.account.clone(),
-            since: *since,
             begun: attempt.begun,
-            segments: (0u8..).zip(&attempt.segments).filter_map(unknown).collect(),
-            resend_at: again.then(|| since.saturating_add(wait)),
+            segments,
         };
-        tracing::warn!(event = "message_unknown", %id, link = %note.link, why = ?why);
+        let before = self.unknowns.get(&id);
+        if before.is_none() {
+            let link = head.attempts.last().map_or("", |attempt| attempt.link.as_str());
+            tracing::warn!(event = "message_unknown", %id, link, why = ?why);
+        }
+        let noted = before.map_or(Some(work.now.mono), |before| before.noted);
+        let note = UnknownNote {
+            to: body.to,
+            since: *since,
+            doubts: head.doubts().map(doubt).collect(),
+            resend_after: again.then_some(wait),
+            noted,
+        };
         work.txn.put(keys::unknown(id), &note);
         work.new_unknowns.push(id);
         self.unknowns.insert(id, note);
@@ -87,8 +103,13 @@ impl Core {
         if let (Resolution::Sent, Some((body, head))) = (how, before) {
             self.await_unnamed(id, &body, &head, work)?;
         }
+        let status = self.status_of(id, work)?;
+        if status == Status::Unknown {
+            // No link is left that may send it again.
+            return Ok(Err(Refusal::State(status)));
+        }
         tracing::info!(event = "unknown_resolved", %id, how = ?how);
-        Ok(Ok(self.status_of(id, work)?))
+        Ok(Ok(status))
     }
 
     /// What a person declared sent: the network never said what it calls those segments.
@@ -99,11 +120,15 @@ impl Core {
         before: &Head,
         work: &mut Work,
     ) -> Result<(), StoreError> {
-        let Some(attempt) = before.attempts.last() else { return Ok(()) };
-        let unknown = (0u8..).zip(&attempt.segments).filter(|(_, s)| **s == SegmentState::Unknown);
-        let mut declared = unknown.map(|(index, _)| index);
-        let sent = (attempt, &Reference::ABSENT);
-        declared.try_for_each(|index| self.await_receipt(id, index, body, sent, work))
+        let mut declared = BTreeSet::new();
+        for (attempt, segments) in before.doubts().rev() {
+            for index in segments {
+                if declared.insert(index) {
+                    self.await_receipt(id, index, body, (attempt, &Reference::ABSENT), work)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn resolve_many(
@@ -113,7 +138,7 @@ impl Core {
         work: &mut Work,
     ) -> Result<u64, StoreError> {
         let fits = |note: &UnknownNote| {
-            which.link.as_ref().is_none_or(|link| note.link == *link)
+            which.link.as_ref().is_none_or(|link| note.doubts.iter().any(|doubt| doubt.link == *link))
                 && which.since.is_none_or(|since| note.since >= since)
                 && which.until.is_none_or(|until| note.since < until)
         };
@@ -127,10 +152,7 @@ impl Core {
 
     /// One more attempt for those whose policy says so and of which nothing was heard.
     pub(super) fn resend_silent(&mut self, work: &mut Work) -> Result<(), StoreError> {
-        let now = work.wall();
-        let link_up = |note: &UnknownNote| self.links.iter().any(|s| s.up && s.facts.name == note.link);
-        let silent =
-            self.unknowns.iter().filter(|(_, n)| n.resend_at.is_some_and(|at| at <= now) && link_up(n));
+        let silent = self.unknowns.iter().filter(|(_, note)| self.is_silent(note, work.now.mono));
         let ids: Vec<MessageId> = silent.map(|(&id, _)| id).collect();
         for id in ids {
             if self.change(id, Event::Resend, work)?.is_some() {
@@ -138,5 +160,17 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// For as long as its note says, every link that may have taken it was up and could have told: what the
+    /// carrier holds back for us comes after the re-bind, not while the link is down.
+    fn is_silent(&self, note: &UnknownNote, now: Instant) -> bool {
+        let Some(wait) = note.resend_after else { return false };
+        let listened = |since: Option<Instant>| since.is_some_and(|since| now >= since + wait);
+        let could_tell = |doubt: &Doubt| {
+            let mut seats = self.links.iter().filter(|seat| seat.facts.name == doubt.link);
+            seats.any(|seat| seat.up && listened(seat.came_up))
+        };
+        note.noted.is_none_or(|noted| listened(Some(noted))) && note.doubts.iter().all(could_tell)
     }
 }

@@ -161,6 +161,9 @@ fn unknown_json(why: UnknownWhy) -> ReasonJson {
         UnknownWhy::Restored => {
             ("internal.restored", "It stood so in a backup; what came after is not known.")
         }
+        UnknownWhy::Earlier => {
+            ("internal.not_resent", "An earlier attempt was never answered, and no later one was accepted.")
+        }
     };
     ReasonJson { code, raw: None, sentence }
 }

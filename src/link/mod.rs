@@ -38,6 +38,8 @@ pub struct Submission {
     pub id: MessageId,
     /// 0-based position of the segment in its message.
     pub index: u8,
+    /// Which lease: names one sending of several of a segment. Comes back with a late answer.
+    pub lease: u64,
     pub to: Msisdn,
     pub sender: Option<Sender>,
     /// The text of this segment alone.
@@ -120,8 +122,8 @@ pub enum LinkEvent {
     Parked { reason: String },
     /// The one outcome of a lease: gives its credit back.
     Outcome { id: MessageId, index: u8, outcome: Outcome },
-    /// An answer to a segment that was already reported `Unknown`: gives no credit back.
-    Late { id: MessageId, index: u8, outcome: Outcome },
+    /// An answer to a segment that was already reported `Unknown`, by the lease it was sent in: gives no credit back.
+    Late { id: MessageId, index: u8, lease: u64, outcome: Outcome },
 }
 
 /// What the core says to a link beside submissions.

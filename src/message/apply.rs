@@ -2,8 +2,8 @@
 //!
 //! What it guarantees: a closed message stays closed; a segment that may be on the wire is never leased
 //! again unless `Resolve(Resend)` or `Resend` says so; an unknown ends only by an answer, a receipt or a
-//! decision. An event that does not fit the state is [`Stale`] and changes nothing: late and doubled
-//! answers are normal.
+//! decision, and no later attempt's failure ends it ([`give_up`]). An event that does not fit the state is
+//! [`Stale`] and changes nothing: late and doubled answers are normal.
 
 use std::time::Duration;
 
@@ -30,8 +30,14 @@ pub enum Event {
         lease: u64,
         segments: Vec<u8>,
     },
-    /// A leased segment's answer, or a late one of an unknown segment.
+    /// A leased segment's answer.
     Outcome {
+        index: u8,
+        outcome: Outcome,
+    },
+    /// The answer to one sending of a segment, named by its lease, that was given up as unknown.
+    Late {
+        lease: u64,
         index: u8,
         outcome: Outcome,
     },
@@ -44,7 +50,9 @@ pub enum Event {
     },
     /// Its link went away while none of its segments was outstanding.
     HandBack,
+    /// Of the account that it came by.
     Receipt {
+        account: LinkName,
         index: u8,
         reference: Option<Reference>,
         state: ReceiptState,
@@ -105,15 +113,22 @@ pub fn apply(
             mark_written(&mut head, &segments)?;
         }
         Event::Outcome { index, outcome } => settle(&mut head, body, plan, index, outcome, now)?,
+        Event::Late { lease, index, outcome } => {
+            answer_late(&mut head, body, plan, (lease, index), outcome, now)?
+        }
         Event::Lost { leases, link, account, why } => {
             lose(&mut head, body, leases, (link, account), why, now)?
         }
         Event::HandBack => unlease(&mut head, body, now)?,
-        Event::Receipt { index, reference, state } => receive(&mut head, body, index, reference, state, now)?,
+        Event::Receipt { account, index, reference, state } => {
+            receive(&mut head, body, (&account, index, reference), state, now)?
+        }
         Event::ReceiptNeverCame => match &mut head.state {
             State::Sent { receipt: receipt @ ReceiptWait::Until(_), .. } => *receipt = ReceiptWait::NeverCame,
             _ => return Err(Stale),
         },
+        // A part of it at the network cannot be taken back: it goes on.
+        Event::Cancel if head.bound_to().is_some() => return Err(Stale),
         Event::Cancel => close_waiting(&mut head, body, Final::Canceled, now)?,
         Event::Expire => expire(&mut head, body, now)?,
         Event::Block(cause) => close_waiting(&mut head, body, Final::Blocked(cause), now)?,
@@ -128,66 +143,6 @@ pub fn apply(
     Ok(head)
 }
 
-impl Head {
-    /// Positions of the segments that are to go next, in order; none while it must not go on.
-    pub fn unleased(&self, body: &Body) -> Vec<u8> {
-        let bound = self.bound_to().is_some();
-        match (&self.state, self.attempts.last()) {
-            (State::Waiting { .. }, Some(attempt)) if bound => positions(attempt, |s| !s.is_out()),
-            (State::Waiting { .. }, _) => (0..body.segment_count.max(1)).collect(),
-            (State::Leased { .. }, Some(attempt))
-                if !attempt.segments.iter().any(SegmentState::is_trouble) =>
-            {
-                positions(attempt, |s| *s == SegmentState::Unwritten)
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// The link that has some segments of it already: only this one may send the rest.
-    pub fn bound_to(&self) -> Option<&LinkName> {
-        let attempt = self.attempts.last()?;
-        attempt.segments.iter().any(SegmentState::is_out).then_some(&attempt.link)
-    }
-
-    pub fn segment(&self, index: u8) -> Option<&SegmentState> {
-        self.attempts.last()?.segments.get(usize::from(index))
-    }
-
-    /// The newest lease this head knows of; 0 before the first.
-    pub fn lease(&self) -> u64 {
-        self.attempts.last().map_or(0, |attempt| attempt.lease)
-    }
-}
-
-fn positions(attempt: &Attempt, wanted: impl Fn(&SegmentState) -> bool) -> Vec<u8> {
-    (0u8..).zip(&attempt.segments).filter(|(_, s)| wanted(s)).map(|(at, _)| at).collect()
-}
-
-impl SegmentState {
-    /// Refused or unknown: the rest of the message must not go on by itself.
-    fn is_trouble(&self) -> bool {
-        matches!(self, SegmentState::Refused { .. } | SegmentState::Unknown)
-    }
-
-    /// The network has it.
-    pub fn is_out(&self) -> bool {
-        matches!(
-            self,
-            SegmentState::Accepted { .. } | SegmentState::Delivered { .. } | SegmentState::Undelivered { .. }
-        )
-    }
-
-    pub fn reference(&self) -> Option<&Reference> {
-        match self {
-            SegmentState::Accepted { reference, .. }
-            | SegmentState::Delivered { reference, .. }
-            | SegmentState::Undelivered { reference, .. } => Some(reference),
-            _ => None,
-        }
-    }
-}
-
 /// Opens a new attempt, or goes on with the one that is leased.
 fn begin(
     head: &mut Head,
@@ -200,16 +155,12 @@ fn begin(
     match &head.state {
         State::Waiting { .. } => {
             // What the network has already is not sent again.
-            let segments = match head.attempts.last() {
-                Some(before) if head.bound_to().is_some() => {
-                    let keep =
-                        |s: &SegmentState| if s.is_out() { s.clone() } else { SegmentState::Unwritten };
-                    before.segments.iter().map(keep).collect()
-                }
-                _ => vec![SegmentState::Unwritten; usize::from(body.segment_count.max(1))],
-            };
+            let state = |at| head.taken(at).cloned().unwrap_or(SegmentState::Unwritten);
+            let segments = (0..body.segment_count.max(1)).map(state).collect();
             if head.attempts.len() >= MAX_ATTEMPTS_KEPT {
-                head.attempts.remove(0);
+                // That a segment is in doubt is forgotten last.
+                let spent = head.attempts.iter().position(|a| !a.segments.contains(&SegmentState::Unknown));
+                head.attempts.remove(spent.unwrap_or(0));
             }
             head.attempts.push(Attempt { link: link.clone(), account, begun: now, lease, segments });
         }
@@ -243,18 +194,9 @@ fn settle(
     outcome: Outcome,
     now: Timestamp,
 ) -> Result<(), Stale> {
-    let late = matches!(head.state, State::Unknown { .. });
-    // Told to go once more, but its first attempt is answered after all: then it need not.
-    let resend = matches!(head.state, State::Waiting { why: Deferral::Resend, .. });
     let attempt = head.attempts.last_mut().ok_or(Stale)?;
     let segment = attempt.segments.get_mut(usize::from(index)).ok_or(Stale)?;
-    let open = match segment {
-        SegmentState::Written => matches!(head.state, State::Leased { .. }),
-        SegmentState::Unknown if resend => matches!(outcome, Outcome::Accepted { .. }),
-        SegmentState::Unknown => late || matches!(head.state, State::Leased { .. }),
-        _ => false,
-    };
-    if !open || (late && matches!(outcome, Outcome::Unwritten | Outcome::Unknown { .. })) {
+    if !matches!(head.state, State::Leased { .. }) || *segment != SegmentState::Written {
         return Err(Stale);
     }
     let verdict = match outcome {
@@ -275,11 +217,41 @@ fn settle(
             Verdict::Unknown(why)
         }
     };
-    if resend && !attempt.segments.iter().all(SegmentState::is_out) {
-        return Err(Stale);
-    }
     conclude(head, body, plan, verdict, now);
     Ok(())
+}
+
+/// It speaks of its own sending only; what is still awaited of a later one decides as before.
+fn answer_late(
+    head: &mut Head,
+    body: &Body,
+    plan: &[Duration],
+    (lease, index): (u64, u8),
+    outcome: Outcome,
+    now: Timestamp,
+) -> Result<(), Stale> {
+    if matches!(head.state, State::Sent { .. } | State::Closed { .. }) {
+        return Err(Stale);
+    }
+    let attempt = head.attempts.iter_mut().find(|attempt| attempt.lease >= lease).ok_or(Stale)?;
+    let segment = attempt.segments.get_mut(usize::from(index)).ok_or(Stale)?;
+    if *segment != SegmentState::Unknown {
+        return Err(Stale);
+    }
+    *segment = match outcome {
+        Outcome::Accepted { reference } => SegmentState::Accepted { reference, at: now },
+        Outcome::Refused { cause, retry } => SegmentState::Refused { cause, retry },
+        Outcome::Unwritten | Outcome::Unknown { .. } => return Err(Stale),
+    };
+    settle_waiting(head, body, plan, now);
+    Ok(())
+}
+
+/// Something became known of an earlier attempt. What waits goes on waiting, unless nothing of it is left to send.
+fn settle_waiting(head: &mut Head, body: &Body, plan: &[Duration], now: Timestamp) {
+    if !matches!(head.state, State::Waiting { .. }) || head.is_all_taken(body) {
+        conclude(head, body, plan, Verdict::Fine, now);
+    }
 }
 
 /// What the newest outcome says, beside what the segments show.
@@ -291,20 +263,20 @@ enum Verdict {
 
 /// The state that follows from the segments once nothing of the message is outstanding.
 fn conclude(head: &mut Head, body: &Body, plan: &[Duration], verdict: Verdict, now: Timestamp) {
-    let Some(attempt) = head.attempts.last_mut() else { return };
-    let all_out = attempt.segments.iter().all(SegmentState::is_out);
-    let some_out = attempt.segments.iter().any(SegmentState::is_out);
-    let outstanding = attempt.segments.contains(&SegmentState::Written);
-    let unknown = attempt.segments.contains(&SegmentState::Unknown);
-    let refused = attempt.segments.iter().filter_map(|s| match s {
+    let Some(attempt) = head.attempts.last() else { return };
+    if attempt.segments.contains(&SegmentState::Written) {
+        return;
+    }
+    let missing = (0u8..).zip(&attempt.segments).filter(|&(at, _)| head.taken(at).is_none());
+    let missing: Vec<&SegmentState> = missing.map(|(_, segment)| segment).collect();
+    let refused = missing.iter().filter_map(|s| match s {
         SegmentState::Refused { cause, retry } => Some((*retry, cause)),
         _ => None,
     });
     let refused = refused.max_by_key(|(retry, _)| *retry).map(|(retry, cause)| (retry, cause.clone()));
-    if outstanding {
-        return;
-    }
-    if unknown {
+    if head.is_all_taken(body) {
+        head.state = network_has_it(head, body, now);
+    } else if missing.contains(&&SegmentState::Unknown) {
         let (since, why) = match (&head.state, &verdict) {
             (State::Unknown { since, why }, _) => (*since, *why),
             (_, Verdict::Unknown(why)) => (now, *why),
@@ -312,50 +284,69 @@ fn conclude(head: &mut Head, body: &Body, plan: &[Duration], verdict: Verdict, n
         };
         head.state = State::Unknown { since, why };
     } else if let Some((retry, cause)) = refused {
-        refuse(head, plan, cause, retry, now);
-    } else if all_out {
-        head.state = network_has_it(attempt, body, now);
+        refuse(head, body, plan, (cause, retry), now);
     } else if matches!(verdict, Verdict::HandedBack) || matches!(head.state, State::Unknown { .. }) {
-        hand_back(head, body, some_out, now);
+        hand_back(head, body, now);
     }
     // Else: more segments of a long message are still to be leased; it stays leased.
 }
 
-/// Back to where it stood before the lease: it lost no try.
-fn hand_back(head: &mut Head, body: &Body, some_out: bool, now: Timestamp) {
-    if !some_out {
-        head.attempts.pop();
-    }
-    let due = if head.tries == 0 && !some_out { body.due } else { now };
-    head.state = State::Waiting { due, why: Deferral::Scheduled };
+/// Back to where it stood before the lease: it lost no try, and what was sent again still is.
+fn hand_back(head: &mut Head, body: &Body, now: Timestamp) {
+    head.attempts.pop_if(|attempt| !attempt.segments.iter().any(SegmentState::is_out));
+    let due = if head.attempts.is_empty() { body.due } else { now };
+    let why = if head.in_doubt() { Deferral::Resend } else { Deferral::Scheduled };
+    head.state = State::Waiting { due, why };
 }
 
-fn refuse(head: &mut Head, plan: &[Duration], cause: Cause, class: RetryClass, now: Timestamp) {
+fn refuse(
+    head: &mut Head,
+    body: &Body,
+    plan: &[Duration],
+    (cause, class): (Cause, RetryClass),
+    now: Timestamp,
+) {
     head.tries = head.tries.saturating_add(1);
+    // Given up already: the late refusal of what was in doubt only says that it may end so.
+    let given_up = matches!(head.state, State::Unknown { why: UnknownWhy::Earlier, .. });
     let wait = match class {
-        RetryClass::Temporary | RetryClass::Park => retry::wait_after(plan, head.tries),
-        RetryClass::Permanent | RetryClass::OptedOut => None,
+        RetryClass::Temporary | RetryClass::Park if !given_up => retry::wait_after(plan, head.tries),
+        _ => None,
     };
-    head.state = match (wait, class) {
-        (Some(wait), _) => State::Waiting { due: now.saturating_add(wait), why: Deferral::Retry(cause) },
-        (None, RetryClass::OptedOut) => State::Closed {
-            how: Final::Blocked(Cause { reason: Reason::PolicyOptedOut, raw: cause.raw }),
-            at: now,
-        },
-        (None, _) => State::Closed { how: Final::Failed(cause), at: now },
-    };
+    match (wait, class) {
+        (Some(wait), _) => {
+            head.state = State::Waiting { due: now.saturating_add(wait), why: Deferral::Retry(cause) };
+        }
+        (None, RetryClass::OptedOut) => {
+            let cause = Cause { reason: Reason::PolicyOptedOut, raw: cause.raw };
+            give_up(head, body, Final::Blocked(cause), now);
+        }
+        (None, _) => give_up(head, body, Final::Failed(cause), now),
+    }
+}
+
+/// The one way to an end that says it did not go out. While a segment is in doubt nobody knows that: then it is
+/// unknown, and only a person may send it again or declare it failed.
+fn give_up(head: &mut Head, body: &Body, how: Final, now: Timestamp) {
+    if head.in_doubt() {
+        head.resent |= body.on_unknown == OnUnknown::Resend;
+        head.state = State::Unknown { since: now, why: UnknownWhy::Earlier };
+    } else {
+        head.state = State::Closed { how, at: now };
+    }
 }
 
 /// All segments are with the network: sent, or already what the receipts say.
-fn network_has_it(attempt: &Attempt, body: &Body, now: Timestamp) -> State {
-    let undelivered = attempt.segments.iter().find_map(|s| match s {
+fn network_has_it(head: &Head, body: &Body, now: Timestamp) -> State {
+    let taken = || (0..body.segment_count.max(1)).filter_map(|at| head.taken(at));
+    let undelivered = taken().find_map(|s| match s {
         SegmentState::Undelivered { cause, .. } => Some(cause.clone()),
         _ => None,
     });
     if let Some(cause) = undelivered {
         return State::Closed { how: Final::Undelivered(cause), at: now };
     }
-    if attempt.segments.iter().all(|s| matches!(s, SegmentState::Delivered { .. })) {
+    if taken().all(|s| matches!(s, SegmentState::Delivered { .. })) {
         return State::Closed { how: Final::Delivered, at: now };
     }
     let receipt = if body.receipt {
@@ -415,16 +406,23 @@ fn unlease(head: &mut Head, body: &Body, now: Timestamp) -> Result<(), Stale> {
 fn receive(
     head: &mut Head,
     body: &Body,
-    index: u8,
-    reference: Option<Reference>,
+    (account, index, reference): (&LinkName, u8, Option<Reference>),
     state: ReceiptState,
     now: Timestamp,
 ) -> Result<(), Stale> {
     if matches!(head.state, State::Closed { .. }) {
         return Err(Stale);
     }
-    let attempt = head.attempts.last_mut().ok_or(Stale)?;
-    let segment = attempt.segments.get_mut(usize::from(index)).ok_or(Stale)?;
+    let fit = |segment: &SegmentState| match segment {
+        SegmentState::Accepted { reference: own, .. } if Some(own) == reference.as_ref() => 3,
+        SegmentState::Accepted { .. } => 2,
+        SegmentState::Unknown | SegmentState::Written => 1,
+        _ => 0,
+    };
+    // Of several sendings by one account the one that fits best, of equals the newest.
+    let attempts = head.attempts.iter_mut().filter(|attempt| attempt.account == *account);
+    let segments = attempts.filter_map(|attempt| attempt.segments.get_mut(usize::from(index)));
+    let segment = segments.max_by_key(|segment| fit(segment)).ok_or(Stale)?;
     let known = match (&*segment, reference) {
         (SegmentState::Accepted { reference, .. }, _) => reference.clone(),
         (SegmentState::Unknown | SegmentState::Written, reference) => reference.unwrap_or(Reference::ABSENT),
@@ -439,29 +437,15 @@ fn receive(
         }
         (ReceiptState::Pending | ReceiptState::Unknown, _) => return Err(Stale),
     };
-    let written =
-        matches!(head.state, State::Leased { .. }) && attempt.segments.contains(&SegmentState::Written);
-    if written || matches!(head.state, State::Waiting { .. }) {
-        return Ok(());
-    }
-    conclude(head, body, &[], Verdict::Fine, now);
+    settle_waiting(head, body, &[], now);
     Ok(())
 }
 
-/// A message that waits to be sent once more after an unknown is unknown again: that it will not be sent a
-/// second time says nothing of the first.
 fn close_waiting(head: &mut Head, body: &Body, how: Final, now: Timestamp) -> Result<(), Stale> {
     if !matches!(head.state, State::Waiting { .. }) {
         return Err(Stale);
     }
-    let given_up = matches!(how, Final::Canceled | Final::Expired);
-    let in_doubt = head.attempts.last().filter(|a| given_up && a.segments.contains(&SegmentState::Unknown));
-    head.state = match in_doubt {
-        Some(attempt) => State::Unknown { since: attempt.begun, why: UnknownWhy::NoAnswer },
-        None => State::Closed { how, at: now },
-    };
-    // From now on a person decides, no policy.
-    head.resent |= matches!(head.state, State::Unknown { .. }) && body.on_unknown == OnUnknown::Resend;
+    give_up(head, body, how, now);
     Ok(())
 }
 
@@ -472,7 +456,7 @@ fn expire(head: &mut Head, body: &Body, now: Timestamp) -> Result<(), Stale> {
         _ => false,
     };
     if between {
-        head.state = State::Closed { how: Final::Expired, at: now };
+        give_up(head, body, Final::Expired, now);
         return Ok(());
     }
     close_waiting(head, body, Final::Expired, now)
@@ -489,12 +473,9 @@ fn resolve(head: &mut Head, body: &Body, how: Resolution, now: Timestamp) -> Res
             State::Closed { how: Final::Failed(Cause::plain(Reason::OperatorFailed)), at: now }
         }
         Resolution::Sent => {
-            let attempt = head.attempts.last_mut().ok_or(Stale)?;
-            for segment in attempt.segments.iter_mut().filter(|s| **s == SegmentState::Unknown) {
-                *segment = SegmentState::Accepted { reference: Reference::ABSENT, at: now };
-            }
-            if attempt.segments.iter().all(SegmentState::is_out) {
-                network_has_it(attempt, body, now)
+            declare_sent(head, body, now);
+            if head.is_all_taken(body) {
+                network_has_it(head, body, now)
             } else {
                 // The rest of a long message never went: it goes on from there.
                 State::Waiting { due: now, why: Deferral::Scheduled }
@@ -502,6 +483,21 @@ fn resolve(head: &mut Head, body: &Body, how: Resolution, now: Timestamp) -> Res
         }
     };
     Ok(())
+}
+
+/// Of each segment in doubt the newest sending counts as the one that went out.
+fn declare_sent(head: &mut Head, body: &Body, now: Timestamp) {
+    for at in 0..body.segment_count.max(1) {
+        if head.taken(at).is_none() {
+            let mut sendings = head.attempts.iter_mut().rev();
+            let unanswered = sendings.find_map(|attempt| {
+                attempt.segments.get_mut(usize::from(at)).filter(|s| **s == SegmentState::Unknown)
+            });
+            if let Some(segment) = unanswered {
+                *segment = SegmentState::Accepted { reference: Reference::ABSENT, at: now };
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -37,6 +37,82 @@ impl Head {
     }
 }
 
+/// What went out, over all attempts: once any of them was accepted, the network has the segment.
+impl Head {
+    /// The network's word on a segment it has: delivered in any attempt, else the newest.
+    pub fn taken(&self, index: u8) -> Option<&SegmentState> {
+        let states =
+            self.attempts.iter().rev().filter_map(|attempt| attempt.segments.get(usize::from(index)));
+        let mut taken = states.filter(|s| s.is_out());
+        let newest = taken.clone().next();
+        taken.find(|s| matches!(s, SegmentState::Delivered { .. })).or(newest)
+    }
+
+    /// The network has every segment.
+    pub fn is_all_taken(&self, body: &Body) -> bool {
+        (0..body.segment_count.max(1)).all(|at| self.taken(at).is_some())
+    }
+
+    /// Attempts that were never answered for some segments which no attempt was accepted for, with those
+    /// segments' positions; oldest first.
+    pub fn doubts(&self) -> impl DoubleEndedIterator<Item = (&Attempt, Vec<u8>)> {
+        let doubted = |attempt| {
+            let positions =
+                positions(attempt, |at, s| *s == SegmentState::Unknown && self.taken(at).is_none());
+            (attempt, positions)
+        };
+        self.attempts.iter().map(doubted).filter(|(_, positions)| !positions.is_empty())
+    }
+
+    /// Some of it may be with the network although nobody said so.
+    pub fn in_doubt(&self) -> bool {
+        self.doubts().next().is_some()
+    }
+
+    /// Positions of the segments that are to go next, in order; none while it must not go on.
+    pub fn unleased(&self, body: &Body) -> Vec<u8> {
+        match (&self.state, self.attempts.last()) {
+            (State::Waiting { .. }, _) => {
+                (0..body.segment_count.max(1)).filter(|&at| self.taken(at).is_none()).collect()
+            }
+            (State::Leased { .. }, Some(attempt)) => {
+                let missing = positions(attempt, |at, _| self.taken(at).is_none());
+                let state = |&at: &u8| attempt.segments.get(usize::from(at));
+                if missing.iter().filter_map(state).any(SegmentState::is_trouble) {
+                    return Vec::new();
+                }
+                missing.into_iter().filter(|at| state(at) == Some(&SegmentState::Unwritten)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The link that has some segments of it already: only this one may send the rest.
+    pub fn bound_to(&self) -> Option<&LinkName> {
+        let bound = |attempt: &&Attempt| attempt.segments.iter().any(SegmentState::is_out);
+        self.attempts.iter().rev().find(bound).map(|attempt| &attempt.link)
+    }
+
+    /// As the last attempt has it.
+    pub fn segment(&self, index: u8) -> Option<&SegmentState> {
+        self.attempts.last()?.segments.get(usize::from(index))
+    }
+
+    /// The attempt that this lease was a part of.
+    pub fn attempt_of(&self, lease: u64) -> Option<&Attempt> {
+        self.attempts.iter().find(|attempt| attempt.lease >= lease)
+    }
+
+    /// The newest lease this head knows of; 0 before the first.
+    pub fn lease(&self) -> u64 {
+        self.attempts.last().map_or(0, |attempt| attempt.lease)
+    }
+}
+
+fn positions(attempt: &Attempt, wanted: impl Fn(u8, &SegmentState) -> bool) -> Vec<u8> {
+    (0u8..).zip(&attempt.segments).filter(|&(at, s)| wanted(at, s)).map(|(at, _)| at).collect()
+}
+
 /// Where a message stands. [`Status`] is what the outside is told of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
@@ -95,6 +171,8 @@ pub enum UnknownWhy {
     NoAnswer,
     /// Restored from a backup: whether it went out since is not known.
     Restored,
+    /// An earlier attempt was never answered, and what was to send it again was refused or given up.
+    Earlier,
 }
 
 /// How a message ended.
@@ -119,7 +197,7 @@ pub struct Attempt {
     /// The link's account: receipts are looked up in it.
     pub account: LinkName,
     pub begun: Timestamp,
-    /// The lease it was made in: at start, a lease without a newer head means unknown.
+    /// The last lease it was made in: at start, a lease without a newer head means unknown.
     pub lease: u64,
     /// One a segment, in order.
     pub segments: Vec<SegmentState>,
@@ -150,6 +228,30 @@ pub enum SegmentState {
         cause: Cause,
         at: Timestamp,
     },
+}
+
+impl SegmentState {
+    /// Refused or unknown: the rest of the message must not go on by itself.
+    fn is_trouble(&self) -> bool {
+        matches!(self, SegmentState::Refused { .. } | SegmentState::Unknown)
+    }
+
+    /// The network has it.
+    pub fn is_out(&self) -> bool {
+        matches!(
+            self,
+            SegmentState::Accepted { .. } | SegmentState::Delivered { .. } | SegmentState::Undelivered { .. }
+        )
+    }
+
+    pub fn reference(&self) -> Option<&Reference> {
+        match self {
+            SegmentState::Accepted { reference, .. }
+            | SegmentState::Delivered { reference, .. }
+            | SegmentState::Undelivered { reference, .. } => Some(reference),
+            _ => None,
+        }
+    }
 }
 
 /// What the network calls a segment it accepted: TP-MR in decimal or SMPP `message_id`. May be empty or

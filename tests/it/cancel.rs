@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{World, holding, link, nobody, number, one, one_still, silent, until};
+use crate::support::{World, faulty, holding, link, nobody, number, one, one_still, silent, until};
 use reqwest::Method;
 use serde_json::json;
 
@@ -140,6 +140,25 @@ async fn cancelling_a_batch_takes_back_what_is_not_on_the_wire_and_leaves_the_re
     until(&world.clock, "the five that were out to be sent", sent).await;
     let again = world.order(&format!("/v1/batches/{batch}/cancel")).await;
     assert_eq!((&again["canceled"], carrier.texts().len()), (&json!(0), 5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_which_the_carrier_has_a_part_is_canceled_neither_alone_nor_by_its_batch() {
+    let busy = "status = { '0x0B' = 'temporary' }";
+    let (world, carrier) = one_still(faulty("reject@2"), "[queue]\nretry = ['30s']", busy).await;
+    let long = json!([{"to": number(1), "text": "0123456789".repeat(20)}]);
+    let (_, body) = world.post("/v1/messages/batch", long).await;
+    let (batch, id) = (body["batch"].as_str().unwrap(), body["results"][0]["id"].as_str().unwrap());
+    let refused =
+        async || (world.message(id).await["reason"]["code"] == "smsc.bad_destination").then_some(());
+    until(&world.clock, "the second segment to be refused for now", refused).await;
+    let (status, problem) = world.cancel(id).await;
+    assert_eq!((status, &problem["detail"]), (409, &json!("The message is queued.")));
+    let answer = world.order(&format!("/v1/batches/{batch}/cancel")).await;
+    assert_eq!((&answer["canceled"], &answer["messages"]["queued"]), (&json!(0), &json!(1)));
+    world.clock.advance(Duration::from_secs(30));
+    world.await_status(id, "sent").await;
+    assert_eq!(carrier.submits().len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,10 +8,11 @@ use nudged::config::{Policy, Route};
 use nudged::engine::core::{Answer, Core, Input, Settings};
 use nudged::engine::memory::Memory;
 use nudged::engine::order::MAX_PARKED;
-use nudged::engine::{BatchWish, Command, Draft};
+use nudged::engine::{BatchWish, Command, Draft, Refusal};
 use nudged::id::MessageId;
 use nudged::link::{
-    Inbound, InboundToken, LinkEvent, LinkFacts, Outcome, Receipt, Submission, user_message_reference,
+    Control, Inbound, InboundToken, LinkEvent, LinkFacts, Outcome, Receipt, Submission,
+    user_message_reference,
 };
 use nudged::message::{
     Cause, Class, Encoding, Final, Head, Msisdn, OnUnknown, Priority, Reason, ReceiptState, ReceiptWait,
@@ -38,6 +39,9 @@ struct Alone {
     texts: BTreeMap<Msisdn, Vec<String>>,
     /// Which link got them.
     by: BTreeMap<MessageId, usize>,
+    /// The link of each submission there was.
+    links: Vec<usize>,
+    recalled: Vec<MessageId>,
 }
 
 impl Alone {
@@ -48,13 +52,12 @@ impl Alone {
 
     /// A core with these links, all up.
     fn with(names: &[&str], window: u16) -> Alone {
-        let link = |&name: &&str| LinkFacts { name: name.into(), account: name.into(), kind: "smpp", window };
-        let links: Vec<LinkFacts> = names.iter().map(link).collect();
-        let settings = Settings { queue: checked("").queue, routes: Vec::new(), links };
+        let settings = settings(names, window);
         let (state, clock) = (Memory::default(), Clock::manual(START));
         let (core, _) = Core::recover(settings.clone(), &state, clock.now()).unwrap();
-        let (texts, by) = (BTreeMap::new(), BTreeMap::new());
-        let mut alone = Alone { settings, core, state, clock, open: Vec::new(), texts, by };
+        let (open, texts, by) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        let mut alone =
+            Alone { settings, core, state, clock, open, texts, by, links: vec![], recalled: vec![] };
         alone.all_up();
         alone
     }
@@ -62,6 +65,12 @@ impl Alone {
     fn all_up(&mut self) {
         let links = 0..self.settings.links.len();
         self.step(links.map(|link| Input::Link { link, event: LinkEvent::Up }).collect());
+    }
+
+    /// A crash, and a start with these links.
+    fn start_again(&mut self, names: &[&str], window: u16) {
+        self.settings = settings(names, window);
+        self.start(&[], true);
     }
 
     /// A start by these routes. `false`: and a crash once the first of its moves is on the disk.
@@ -90,8 +99,13 @@ impl Alone {
             let step = self.core.step(&self.state, std::mem::take(&mut inputs), self.clock.now()).unwrap();
             self.state.apply(&step.batch);
             step.answers.into_iter().for_each(Answer::send);
+            self.recalled.extend(step.controls.iter().filter_map(|(_, control)| match control {
+                Control::Recall(id) => Some(*id),
+                _ => None,
+            }));
             for (link, submission) in step.submissions {
                 self.by.insert(submission.id, link);
+                self.links.push(link);
                 self.texts.entry(submission.to).or_default().push(submission.text.clone());
                 self.open.push(submission);
             }
@@ -131,11 +145,6 @@ impl Alone {
         self.step(vec![Input::Command(Command::Pause { link, by: "crm".into(), reply })]);
     }
 
-    fn resume(&mut self) {
-        let (reply, _) = oneshot::channel();
-        self.step(vec![Input::Command(Command::Resume { link: None, by: "crm".into(), reply })]);
-    }
-
     fn is_canceled(&mut self, id: MessageId) -> bool {
         let (reply, mut answer) = oneshot::channel();
         self.step(vec![Input::Command(Command::Cancel { id, reply })]);
@@ -145,7 +154,7 @@ impl Alone {
     /// Which link got each of what waits, once all of it is sent; the bodies of the next to go are read ahead.
     fn let_go(&mut self) -> BTreeMap<MessageId, usize> {
         while self.core.look_ahead(&self.state).unwrap() {}
-        self.resume();
+        self.resume(None);
         while !self.open.is_empty() {
             while self.core.look_ahead(&self.state).unwrap() {}
             self.answer(&accepted("x"));
@@ -157,6 +166,35 @@ impl Alone {
     fn places(&self) -> BTreeMap<MessageId, LaneKey> {
         let keys = self.state.map.keys().filter_map(|key| LaneKey::decode(key));
         keys.map(|key| (key.id, key)).collect()
+    }
+
+    fn resume(&mut self, link: Option<&str>) {
+        let (reply, _) = oneshot::channel();
+        let link = link.map(Into::into);
+        self.step(vec![Input::Command(Command::Resume { link, by: "crm".into(), reply })]);
+    }
+
+    fn resolve(&mut self, id: MessageId, how: Resolution) {
+        let (reply, _) = oneshot::channel();
+        self.step(vec![Input::Command(Command::Resolve { id, how, reply })]);
+    }
+
+    /// The sending that was just made is given up.
+    fn give_up(&mut self) -> Submission {
+        let given_up = self.open[0].clone();
+        self.answer(&Outcome::Unknown { why: UnknownWhy::NoAnswer });
+        given_up
+    }
+
+    /// One message that went out and was not answered: its first sending.
+    fn lost(&mut self, draft: Draft) -> Submission {
+        self.accept([draft].into_iter());
+        self.give_up()
+    }
+
+    fn late(&mut self, link: usize, of: &Submission, outcome: Outcome) {
+        let event = LinkEvent::Late { id: of.id, index: of.index, lease: of.lease, outcome };
+        self.step(vec![Input::Link { link, event }]);
     }
 
     fn pass(&mut self, time: Duration) {
@@ -182,6 +220,15 @@ impl Alone {
     fn head(&self, id: MessageId) -> Head {
         record::decode(&self.state.map[&keys::head(id)]).unwrap()
     }
+}
+
+fn settings(names: &[&str], window: u16) -> Settings {
+    let link = |&name: &&str| LinkFacts { name: name.into(), account: name.into(), kind: "smpp", window };
+    Settings { queue: checked("").queue, routes: Vec::new(), links: names.iter().map(link).collect() }
+}
+
+fn link_says(event: LinkEvent) -> Input {
+    Input::Link { link: 0, event }
 }
 
 fn to(n: u64) -> Msisdn {
@@ -304,6 +351,152 @@ fn an_unknown_that_could_not_be_sent_again_in_time_stays_unknown_and_counted_as_
     }
     assert!(alone.state.map.contains_key(&keys::unknown(id)));
     assert_eq!(alone.texts[&to(1)].len(), 1);
+}
+
+fn refused_for_good() -> Outcome {
+    Outcome::Refused { cause: Cause::plain(Reason::SmscRejected), retry: RetryClass::Permanent }
+}
+
+#[test]
+fn a_resend_that_is_refused_for_good_leaves_an_unknown_that_a_receipt_of_the_first_sending_proves() {
+    let mut alone = Alone::with(&["a", "b"], 10);
+    let again = Draft { on_unknown: Some(OnUnknown::Resend), ..draft(to(1), "x") };
+    let first = alone.lost(again);
+    alone.pause(Some("a"));
+    alone.resolve(first.id, Resolution::Resend);
+    alone.answer(&refused_for_good());
+    assert!(matches!(alone.head(first.id).state, State::Unknown { why: UnknownWhy::Earlier, .. }));
+    alone.resume(Some("a"));
+    alone.pass(Duration::from_secs(3600));
+    assert_eq!(alone.links, [0, 1], "from here on a person decides");
+    alone.step(vec![came(Receipt { recipient: Some(to(1)), ..receipt(Some("r")) })]);
+    assert!(alone.is_delivered(first.id), "it came by the account of the first");
+}
+
+#[test]
+fn an_unknown_that_was_to_go_again_by_a_link_that_is_gone_stays_unknown() {
+    let mut alone = Alone::with(&["a", "b"], 10);
+    let first = alone.lost(Draft { link: Some("a".into()), ..draft(to(1), "x") });
+    alone.pause(None);
+    alone.resolve(first.id, Resolution::Resend);
+    alone.start_again(&["b"], 10);
+    assert!(matches!(alone.head(first.id).state, State::Unknown { why: UnknownWhy::Earlier, .. }));
+    assert!(alone.state.map.contains_key(&keys::unknown(first.id)));
+}
+
+#[test]
+fn a_late_answer_counts_for_the_account_it_was_sent_by_and_its_receipt_is_found_there() {
+    let mut alone = Alone::with(&["a", "b"], 10);
+    let first = alone.lost(draft(to(1), "x"));
+    alone.pause(Some("a"));
+    alone.resolve(first.id, Resolution::Resend);
+    alone.give_up();
+    assert_eq!(alone.links, [0, 1]);
+    alone.late(0, &first, accepted("r"));
+    assert!(matches!(alone.head(first.id).state, State::Sent { .. }));
+    alone.step(vec![came(receipt(Some("r")))]);
+    assert!(alone.is_delivered(first.id));
+}
+
+#[test]
+fn a_late_refusal_of_the_only_sending_in_doubt_counts_whatever_was_refused_before() {
+    let mut alone = Alone::new(10);
+    alone.accept([draft(to(1), "x")].into_iter());
+    let busy = Cause::plain(Reason::SmscTemporary);
+    alone.answer(&Outcome::Refused { cause: busy, retry: RetryClass::Temporary });
+    alone.pass(Duration::from_secs(31));
+    let second = alone.give_up();
+    alone.late(0, &second, refused_for_good());
+    assert!(matches!(alone.head(second.id).state, State::Closed { how: Final::Failed(_), .. }));
+    assert!(!alone.state.map.contains_key(&keys::unknown(second.id)));
+}
+
+#[test]
+fn a_resend_that_is_handed_back_is_called_off_by_the_late_answer_to_the_first_sending() {
+    let mut alone = Alone::new(10);
+    let first = alone.lost(draft(to(1), "x"));
+    alone.resolve(first.id, Resolution::Resend);
+    alone.pause(None);
+    alone.answer(&Outcome::Unwritten);
+    alone.late(0, &first, accepted("r"));
+    assert!(matches!(alone.head(first.id).state, State::Sent { .. }));
+    alone.resume(None);
+    alone.pass(Duration::from_secs(3600));
+    assert_eq!(alone.links.len(), 2, "nothing more went to a link");
+}
+
+#[test]
+fn a_resend_that_is_leased_and_not_yet_written_is_recalled_when_the_first_sending_is_answered() {
+    let mut alone = Alone::new(10);
+    let first = alone.lost(draft(to(1), "x"));
+    alone.resolve(first.id, Resolution::Resend);
+    alone.late(0, &first, accepted("r"));
+    assert_eq!(alone.recalled, [first.id]);
+    alone.answer(&Outcome::Unwritten);
+    assert!(matches!(alone.head(first.id).state, State::Sent { .. }));
+}
+
+#[test]
+fn the_rest_of_a_message_of_which_a_part_was_answered_late_goes_by_the_link_that_has_the_part() {
+    let mut alone = Alone::with(&["a", "b"], 2);
+    let long = Draft { segment_count: 2, ..draft(to(1), &"0123456789".repeat(20)) };
+    let first = alone.lost(long);
+    alone.pause(None);
+    alone.resolve(first.id, Resolution::Resend);
+    alone.late(0, &first, accepted("r"));
+    alone.pause(Some("a"));
+    alone.resume(None);
+    assert_eq!(alone.links, [0, 0], "b has no part of it");
+    alone.resume(Some("a"));
+    assert_eq!((alone.links.clone(), alone.open[0].index), (vec![0, 0, 0], 1 - first.index));
+    alone.answer(&accepted("s"));
+    assert!(matches!(alone.head(first.id).state, State::Sent { .. }));
+}
+
+/// What the carrier kept for us while the link was down comes after it is up again.
+#[test]
+fn an_unknown_is_sent_again_only_once_its_link_was_up_for_as_long_as_a_receipt_may_take() {
+    for (receipt, wait) in [(true, 660), (false, 60)] {
+        let mut alone = Alone::new(10);
+        alone.lost(Draft { on_unknown: Some(OnUnknown::Resend), receipt, ..draft(to(1), "x") });
+        alone.step(vec![link_says(LinkEvent::Down { reason: String::from("lost") })]);
+        alone.pass(Duration::from_secs(7200));
+        alone.step(vec![link_says(LinkEvent::Up)]);
+        alone.pass(Duration::from_secs(wait - 2));
+        assert_eq!(alone.links.len(), 1, "receipt: {receipt}");
+        alone.pass(Duration::from_secs(3));
+        assert_eq!(alone.links.len(), 2, "receipt: {receipt}");
+    }
+}
+
+/// A clock that is set says nothing of how long anybody was listened to.
+#[test]
+fn an_unknown_is_not_sent_again_because_the_wall_clock_jumped() {
+    let mut alone = Alone::new(10);
+    alone.lost(Draft { on_unknown: Some(OnUnknown::Resend), ..draft(to(1), "x") });
+    let later = alone.clock.now().wall.saturating_add(Duration::from_secs(7200));
+    alone.clock.jump(later);
+    alone.pass(Duration::from_secs(30));
+    assert_eq!(alone.links.len(), 1);
+    alone.pass(Duration::from_secs(640));
+    assert_eq!(alone.links.len(), 2);
+}
+
+#[test]
+fn a_message_of_which_the_network_has_a_part_is_not_canceled_and_goes_on() {
+    let mut alone = Alone::new(10);
+    alone.accept([Draft { segment_count: 2, ..draft(to(1), &"0123456789".repeat(20)) }].into_iter());
+    let second = alone.open.pop().unwrap();
+    alone.answer(&accepted("x"));
+    alone.open.push(second.clone());
+    let busy = Cause::plain(Reason::SmscTemporary);
+    alone.answer(&Outcome::Refused { cause: busy, retry: RetryClass::Temporary });
+    let (reply, mut answer) = oneshot::channel();
+    alone.step(vec![Input::Command(Command::Cancel { id: second.id, reply })]);
+    assert_eq!(answer.try_recv(), Ok(Err(Refusal::State(Status::Queued))));
+    alone.pass(Duration::from_secs(31));
+    alone.answer(&accepted("y"));
+    assert!(matches!(alone.head(second.id).state, State::Sent { .. }));
 }
 
 /// A long message to `to(1)` by link `a`, its first segment accepted and the second not leased when `link`

@@ -197,7 +197,7 @@ async fn a_message_goes_once_however_often_its_route_is_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_bound_to_a_link_that_is_gone_fails_when_it_is_to_be_sent_again() {
+async fn an_unknown_bound_to_a_link_that_is_gone_cannot_be_sent_again_and_stays_unknown() {
     let (one, two) =
         (Carrier::start(crate::support::faulty("no-answer@1")).await, Carrier::start(silent()).await);
     let second = link("two", two.addr(), "");
@@ -206,9 +206,13 @@ async fn an_unknown_bound_to_a_link_that_is_gone_fails_when_it_is_to_be_sent_aga
     let id = world.accept(json!({"to": number(1), "text": "x", "link": "one"})).await;
     world.await_status(&id, "unknown").await;
     world.restart_with(&second).await;
-    let (status, answer) = world.resolve(&id, "resend").await;
-    assert_eq!((status, &answer["status"]), (200, &json!("failed")));
-    assert_eq!(world.message(&id).await["reason"]["code"], "internal.link_gone");
+    let (status, problem) = world.resolve(&id, "resend").await;
+    assert_eq!((status, &problem["detail"]), (409, &json!("The message is unknown.")));
+    let unknown = world.message(&id).await;
+    assert_eq!(
+        (&unknown["status"], &unknown["reason"]["code"]),
+        (&json!("unknown"), &json!("internal.not_resent"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

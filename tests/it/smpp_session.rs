@@ -518,7 +518,7 @@ fn an_answer_that_never_comes_is_unknown_once_and_a_late_one_is_told() {
     rig.pass(Duration::from_secs(30));
     assert_eq!(rig.links(), [outcome(1, unknown(UnknownWhy::NoAnswer))]);
     rig.feed(&pdu(SUBMIT_RESP, 0, sequence, b"late\0"));
-    let late = LinkEvent::Late { id: MessageId::from_u64(1), index: 0, outcome: accepted("late") };
+    let late = LinkEvent::Late { id: MessageId::from_u64(1), index: 0, lease: 1, outcome: accepted("late") };
     assert_eq!(rig.links(), [late]);
     rig.feed(&pdu(SUBMIT_RESP, 0, sequence, b"again\0"));
     assert_eq!(rig.links(), []);
@@ -657,7 +657,7 @@ fn an_answer_during_the_wait_for_the_unbind_still_counts() {
     rig.pass(Duration::from_secs(20));
     assert_eq!(rig.links(), [outcome(1, unknown(UnknownWhy::NoAnswer))]);
     rig.feed(&pdu(SUBMIT_RESP, 0, sequences[0], b"a\0"));
-    let late = LinkEvent::Late { id: MessageId::from_u64(1), index: 0, outcome: accepted("a") };
+    let late = LinkEvent::Late { id: MessageId::from_u64(1), index: 0, lease: 1, outcome: accepted("a") };
     assert_eq!(rig.links(), [late]);
 }
 

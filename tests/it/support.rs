@@ -167,6 +167,7 @@ pub fn submission(id: u64) -> Submission {
     Submission {
         id: MessageId::from_u64(id),
         index: 0,
+        lease: id,
         to: Msisdn::parse_e164("+447700900123").unwrap(),
         sender: None,
         text: format!("{id}."),

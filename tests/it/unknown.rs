@@ -99,6 +99,24 @@ async fn a_person_sends_an_unknown_once_more() {
     assert_eq!(world.resolve(&id, "resend").await.0, 409, "it is no unknown any more");
 }
 
+/// The first sending may have arrived, whatever the second was told.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_whose_resend_is_refused_for_good_shows_both_and_its_text_is_not_taken_anew() {
+    let faults = ["no-answer@1", "reject@2"].map(|fault| fault.parse().unwrap()).to_vec();
+    let (world, carrier) = one(SmscOptions { faults, ..silent() }, "response_timeout = '1s'").await;
+    let message = json!({"to": number(1), "text": "x"});
+    let id = world.accept(message.clone()).await;
+    world.await_status(&id, "unknown").await;
+    assert_eq!(world.resolve(&id, "resend").await.0, 200);
+    let again = world.await_status(&id, "unknown").await;
+    assert_eq!(again["reason"]["code"], "internal.not_resent");
+    let states = [0, 1].map(|n: usize| &again["attempts"][n]["segments"][0]["state"]);
+    assert_eq!((states, carrier.submits().len()), ([&json!("unknown"), &json!("refused")], 2));
+    let (status, problem) = world.post("/v1/messages", message).await;
+    assert_eq!((status, &problem["code"]), (409, &json!("duplicate")));
+    assert_eq!(world.resolve(&id, "failed").await.0, 200, "a person may know");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_declares_an_unknown_sent_or_failed_and_it_stays_so() {
     for how in ["sent", "failed"] {

@@ -385,14 +385,15 @@ impl Session for SmppSession {
     }
 
     fn submit(&mut self, submission: Submission, _now: Instant) {
-        let Submission { id, index, .. } = submission;
+        let Submission { id, index, lease, .. } = submission;
         if !matches!(self.state, State::Bound) {
             return self.emit(LinkEvent::Outcome { id, index, outcome: Outcome::Unwritten });
         }
         match encode_submit(&submission, &self.config, &mut self.arena) {
             Ok(()) => {
                 let pdu = self.arena.split().freeze();
-                self.queue.push_back(Segment { id, index, place: self.next_place, throttles: 0, pdu });
+                let place = self.next_place;
+                self.queue.push_back(Segment { id, index, lease, place, throttles: 0, pdu });
                 self.next_place += 1;
             }
             Err(why) => {

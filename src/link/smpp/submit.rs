@@ -147,6 +147,7 @@ pub mod tests {
         Submission {
             id: MessageId::from_u64(id),
             index: 0,
+            lease: id,
             to: Msisdn::parse_e164("+447700900123").unwrap(),
             sender: Some(Sender::parse("ACME").unwrap()),
             text: "hello".into(),

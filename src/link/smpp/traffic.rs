@@ -115,9 +115,9 @@ impl SmppSession {
                 self.push_event(SessionEvent::Answered { after });
                 self.settle(segment, outcome, frame, sent_at, now);
             }
-            Answered::Late { id, index } => {
+            Answered::Late { id, index, lease } => {
                 let outcome = settled(outcome, frame);
-                self.emit(LinkEvent::Late { id, index, outcome });
+                self.emit(LinkEvent::Late { id, index, lease, outcome });
             }
             Answered::Nothing => self.answer_to_nothing(frame, now),
         }

@@ -19,6 +19,8 @@ const MAX_SEQUENCE: u32 = 0x7FFF_FFFF;
 pub struct Segment {
     pub id: MessageId,
     pub index: u8,
+    /// The lease it is sent in.
+    pub lease: u64,
     /// Its place among all segments of the session: a throttled one goes back to it.
     pub place: u64,
     pub throttles: u8,
@@ -42,7 +44,7 @@ struct Awaited {
 #[derive(Debug)]
 pub enum Answered {
     InTime { segment: Segment, sent_at: Instant },
-    Late { id: MessageId, index: u8 },
+    Late { id: MessageId, index: u8, lease: u64 },
     Nothing,
 }
 
@@ -51,7 +53,8 @@ pub enum Answered {
 pub struct Window {
     size: usize,
     awaited: HashMap<u32, Awaited>,
-    late: HashMap<u32, (MessageId, u8)>,
+    /// Id, index and lease.
+    late: HashMap<u32, (MessageId, u8, u64)>,
     /// Sequence numbers in the order of writing; holds answered ones until they reach the front.
     written: VecDeque<u32>,
     last_sequence: u32,
@@ -114,7 +117,7 @@ impl Window {
             return Answered::InTime { segment, sent_at };
         }
         match self.late.remove(&sequence) {
-            Some((id, index)) => Answered::Late { id, index },
+            Some((id, index, lease)) => Answered::Late { id, index, lease },
             None => Answered::Nothing,
         }
     }
@@ -128,7 +131,7 @@ impl Window {
     pub fn give_up_oldest(&mut self) -> Option<(MessageId, u8)> {
         let sequence = self.written.pop_front()?;
         let Awaited { segment, .. } = self.awaited.remove(&sequence)?;
-        self.late.insert(sequence, (segment.id, segment.index));
+        self.late.insert(sequence, (segment.id, segment.index, segment.lease));
         self.drop_answered();
         Some((segment.id, segment.index))
     }
@@ -153,7 +156,8 @@ mod tests {
     use super::*;
 
     fn segment(id: u64) -> Segment {
-        Segment { id: MessageId::from_u64(id), index: 0, place: id, throttles: 0, pdu: Bytes::new() }
+        let pdu = Bytes::new();
+        Segment { id: MessageId::from_u64(id), index: 0, lease: id, place: id, throttles: 0, pdu }
     }
 
     #[test]

@@ -509,7 +509,7 @@ impl World {
             // A late answer to a segment that was sent again says nothing of the later sending.
             self.wire.insert((id, index), before);
         }
-        self.links[link].events.push(LinkEvent::Late { id, index, outcome });
+        self.links[link].events.push(LinkEvent::Late { id, index, lease: submission.lease, outcome });
     }
 
     fn drop_or_raise_link(&mut self) {
@@ -923,6 +923,19 @@ impl World {
         self.check_counters();
         self.check_order();
         self.check_receipts();
+        self.check_ends();
+    }
+
+    /// What the carrier took is never shown as not sent, unless a person said so: at worst it is unknown.
+    fn check_ends(&self) {
+        for Taken { submission: Submission { id, index, .. }, .. } in &self.taken {
+            let head = self.head(*id);
+            let State::Closed { how, .. } = &head.state else { continue };
+            let by_person = how.cause().is_some_and(|cause| cause.reason == Reason::OperatorFailed);
+            let mut states = head.attempts.iter().filter_map(|a| a.segments.get(usize::from(*index)));
+            assert!(by_person || states.any(SegmentState::is_out), "{id} {index} was taken, but {head:?}");
+            assert!(!matches!(how, Final::Canceled), "{id} {index} was taken, but {head:?}");
+        }
     }
 
     /// What awaits a receipt has a key by which it comes, or by which the sweep says that it never came.
@@ -1076,8 +1089,12 @@ impl World {
                 matches!(head.state, State::Sent { .. } | State::Closed { .. } | State::Unknown { .. });
             assert!(ended, "{id} is left {:?}", head.state);
             if let State::Sent { .. } = head.state {
-                let attempt = head.attempts.last().unwrap();
-                assert!(attempt.segments.iter().all(SegmentState::is_out), "{id} is sent but {attempt:?}");
+                // A late answer is recorded where it belongs, which need not be the last attempt.
+                let out = |at| {
+                    let mut states = head.attempts.iter().filter_map(|a| a.segments.get(usize::from(at)));
+                    states.any(SegmentState::is_out)
+                };
+                assert!((0..self.body(id).segment_count).all(out), "{id} is sent but {head:?}");
             }
             if let State::Unknown { .. } = head.state {
                 assert!(self.wire.contains_key(&(id, 0)) || self.leased_once(&head), "{id}");
