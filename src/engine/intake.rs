@@ -17,6 +17,7 @@ use super::{AcceptAnswer, Accepted, BatchWish, Draft, Idempotency, Pause, Refusa
 use crate::clock::Timestamp;
 use crate::id::{BatchId, MessageId};
 use crate::link::Control;
+use crate::message::body::AT_ONCE;
 use crate::message::{Body, Event, Final, Head, LinkName, Msisdn, State, Status, TokenName, apply};
 use crate::store::keys::{self, LaneKey};
 use crate::store::{StoreError, record};
@@ -27,6 +28,9 @@ const DUPLICATE_DEPTH: usize = 64;
 const CANCEL_WAIT: Duration = Duration::from_secs(2);
 /// How long an idempotency key is kept.
 pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The record of how far ids were ahead of the clock at most, under [`keys::core`]; absent: never.
+pub(super) const LEAD: &str = "lead";
 
 /// The value of an idempotency or unique_ref key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +91,7 @@ impl Core {
         }
         let now = work.wall();
         let id = MessageId::from_u64(self.counters.ids.next(now));
+        keep_lead(id, work)?;
         places.write(id, work);
         let body = self.body(draft, batch, now);
         let Some(lane) = self.router.lane(&body, None) else { return Ok(Err(Refusal::NoSuchLink)) };
@@ -132,25 +137,28 @@ impl Core {
     }
 
     /// The same text to the same number within the window, unless it never went and never will.
+    ///
+    /// At most [`DUPLICATE_DEPTH`] of the newest are looked at. The window goes by the time of acceptance: an
+    /// id is never from before it, but ahead of it where the clock had gone back. One accepted later than now
+    /// counts if the clock was set back by no more than the window; else its date is worth nothing.
     fn duplicate(&self, to: Msisdn, text: u64, work: &Work) -> Result<Option<MessageId>, StoreError> {
         let (from, end) = keys::under(keys::chain_of(to));
-        let since = work.wall().saturating_sub(self.settings.queue.duplicate_window);
+        let window = self.settings.queue.duplicate_window;
+        let (since, until) = (work.wall().saturating_sub(window), work.wall().saturating_add(window));
         for (key, value) in work.txn.scan_back(&from, &end, DUPLICATE_DEPTH)? {
             let Some((_, id)) = keys::decode_recipient_id(&key) else { continue };
             if id.allotted_at() < since {
                 break;
             }
-            let gone = |status| {
-                matches!(
-                    status,
-                    Status::Canceled
-                        | Status::Failed
-                        | Status::Expired
-                        | Status::Blocked
-                        | Status::Undelivered
-                )
-            };
-            if record::decode::<Link>(&value)?.text == text && !gone(self.status_of(id, work)?) {
+            if record::decode::<Link>(&value)?.text != text {
+                continue;
+            }
+            // Of one that is leased this is how it was before, which is not gone either.
+            let Some((body, head)) = self.load(id, work)? else { continue };
+            if body.accepted_at < since {
+                break;
+            }
+            if body.accepted_at <= until && !never_went(head.state.status(work.wall())) {
                 return Ok(Some(id));
             }
         }
@@ -158,7 +166,9 @@ impl Core {
     }
 
     fn body(&mut self, draft: Draft, batch: Option<BatchId>, now: Timestamp) -> Body {
-        let due = draft.send_at.unwrap_or(now).max(now);
+        let due = draft.send_at.filter(|&at| at > now);
+        let valid_until =
+            draft.valid_until.unwrap_or(due.unwrap_or(now).saturating_add(self.settings.queue.validity));
         if draft.segment_count > 1 {
             self.counters.concat = self.counters.concat.wrapping_add(1);
         }
@@ -170,8 +180,8 @@ impl Core {
             class: draft.class,
             priority: draft.priority,
             accepted_at: now,
-            due,
-            valid_until: draft.valid_until.unwrap_or(due.saturating_add(self.settings.queue.validity)),
+            due: due.unwrap_or(AT_ONCE),
+            valid_until,
             encoding: draft.encoding,
             segment_count: draft.segment_count,
             concat_reference: self.counters.concat,
@@ -308,6 +318,11 @@ impl Core {
     }
 }
 
+fn never_went(status: Status) -> bool {
+    use Status::{Blocked, Canceled, Expired, Failed, Undelivered};
+    matches!(status, Canceled | Failed | Expired | Blocked | Undelivered)
+}
+
 /// Where a draft's idempotency key and unique reference are kept.
 struct KeyPlaces {
     key: Option<(Vec<u8>, Idempotency)>,
@@ -350,6 +365,16 @@ impl KeyPlaces {
             work.txn.put(place, &KeyRecord { id, body: [0; 16], at });
         }
     }
+}
+
+/// Keeps the most by which an id was ever ahead of the clock, for lists by time: a write at each step back
+/// of the clock that is larger than those before, no more than a look otherwise.
+fn keep_lead(id: MessageId, work: &mut Work) -> Result<(), StoreError> {
+    let lead = id.allotted_at().since(work.wall());
+    if !lead.is_zero() && lead > work.txn.get(&keys::core(LEAD))?.unwrap_or_default() {
+        work.txn.put(keys::core(LEAD), &lead);
+    }
+    Ok(())
 }
 
 fn text_digest(text: &str) -> u64 {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nudged::clock::Clock;
+use nudged::config::Queue;
 use nudged::engine::core::{Core, Input, Settings};
 use nudged::engine::memory::Memory;
 use nudged::engine::order::MAX_PARKED;
@@ -26,27 +27,31 @@ use crate::support::{START, checked};
 /// Commands given to one step.
 const PER_STEP: usize = 2_000;
 
-struct Alone {
+pub struct Alone {
     core: Core,
-    state: Memory,
-    clock: Clock,
+    pub state: Memory,
+    pub clock: Clock,
     /// Submissions not answered yet, and all there were, by recipient.
-    open: Vec<Submission>,
-    texts: BTreeMap<Msisdn, Vec<String>>,
+    pub open: Vec<Submission>,
+    pub texts: BTreeMap<Msisdn, Vec<String>>,
 }
 
 impl Alone {
     /// A core with one link that is up.
-    fn new(window: u16) -> Alone {
+    pub fn new(window: u16) -> Alone {
         Alone::with(&["a"], window)
     }
 
     /// A core with these links, all up.
     fn with(names: &[&str], window: u16) -> Alone {
+        Alone::of(checked("").queue, names, window)
+    }
+
+    pub fn of(queue: Queue, names: &[&str], window: u16) -> Alone {
         let link = |&name: &&str| LinkFacts { name: name.into(), account: name.into(), kind: "smpp", window };
         let links: Vec<LinkFacts> = names.iter().map(link).collect();
         let up = (0..links.len()).map(|link| Input::Link { link, event: LinkEvent::Up }).collect();
-        let settings = Settings { queue: checked("").queue, routes: Vec::new(), links };
+        let settings = Settings { queue, routes: Vec::new(), links };
         let (state, clock) = (Memory::default(), Clock::manual(START));
         let (core, _) = Core::recover(settings, &state, clock.now()).unwrap();
         let mut alone = Alone { core, state, clock, open: Vec::new(), texts: BTreeMap::new() };
@@ -55,7 +60,7 @@ impl Alone {
     }
 
     /// One step, and those that it asks for at once.
-    fn step(&mut self, mut inputs: Vec<Input>) {
+    pub fn step(&mut self, mut inputs: Vec<Input>) {
         loop {
             self.clock.advance(Duration::from_millis(1));
             let step = self.core.step(&self.state, std::mem::take(&mut inputs), self.clock.now()).unwrap();
@@ -70,7 +75,7 @@ impl Alone {
         }
     }
 
-    fn accept(&mut self, drafts: impl Iterator<Item = Draft>) {
+    pub fn accept(&mut self, drafts: impl Iterator<Item = Draft>) {
         let drafts: Vec<Draft> = drafts.collect();
         for some in drafts.chunks(PER_STEP) {
             let accept = |draft: &Draft| {
@@ -83,7 +88,7 @@ impl Alone {
     }
 
     /// Every open submission is answered so.
-    fn answer(&mut self, outcome: &Outcome) {
+    pub fn answer(&mut self, outcome: &Outcome) {
         let events = std::mem::take(&mut self.open).into_iter().map(|s| {
             let outcome = outcome.clone();
             link_says(LinkEvent::Outcome { id: s.id, index: s.index, outcome })
@@ -98,7 +103,7 @@ impl Alone {
         self.step(vec![Input::Command(Command::Pause { link, by: "crm".into(), reply })]);
     }
 
-    fn pass(&mut self, time: Duration) {
+    pub fn pass(&mut self, time: Duration) {
         self.clock.advance(time);
         self.step(Vec::new());
     }
@@ -118,7 +123,7 @@ impl Alone {
         matches!(self.head(id).state, State::Closed { how: Final::Delivered, .. })
     }
 
-    fn head(&self, id: MessageId) -> Head {
+    pub fn head(&self, id: MessageId) -> Head {
         record::decode(&self.state.map[&keys::head(id)]).unwrap()
     }
 }
@@ -127,11 +132,11 @@ fn link_says(event: LinkEvent) -> Input {
     Input::Link { link: 0, event }
 }
 
-fn to(n: u64) -> Msisdn {
+pub fn to(n: u64) -> Msisdn {
     Msisdn::from_u64(4_915_112_345_000 + n)
 }
 
-fn draft(to: Msisdn, text: &str) -> Draft {
+pub fn draft(to: Msisdn, text: &str) -> Draft {
     Draft {
         to,
         text: String::from(text),
@@ -155,7 +160,7 @@ fn draft(to: Msisdn, text: &str) -> Draft {
     }
 }
 
-fn accepted(reference: &str) -> Outcome {
+pub fn accepted(reference: &str) -> Outcome {
     Outcome::Accepted { reference: Reference(reference.into()) }
 }
 

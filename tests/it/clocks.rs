@@ -1,0 +1,196 @@
+//! A wall clock that is set back or forward: what is due, in which order, what is a duplicate, what is listed and
+//! what is swept, go by when it was accepted and not by what the clock says later.
+
+use std::time::Duration;
+
+use nudged::engine::core::Input;
+use nudged::engine::{BatchWish, Command};
+use nudged::link::{Inbound, InboundToken, RawReply};
+use nudged::store::keys::family;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::core::{Alone, accepted, draft, to};
+use crate::support::{START, World, checked, number, one_still, silent};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+const TEN_YEARS: Duration = Duration::from_secs(10 * 366 * 86_400);
+
+fn set_back(world: &World, by: Duration) {
+    world.clock.jump(world.clock.now().wall.saturating_sub(by));
+}
+
+fn set_forward(world: &World, by: Duration) {
+    world.clock.jump(world.clock.now().wall.saturating_add(by));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_without_send_at_is_queued_and_goes_although_the_clock_was_set_back() {
+    let (world, carrier) = one_still(silent(), "", "").await;
+    world.order("/v1/pause").await;
+    let id = world.send(&number(1), "x").await;
+    let before = world.message(&id).await;
+    set_back(&world, HOUR);
+    let after = world.message(&id).await;
+    assert_eq!((&after["status"], &after["due_at"]), (&json!("queued"), &before["accepted_at"]));
+    assert_eq!((&after["send_at"], &after["accepted_at"]), (&before["accepted_at"], &before["accepted_at"]));
+    world.order("/v1/resume").await;
+    world.await_status(&id, "sent").await;
+    assert_eq!(carrier.texts(), ["x"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_message_does_not_overtake_an_older_one_from_before_the_clock_was_set_back() {
+    let (mut world, carrier) = one_still(silent(), "", "").await;
+    world.order("/v1/pause").await;
+    let older = world.send(&number(1), "older").await;
+    set_back(&world, HOUR);
+    let newer = world.send(&number(1), "newer").await;
+    world.restart().await;
+    let newest = world.send(&number(1), "newest").await;
+    world.order("/v1/resume").await;
+    for id in [&older, &newer, &newest] {
+        world.await_status(id, "sent").await;
+    }
+    assert_eq!(carrier.texts(), ["older", "newer", "newest"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scheduled_message_waits_for_its_date_by_the_clock_as_it_stands() {
+    let (world, carrier) = one_still(silent(), "", "").await;
+    let at = world.clock.now().wall.saturating_add(HOUR).to_rfc3339();
+    let id = world.accept(json!({"to": number(1), "text": "later", "send_at": at})).await;
+    set_back(&world, HOUR);
+    let now = world.send(&number(2), "now").await;
+    world.await_status(&now, "sent").await;
+    assert_eq!((world.status(&id).await.as_str(), carrier.texts().len()), ("scheduled", 1));
+    set_forward(&world, 2 * HOUR);
+    world.await_status(&id, "sent").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_age_of_what_waits_is_told_also_while_the_clock_is_behind_the_ids() {
+    let (world, _carrier) = one_still(silent(), "", "").await;
+    set_forward(&world, TEN_YEARS);
+    world.send(&number(1), "x").await;
+    world.clock.jump(START);
+    world.order("/v1/pause").await;
+    let id = world.send(&number(2), "y").await;
+    let accepted_at = world.message(&id).await["accepted_at"].clone();
+    world.await_snapshot("the oldest", |status| status["oldest_due_at"] == accepted_at).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_duplicate_window_ends_although_the_ids_are_ahead_of_the_clock() {
+    let (world, _carrier) = one_still(silent(), "[queue]\nduplicate_window = '1s'", "").await;
+    set_forward(&world, TEN_YEARS);
+    world.send(&number(1), "x").await;
+    world.clock.jump(START);
+    // What was accepted under the wrong date, nobody knows when, is no duplicate; what came since is one.
+    world.send(&number(1), "x").await;
+    let body = json!({"to": number(1), "text": "x"});
+    assert_eq!(world.post("/v1/messages", body.clone()).await.0, 409);
+    world.clock.advance(Duration::from_secs(2));
+    world.accept(body).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_text_is_a_duplicate_also_after_the_clock_was_set_back_within_the_window() {
+    let (world, _carrier) = one_still(silent(), "", "").await;
+    world.send(&number(1), "x").await;
+    set_back(&world, HOUR);
+    assert_eq!(world.post("/v1/messages", json!({"to": number(1), "text": "x"})).await.0, 409);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_go_by_the_time_of_acceptance_although_the_ids_are_ahead_of_the_clock() {
+    let (world, _carrier) = one_still(silent(), "", "").await;
+    world.order("/v1/pause").await;
+    let first = world.send(&number(1), "first").await;
+    set_forward(&world, TEN_YEARS);
+    let wrong = world.send(&number(1), "under the wrong date").await;
+    world.clock.jump(START.saturating_add(HOUR));
+    let second = world.send(&number(1), "second").await;
+    let listed = async |query: String| -> Vec<String> {
+        let list = world.get(&format!("/v1/messages?{query}")).await;
+        list["data"].as_array().unwrap().iter().map(|m| m["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let middle = START.saturating_add(HOUR / 2).to_rfc3339();
+    let end = START.saturating_add(2 * HOUR).to_rfc3339();
+    assert_eq!(listed(format!("until={end}")).await, [second.as_str(), first.as_str()]);
+    assert_eq!(listed(format!("until={middle}")).await, [first.as_str()]);
+    assert_eq!(listed(format!("since={middle}&until={end}&order=asc")).await, [second.as_str()]);
+    assert_eq!(listed(format!("since={end}")).await, [wrong.as_str()]);
+    // The same to the other index.
+    let to = format!("to=%2B{}", number(1).trim_start_matches('+'));
+    assert_eq!(listed(format!("{to}&until={end}")).await, [second.as_str(), first.as_str()]);
+}
+
+/// A core that keeps messages for a week, whose ids are ten years ahead of its clock.
+fn ids_ahead() -> Alone {
+    let queue = checked("[queue]\nretention = '7d'\n").queue;
+    let mut alone = Alone::of(queue, &["a"], 10);
+    alone.clock.jump(START.saturating_add(TEN_YEARS));
+    alone.accept([draft(to(9), "under the wrong date")].into_iter());
+    alone.answer(&accepted("x"));
+    alone.clock.jump(START);
+    alone
+}
+
+fn kept(alone: &Alone, family: u8) -> usize {
+    alone.state.map.keys().filter(|key| key[0] == family).count()
+}
+
+#[test]
+fn what_is_past_its_retention_goes_although_the_ids_are_ahead_of_the_clock() {
+    let mut alone = ids_ahead();
+    let (bodies, replies) = (kept(&alone, family::BODY), kept(&alone, family::INBOUND));
+    alone.accept([draft(to(1), "x")].into_iter());
+    alone.answer(&accepted("x"));
+    alone.step(vec![reply()]);
+    alone.pass(6 * DAY);
+    assert_eq!((kept(&alone, family::BODY), kept(&alone, family::INBOUND)), (bodies + 1, replies + 1));
+    alone.pass(2 * DAY);
+    alone.pass(Duration::from_secs(2));
+    assert_eq!((kept(&alone, family::BODY), kept(&alone, family::INBOUND)), (bodies, replies));
+}
+
+#[test]
+fn what_is_not_past_its_retention_stays_although_the_ids_are_ahead_of_the_clock() {
+    let mut alone = ids_ahead();
+    let bodies = kept(&alone, family::BODY);
+    for day in 0..3 {
+        alone.accept([draft(to(day), "x")].into_iter());
+        alone.answer(&accepted("x"));
+        alone.pass(3 * DAY);
+    }
+    alone.pass(Duration::from_secs(2));
+    assert_eq!(kept(&alone, family::BODY), bodies + 2);
+}
+
+#[test]
+fn the_list_of_a_batch_goes_once_its_messages_are_past_it_although_the_ids_are_ahead() {
+    let mut alone = ids_ahead();
+    let (reply, _) = oneshot::channel();
+    let drafts = vec![draft(to(1), "x"), draft(to(2), "x")];
+    alone.step(vec![Input::Command(Command::Accept { drafts, batch: BatchWish::New, reply })]);
+    alone.answer(&accepted("x"));
+    alone.pass(6 * DAY);
+    assert_eq!(kept(&alone, family::BATCH), 1);
+    for _ in 0..3 {
+        alone.pass(40 * DAY);
+    }
+    assert_eq!(kept(&alone, family::BATCH), 0);
+}
+
+fn reply() -> Input {
+    let reply = RawReply {
+        from: String::from("4915112345678"),
+        to: String::from("12345"),
+        raw: vec![],
+        text: None,
+        concat: None,
+    };
+    Input::Inbound { link: 0, token: InboundToken(1), inbound: Inbound::Reply(reply) }
+}
