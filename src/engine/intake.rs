@@ -26,7 +26,9 @@ use crate::store::{StoreError, record};
 const DUPLICATE_DEPTH: usize = 64;
 /// How long a cancel waits for the link's word that nothing was written.
 const CANCEL_WAIT: Duration = Duration::from_secs(2);
-/// How long an idempotency key is kept.
+/// A year and a day: beyond it a date is a typing error.
+const FARTHEST: Duration = Duration::from_secs(366 * 86_400);
+/// How long an idempotency key is kept; messages are kept as long at least (`[queue] retention`).
 pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The record of how far ids were ahead of the clock at most, under [`keys::core`]; absent: never.
@@ -45,6 +47,19 @@ pub struct KeyRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     pub text: u64,
+}
+
+impl Draft {
+    /// Why a message with these dates is not taken now, if so; a repeat of one that was is another matter.
+    pub fn untimely(&self, now: Timestamp) -> Option<Refusal> {
+        let dates = [("send_at", self.send_at), ("valid_until", self.valid_until)];
+        let too_far = |at: Option<Timestamp>| at.is_some_and(|at| at > now.saturating_add(FARTHEST));
+        if let Some((field, _)) = dates.into_iter().find(|(_, at)| too_far(*at)) {
+            return Some(Refusal::TooFar { field });
+        }
+        let due = self.send_at.unwrap_or(now).max(now);
+        self.valid_until.is_some_and(|until| until <= due).then_some(Refusal::NeverValid)
+    }
 }
 
 impl Core {
@@ -81,7 +96,7 @@ impl Core {
         let places = KeyPlaces::of(&draft);
         if let Some(before) = places.find(work)? {
             return match before {
-                Ok(id) => Ok(Ok(Accepted { id, status: self.status_of(id, work)?, repeated: true })),
+                Ok(id) => self.repeat(id, work),
                 Err(refusal) => Ok(Err(refusal)),
             };
         }
@@ -108,6 +123,15 @@ impl Core {
         Ok(Ok(Accepted { id, status, repeated: false }))
     }
 
+    /// The message that is there. A key that came late to a known reference, or before the clock went back,
+    /// may outlive it: that is no reason to send a second one, and what became of the first is not known.
+    fn repeat(&self, id: MessageId, work: &Work) -> Result<Result<Accepted, Refusal>, StoreError> {
+        if !work.txn.contains(&keys::body(id))? {
+            return Ok(Err(Refusal::Forgotten));
+        }
+        Ok(Ok(Accepted { id, status: self.status_of(id, work)?, repeated: true }))
+    }
+
     /// Why this draft cannot be taken, if so.
     fn refusal(&self, draft: &Draft, text: u64, work: &Work) -> Result<Option<Refusal>, StoreError> {
         if let Some(closed) = &self.intake {
@@ -122,9 +146,8 @@ impl Core {
         {
             return Ok(Some(Refusal::NoSuchLink));
         }
-        let due = draft.send_at.unwrap_or(work.wall()).max(work.wall());
-        if draft.valid_until.is_some_and(|until| until <= due) {
-            return Ok(Some(Refusal::NeverValid));
+        if let Some(refusal) = draft.untimely(work.wall()) {
+            return Ok(Some(refusal));
         }
         if draft.allow_duplicate || self.settings.queue.duplicate_window.is_zero() {
             return Ok(None);
@@ -339,8 +362,9 @@ impl KeyPlaces {
         }
     }
 
-    /// The message accepted under either before, or why the key may not be used again.
-    fn find(&self, work: &Work) -> Result<Option<Result<MessageId, Refusal>>, StoreError> {
+    /// The message accepted under either before, or why the key may not be used again. A key that comes with
+    /// a known reference for the first time is kept from now on.
+    fn find(&self, work: &mut Work) -> Result<Option<Result<MessageId, Refusal>>, StoreError> {
         if let Some((place, idempotency)) = &self.key
             && let Some(before) = work.txn.get::<KeyRecord>(place)?
             && work.wall().since(before.at) < IDEMPOTENCY_KEPT
@@ -351,6 +375,10 @@ impl KeyPlaces {
         if let Some(place) = &self.reference
             && let Some(before) = work.txn.get::<KeyRecord>(place)?
         {
+            if let Some((place, idempotency)) = &self.key {
+                let record = KeyRecord { id: before.id, body: idempotency.body, at: work.wall() };
+                work.txn.put(place.clone(), &record);
+            }
             return Ok(Some(Ok(before.id)));
         }
         Ok(None)
