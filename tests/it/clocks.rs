@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use nudged::engine::core::Input;
 use nudged::engine::{BatchWish, Command};
-use nudged::link::{Inbound, InboundToken, RawReply};
-use nudged::store::keys::family;
+use nudged::link::{Inbound, InboundToken, Outcome, RawReply};
+use nudged::message::{Body, Cause, Reason};
+use nudged::retry::RetryClass;
+use nudged::store::keys::{self, LaneKey, family};
+use nudged::store::record;
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -125,6 +128,48 @@ async fn lists_go_by_the_time_of_acceptance_although_the_ids_are_ahead_of_the_cl
     // The same to the other index.
     let to = format!("to=%2B{}", number(1).trim_start_matches('+'));
     assert_eq!(listed(format!("{to}&until={end}")).await, [second.as_str(), first.as_str()]);
+}
+
+/// Before, what was due at once bore the time of its acceptance in its body and in its place.
+#[test]
+fn what_an_older_program_left_in_its_lane_goes_before_what_came_since() {
+    let mut alone = Alone::new(10);
+    alone.pause(None);
+    alone.accept([draft(to(1), "older")].into_iter());
+    let place = alone.state.map.keys().find(|key| key[0] == family::LANE).unwrap().clone();
+    let key = LaneKey::decode(&place).unwrap();
+    let mut body: Body = record::decode(&alone.state.map[&keys::body(key.id)]).unwrap();
+    body.due = body.accepted_at;
+    alone.state.map.insert(keys::body(key.id), record::encode(&body));
+    let entry = alone.state.map.remove(&place).unwrap();
+    alone.state.map.insert(LaneKey { due: body.due, ..key }.encode(), entry);
+    alone.restart();
+    alone.accept([draft(to(1), "newer")].into_iter());
+    alone.resume();
+    alone.answer(&accepted("x"));
+    alone.answer(&accepted("y"));
+    assert_eq!(alone.texts[&to(1)], ["older", "newer"]);
+    assert_eq!(kept(&alone, family::LANE), 0);
+}
+
+/// A retry has a date, and is not put off by what is accepted meanwhile for ever.
+#[test]
+fn a_retry_takes_its_turn_among_what_was_accepted_before_and_after_its_date() {
+    let mut alone = Alone::new(1);
+    alone.accept([draft(to(0), "retried")].into_iter());
+    let busy = Cause::plain(Reason::SmscTemporary);
+    alone.answer(&Outcome::Refused { cause: busy, retry: RetryClass::Temporary });
+    alone.pause(None);
+    alone.accept([draft(to(1), "before")].into_iter());
+    alone.pass(Duration::from_secs(60));
+    alone.accept([draft(to(2), "after")].into_iter());
+    alone.resume();
+    let mut order = Vec::new();
+    while let Some(open) = alone.open.first() {
+        order.push(open.text.clone());
+        alone.answer(&accepted("x"));
+    }
+    assert_eq!(order, ["before", "retried", "after"]);
 }
 
 /// A core that keeps messages for a week, whose ids are ten years ahead of its clock.

@@ -29,6 +29,7 @@ const PER_STEP: usize = 2_000;
 
 pub struct Alone {
     core: Core,
+    settings: Settings,
     pub state: Memory,
     pub clock: Clock,
     /// Submissions not answered yet, and all there were, by recipient.
@@ -53,10 +54,25 @@ impl Alone {
         let up = (0..links.len()).map(|link| Input::Link { link, event: LinkEvent::Up }).collect();
         let settings = Settings { queue, routes: Vec::new(), links };
         let (state, clock) = (Memory::default(), Clock::manual(START));
-        let (core, _) = Core::recover(settings, &state, clock.now()).unwrap();
-        let mut alone = Alone { core, state, clock, open: Vec::new(), texts: BTreeMap::new() };
+        let (core, _) = Core::recover(settings.clone(), &state, clock.now()).unwrap();
+        let mut alone = Alone { core, settings, state, clock, open: Vec::new(), texts: BTreeMap::new() };
         alone.step(up);
         alone
+    }
+
+    /// Ends and begins again on the same state, with nothing on the wire.
+    pub fn restart(&mut self) {
+        let (core, batch) = Core::recover(self.settings.clone(), &self.state, self.clock.now()).unwrap();
+        self.core = core;
+        self.state.apply(&batch);
+        let links = 0..self.settings.links.len();
+        self.step(links.map(|link| Input::Link { link, event: LinkEvent::Up }).collect());
+    }
+
+    /// All links again.
+    pub fn resume(&mut self) {
+        let (reply, _) = oneshot::channel();
+        self.step(vec![Input::Command(Command::Resume { link: None, by: "crm".into(), reply })]);
     }
 
     /// One step, and those that it asks for at once.
@@ -97,7 +113,7 @@ impl Alone {
     }
 
     /// All links, or one of them.
-    fn pause(&mut self, link: Option<&str>) {
+    pub fn pause(&mut self, link: Option<&str>) {
         let (reply, _) = oneshot::channel();
         let link = link.map(Into::into);
         self.step(vec![Input::Command(Command::Pause { link, by: "crm".into(), reply })]);
