@@ -3,17 +3,19 @@
 
 use std::time::Duration;
 
-use nudged::engine::core::Input;
-use nudged::engine::{BatchWish, Command};
-use nudged::link::{Inbound, InboundToken, Outcome, RawReply};
-use nudged::message::{Body, Cause, Reason};
+use nudged::clock::Clock;
+use nudged::config::Queue;
+use nudged::engine::core::{Core, Input, Settings};
+use nudged::engine::memory::Memory;
+use nudged::engine::{BatchWish, Command, Draft};
+use nudged::link::{Inbound, InboundToken, LinkEvent, LinkFacts, Outcome, RawReply, Submission};
+use nudged::message::{Body, Cause, Class, Encoding, Msisdn, Priority, Reason, Reference};
 use nudged::retry::RetryClass;
 use nudged::store::keys::{self, LaneKey, family};
 use nudged::store::record;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use crate::core::{Alone, accepted, draft, to};
 use crate::support::{START, World, checked, number, one_still, silent};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -130,12 +132,119 @@ async fn lists_go_by_the_time_of_acceptance_although_the_ids_are_ahead_of_the_cl
     assert_eq!(listed(format!("{to}&until={end}")).await, [second.as_str(), first.as_str()]);
 }
 
+/// A core on a map with one link of this window.
+struct Alone {
+    settings: Settings,
+    core: Core,
+    state: Memory,
+    clock: Clock,
+    /// Not answered yet.
+    open: Vec<Submission>,
+    /// All that went out.
+    texts: Vec<String>,
+}
+
+impl Alone {
+    fn new(queue: Queue, window: u16) -> Alone {
+        let link = LinkFacts { name: "a".into(), account: "a".into(), kind: "smpp", window };
+        let settings = Settings { queue, routes: Vec::new(), links: vec![link] };
+        let (state, clock) = (Memory::default(), Clock::manual(START));
+        let (core, _) = Core::recover(settings.clone(), &state, clock.now()).unwrap();
+        let mut alone = Alone { settings, core, state, clock, open: Vec::new(), texts: Vec::new() };
+        alone.restart();
+        alone
+    }
+
+    /// Begins on the state as it is, with nothing on the wire.
+    fn restart(&mut self) {
+        let (core, batch) = Core::recover(self.settings.clone(), &self.state, self.clock.now()).unwrap();
+        self.core = core;
+        self.state.apply(&batch);
+        self.step(vec![Input::Link { link: 0, event: LinkEvent::Up }]);
+    }
+
+    fn step(&mut self, inputs: Vec<Input>) {
+        self.clock.advance(Duration::from_millis(1));
+        let step = self.core.step(&self.state, inputs, self.clock.now()).unwrap();
+        self.state.apply(&step.batch);
+        for (_, submission) in step.submissions {
+            self.texts.push(submission.text.clone());
+            self.open.push(submission);
+        }
+    }
+
+    fn accept(&mut self, drafts: Vec<Draft>, batch: BatchWish) {
+        let (reply, _) = oneshot::channel();
+        self.step(vec![Input::Command(Command::Accept { drafts, batch, reply })]);
+    }
+
+    fn send(&mut self, to: u64, text: &str) {
+        self.accept(vec![draft(to, text)], BatchWish::None);
+    }
+
+    /// Every open submission is answered so.
+    fn answer(&mut self, outcome: &Outcome) {
+        let answers = std::mem::take(&mut self.open).into_iter().map(|Submission { id, index, .. }| {
+            let event = LinkEvent::Outcome { id, index, outcome: outcome.clone() };
+            Input::Link { link: 0, event }
+        });
+        self.step(answers.collect());
+    }
+
+    fn pause(&mut self) {
+        let (reply, _) = oneshot::channel();
+        self.step(vec![Input::Command(Command::Pause { link: None, by: "crm".into(), reply })]);
+    }
+
+    fn resume(&mut self) {
+        let (reply, _) = oneshot::channel();
+        self.step(vec![Input::Command(Command::Resume { link: None, by: "crm".into(), reply })]);
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.clock.advance(time);
+        self.step(Vec::new());
+    }
+
+    fn kept(&self, family: u8) -> usize {
+        self.state.map.keys().filter(|key| key[0] == family).count()
+    }
+}
+
+fn draft(to: u64, text: &str) -> Draft {
+    Draft {
+        to: Msisdn::from_u64(4_915_112_345_000 + to),
+        text: String::from(text),
+        sender: None,
+        link: None,
+        class: Class::default(),
+        priority: Priority::default(),
+        send_at: None,
+        valid_until: None,
+        encoding: Encoding::Gsm7,
+        segment_count: 1,
+        on_unknown: None,
+        flash: false,
+        receipt: true,
+        client_ref: None,
+        unique_ref: false,
+        allow_duplicate: true,
+        metadata: None,
+        token: "crm".into(),
+        idempotency: None,
+    }
+}
+
+fn accepted() -> Outcome {
+    Outcome::Accepted { reference: Reference(String::from("x")) }
+}
+
 /// Before, what was due at once bore the time of its acceptance in its body and in its place.
 #[test]
 fn what_an_older_program_left_in_its_lane_goes_before_what_came_since() {
-    let mut alone = Alone::new(10);
-    alone.pause(None);
-    alone.accept([draft(to(1), "older")].into_iter());
+    let mut alone = Alone::new(checked("").queue, 10);
+    alone.pause();
+    alone.send(1, "older");
     let place = alone.state.map.keys().find(|key| key[0] == family::LANE).unwrap().clone();
     let key = LaneKey::decode(&place).unwrap();
     let mut body: Body = record::decode(&alone.state.map[&keys::body(key.id)]).unwrap();
@@ -144,89 +253,81 @@ fn what_an_older_program_left_in_its_lane_goes_before_what_came_since() {
     let entry = alone.state.map.remove(&place).unwrap();
     alone.state.map.insert(LaneKey { due: body.due, ..key }.encode(), entry);
     alone.restart();
-    alone.accept([draft(to(1), "newer")].into_iter());
+    alone.send(1, "newer");
     alone.resume();
-    alone.answer(&accepted("x"));
-    alone.answer(&accepted("y"));
-    assert_eq!(alone.texts[&to(1)], ["older", "newer"]);
-    assert_eq!(kept(&alone, family::LANE), 0);
+    alone.answer(&accepted());
+    alone.answer(&accepted());
+    assert_eq!(alone.texts, ["older", "newer"]);
+    assert_eq!(alone.kept(family::LANE), 0);
 }
 
 /// A retry has a date, and is not put off by what is accepted meanwhile for ever.
 #[test]
 fn a_retry_takes_its_turn_among_what_was_accepted_before_and_after_its_date() {
-    let mut alone = Alone::new(1);
-    alone.accept([draft(to(0), "retried")].into_iter());
+    let mut alone = Alone::new(checked("").queue, 1);
+    alone.send(0, "retried");
     let busy = Cause::plain(Reason::SmscTemporary);
     alone.answer(&Outcome::Refused { cause: busy, retry: RetryClass::Temporary });
-    alone.pause(None);
-    alone.accept([draft(to(1), "before")].into_iter());
+    alone.pause();
+    alone.send(1, "before");
     alone.pass(Duration::from_secs(60));
-    alone.accept([draft(to(2), "after")].into_iter());
+    alone.send(2, "after");
     alone.resume();
-    let mut order = Vec::new();
-    while let Some(open) = alone.open.first() {
-        order.push(open.text.clone());
-        alone.answer(&accepted("x"));
+    while !alone.open.is_empty() {
+        alone.answer(&accepted());
     }
-    assert_eq!(order, ["before", "retried", "after"]);
+    assert_eq!(alone.texts, ["retried", "before", "retried", "after"]);
 }
 
 /// A core that keeps messages for a week, whose ids are ten years ahead of its clock.
 fn ids_ahead() -> Alone {
     let queue = checked("[queue]\nretention = '7d'\n").queue;
-    let mut alone = Alone::of(queue, &["a"], 10);
+    let mut alone = Alone::new(queue, 10);
     alone.clock.jump(START.saturating_add(TEN_YEARS));
-    alone.accept([draft(to(9), "under the wrong date")].into_iter());
-    alone.answer(&accepted("x"));
+    alone.send(9, "under the wrong date");
+    alone.answer(&accepted());
     alone.clock.jump(START);
     alone
-}
-
-fn kept(alone: &Alone, family: u8) -> usize {
-    alone.state.map.keys().filter(|key| key[0] == family).count()
 }
 
 #[test]
 fn what_is_past_its_retention_goes_although_the_ids_are_ahead_of_the_clock() {
     let mut alone = ids_ahead();
-    let (bodies, replies) = (kept(&alone, family::BODY), kept(&alone, family::INBOUND));
-    alone.accept([draft(to(1), "x")].into_iter());
-    alone.answer(&accepted("x"));
+    let (bodies, replies) = (alone.kept(family::BODY), alone.kept(family::INBOUND));
+    alone.send(1, "x");
+    alone.answer(&accepted());
     alone.step(vec![reply()]);
     alone.pass(6 * DAY);
-    assert_eq!((kept(&alone, family::BODY), kept(&alone, family::INBOUND)), (bodies + 1, replies + 1));
+    assert_eq!((alone.kept(family::BODY), alone.kept(family::INBOUND)), (bodies + 1, replies + 1));
     alone.pass(2 * DAY);
     alone.pass(Duration::from_secs(2));
-    assert_eq!((kept(&alone, family::BODY), kept(&alone, family::INBOUND)), (bodies, replies));
+    assert_eq!((alone.kept(family::BODY), alone.kept(family::INBOUND)), (bodies, replies));
 }
 
 #[test]
 fn what_is_not_past_its_retention_stays_although_the_ids_are_ahead_of_the_clock() {
     let mut alone = ids_ahead();
-    let bodies = kept(&alone, family::BODY);
+    let bodies = alone.kept(family::BODY);
     for day in 0..3 {
-        alone.accept([draft(to(day), "x")].into_iter());
-        alone.answer(&accepted("x"));
+        alone.send(day, "x");
+        alone.answer(&accepted());
         alone.pass(3 * DAY);
     }
     alone.pass(Duration::from_secs(2));
-    assert_eq!(kept(&alone, family::BODY), bodies + 2);
+    assert_eq!(alone.kept(family::BODY), bodies + 2);
 }
 
 #[test]
 fn the_list_of_a_batch_goes_once_its_messages_are_past_it_although_the_ids_are_ahead() {
     let mut alone = ids_ahead();
-    let (reply, _) = oneshot::channel();
-    let drafts = vec![draft(to(1), "x"), draft(to(2), "x")];
-    alone.step(vec![Input::Command(Command::Accept { drafts, batch: BatchWish::New, reply })]);
-    alone.answer(&accepted("x"));
+    alone.accept(vec![draft(1, "x"), draft(2, "x")], BatchWish::New);
+    alone.answer(&accepted());
     alone.pass(6 * DAY);
-    assert_eq!(kept(&alone, family::BATCH), 1);
+    assert_eq!(alone.kept(family::BATCH), 1);
     for _ in 0..3 {
         alone.pass(40 * DAY);
     }
-    assert_eq!(kept(&alone, family::BATCH), 0);
+    assert_eq!(alone.kept(family::BATCH), 0);
 }
 
 fn reply() -> Input {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nudged::clock::Clock;
-use nudged::config::Queue;
 use nudged::engine::core::{Core, Input, Settings};
 use nudged::engine::memory::Memory;
 use nudged::engine::order::MAX_PARKED;
@@ -27,56 +26,36 @@ use crate::support::{START, checked};
 /// Commands given to one step.
 const PER_STEP: usize = 2_000;
 
-pub struct Alone {
+struct Alone {
     core: Core,
-    settings: Settings,
-    pub state: Memory,
-    pub clock: Clock,
+    state: Memory,
+    clock: Clock,
     /// Submissions not answered yet, and all there were, by recipient.
-    pub open: Vec<Submission>,
-    pub texts: BTreeMap<Msisdn, Vec<String>>,
+    open: Vec<Submission>,
+    texts: BTreeMap<Msisdn, Vec<String>>,
 }
 
 impl Alone {
     /// A core with one link that is up.
-    pub fn new(window: u16) -> Alone {
+    fn new(window: u16) -> Alone {
         Alone::with(&["a"], window)
     }
 
     /// A core with these links, all up.
     fn with(names: &[&str], window: u16) -> Alone {
-        Alone::of(checked("").queue, names, window)
-    }
-
-    pub fn of(queue: Queue, names: &[&str], window: u16) -> Alone {
         let link = |&name: &&str| LinkFacts { name: name.into(), account: name.into(), kind: "smpp", window };
         let links: Vec<LinkFacts> = names.iter().map(link).collect();
         let up = (0..links.len()).map(|link| Input::Link { link, event: LinkEvent::Up }).collect();
-        let settings = Settings { queue, routes: Vec::new(), links };
+        let settings = Settings { queue: checked("").queue, routes: Vec::new(), links };
         let (state, clock) = (Memory::default(), Clock::manual(START));
-        let (core, _) = Core::recover(settings.clone(), &state, clock.now()).unwrap();
-        let mut alone = Alone { core, settings, state, clock, open: Vec::new(), texts: BTreeMap::new() };
+        let (core, _) = Core::recover(settings, &state, clock.now()).unwrap();
+        let mut alone = Alone { core, state, clock, open: Vec::new(), texts: BTreeMap::new() };
         alone.step(up);
         alone
     }
 
-    /// Ends and begins again on the same state, with nothing on the wire.
-    pub fn restart(&mut self) {
-        let (core, batch) = Core::recover(self.settings.clone(), &self.state, self.clock.now()).unwrap();
-        self.core = core;
-        self.state.apply(&batch);
-        let links = 0..self.settings.links.len();
-        self.step(links.map(|link| Input::Link { link, event: LinkEvent::Up }).collect());
-    }
-
-    /// All links again.
-    pub fn resume(&mut self) {
-        let (reply, _) = oneshot::channel();
-        self.step(vec![Input::Command(Command::Resume { link: None, by: "crm".into(), reply })]);
-    }
-
     /// One step, and those that it asks for at once.
-    pub fn step(&mut self, mut inputs: Vec<Input>) {
+    fn step(&mut self, mut inputs: Vec<Input>) {
         loop {
             self.clock.advance(Duration::from_millis(1));
             let step = self.core.step(&self.state, std::mem::take(&mut inputs), self.clock.now()).unwrap();
@@ -91,7 +70,7 @@ impl Alone {
         }
     }
 
-    pub fn accept(&mut self, drafts: impl Iterator<Item = Draft>) {
+    fn accept(&mut self, drafts: impl Iterator<Item = Draft>) {
         let drafts: Vec<Draft> = drafts.collect();
         for some in drafts.chunks(PER_STEP) {
             let accept = |draft: &Draft| {
@@ -104,7 +83,7 @@ impl Alone {
     }
 
     /// Every open submission is answered so.
-    pub fn answer(&mut self, outcome: &Outcome) {
+    fn answer(&mut self, outcome: &Outcome) {
         let events = std::mem::take(&mut self.open).into_iter().map(|s| {
             let outcome = outcome.clone();
             link_says(LinkEvent::Outcome { id: s.id, index: s.index, outcome })
@@ -113,13 +92,13 @@ impl Alone {
     }
 
     /// All links, or one of them.
-    pub fn pause(&mut self, link: Option<&str>) {
+    fn pause(&mut self, link: Option<&str>) {
         let (reply, _) = oneshot::channel();
         let link = link.map(Into::into);
         self.step(vec![Input::Command(Command::Pause { link, by: "crm".into(), reply })]);
     }
 
-    pub fn pass(&mut self, time: Duration) {
+    fn pass(&mut self, time: Duration) {
         self.clock.advance(time);
         self.step(Vec::new());
     }
@@ -139,7 +118,7 @@ impl Alone {
         matches!(self.head(id).state, State::Closed { how: Final::Delivered, .. })
     }
 
-    pub fn head(&self, id: MessageId) -> Head {
+    fn head(&self, id: MessageId) -> Head {
         record::decode(&self.state.map[&keys::head(id)]).unwrap()
     }
 }
@@ -148,11 +127,11 @@ fn link_says(event: LinkEvent) -> Input {
     Input::Link { link: 0, event }
 }
 
-pub fn to(n: u64) -> Msisdn {
+fn to(n: u64) -> Msisdn {
     Msisdn::from_u64(4_915_112_345_000 + n)
 }
 
-pub fn draft(to: Msisdn, text: &str) -> Draft {
+fn draft(to: Msisdn, text: &str) -> Draft {
     Draft {
         to,
         text: String::from(text),
@@ -176,7 +155,7 @@ pub fn draft(to: Msisdn, text: &str) -> Draft {
     }
 }
 
-pub fn accepted(reference: &str) -> Outcome {
+fn accepted(reference: &str) -> Outcome {
     Outcome::Accepted { reference: Reference(reference.into()) }
 }
 
