@@ -42,7 +42,7 @@ macro_rules! id {
                 Self(at.as_millis() << SEQUENCE_BITS)
             }
 
-            /// When it was allotted, to the millisecond, unless the clock had gone back.
+            /// When it was allotted, to the millisecond: later where the clock had gone back, never earlier.
             pub const fn allotted_at(self) -> Timestamp {
                 Timestamp::from_millis(self.0 >> SEQUENCE_BITS)
             }

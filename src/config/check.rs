@@ -67,8 +67,10 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Shorter than a bind and a few retries, a message would expire before it had a chance; carriers keep
 /// none for longer than two weeks, and a month-old reminder does harm.
 const VALIDITY: RangeInclusive<Duration> = MINUTE..=Duration::from_secs(30 * 86_400);
-/// A day at least, so that a receipt and a person's question still find the message; ten years at most.
-const RETENTION: RangeInclusive<Duration> = DAY..=Duration::from_secs(3_653 * 86_400);
+/// A week at least, as long as an `Idempotency-Key` is kept, so that a repeat, a receipt and a person's
+/// question still find the message; ten years at most.
+const RETENTION: RangeInclusive<Duration> =
+    Duration::from_secs(7 * 86_400)..=Duration::from_secs(3_653 * 86_400);
 /// Zero switches it off.
 const DUPLICATE_WINDOW: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(30 * 86_400);
 /// A wait below a tenth of a second hammers the carrier; one above a week outlives most validities.

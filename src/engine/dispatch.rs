@@ -82,7 +82,7 @@ impl Core {
     fn best(&self, link: LinkIndex, work: &Work) -> Option<(LaneId, LaneKey)> {
         let lanes = self.router.lanes().iter().filter(|(_, lane)| self.serves(link, lane));
         let firsts = lanes.filter_map(|(&id, _)| Some((id, self.lanes.first_due(id, work.wall())?)));
-        firsts.min_by_key(|(id, key)| (key.rank, self.served.get(id).copied().unwrap_or(0), key.due))
+        firsts.min_by_key(|(id, key)| (key.rank, self.served.get(id).copied().unwrap_or(0), key.due_since()))
     }
 
     fn serves(&self, link: LinkIndex, lane: &Lane) -> bool {

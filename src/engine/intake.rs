@@ -18,6 +18,7 @@ use super::{AcceptAnswer, Accepted, BatchWish, Draft, Idempotency, Pause, Refusa
 use crate::clock::Timestamp;
 use crate::id::{BatchId, MessageId};
 use crate::link::Control;
+use crate::message::body::AT_ONCE;
 use crate::message::{Body, Event, Final, Head, LinkName, Msisdn, State, Status, TokenName, apply};
 use crate::store::keys::{self, LaneKey};
 use crate::store::{StoreError, record};
@@ -26,8 +27,13 @@ use crate::store::{StoreError, record};
 const DUPLICATE_DEPTH: usize = 64;
 /// How long a cancel waits for the link's word that nothing was written.
 const CANCEL_WAIT: Duration = Duration::from_secs(2);
-/// How long an idempotency key is kept.
+/// A year and a day: beyond it a date is a typing error.
+const FARTHEST: Duration = Duration::from_secs(366 * 86_400);
+/// How long an idempotency key is kept; messages are kept as long at least (`[queue] retention`).
 pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The record of how far ids were ahead of the clock at most, under [`keys::core`]; absent: never.
+pub(super) const LEAD: &str = "lead";
 
 /// The value of an idempotency or unique_ref key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +48,19 @@ pub struct KeyRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     pub text: u64,
+}
+
+impl Draft {
+    /// Why a message with these dates is not taken now, if so; a repeat of one that was is another matter.
+    pub fn untimely(&self, now: Timestamp) -> Option<Refusal> {
+        let dates = [("send_at", self.send_at), ("valid_until", self.valid_until)];
+        let too_far = |at: Option<Timestamp>| at.is_some_and(|at| at > now.saturating_add(FARTHEST));
+        if let Some((field, _)) = dates.into_iter().find(|(_, at)| too_far(*at)) {
+            return Some(Refusal::TooFar { field });
+        }
+        let due = self.send_at.unwrap_or(now).max(now);
+        self.valid_until.is_some_and(|until| until <= due).then_some(Refusal::NeverValid)
+    }
 }
 
 impl Core {
@@ -78,7 +97,7 @@ impl Core {
         let places = KeyPlaces::of(&draft);
         if let Some(before) = places.find(work)? {
             return match before {
-                Ok(id) => Ok(Ok(Accepted { id, status: self.status_of(id, work)?, repeated: true })),
+                Ok(id) => self.repeat(id, work),
                 Err(refusal) => Ok(Err(refusal)),
             };
         }
@@ -88,6 +107,7 @@ impl Core {
         }
         let now = work.wall();
         let id = MessageId::from_u64(self.counters.ids.next(now));
+        keep_lead(id, work)?;
         places.write(id, work);
         let body = self.body(draft, batch, now);
         let Some(lane) = self.router.lane(&body, None) else { return Ok(Err(Refusal::NoSuchLink)) };
@@ -104,6 +124,15 @@ impl Core {
         Ok(Ok(Accepted { id, status, repeated: false }))
     }
 
+    /// The message that is there. A key that came late to a known reference, or before the clock went back,
+    /// may outlive it: that is no reason to send a second one, and what became of the first is not known.
+    fn repeat(&self, id: MessageId, work: &Work) -> Result<Result<Accepted, Refusal>, StoreError> {
+        if !work.txn.contains(&keys::body(id))? {
+            return Ok(Err(Refusal::Forgotten));
+        }
+        Ok(Ok(Accepted { id, status: self.status_of(id, work)?, repeated: true }))
+    }
+
     /// Why this draft cannot be taken, if so.
     fn refusal(&self, draft: &Draft, text: u64, work: &Work) -> Result<Option<Refusal>, StoreError> {
         if let Some(closed) = &self.intake {
@@ -118,9 +147,8 @@ impl Core {
         {
             return Ok(Some(Refusal::NoSuchLink));
         }
-        let due = draft.send_at.unwrap_or(work.wall()).max(work.wall());
-        if draft.valid_until.is_some_and(|until| until <= due) {
-            return Ok(Some(Refusal::NeverValid));
+        if let Some(refusal) = draft.untimely(work.wall()) {
+            return Ok(Some(refusal));
         }
         if draft.allow_duplicate || self.settings.queue.duplicate_window.is_zero() {
             return Ok(None);
@@ -133,25 +161,28 @@ impl Core {
     }
 
     /// The same text to the same number within the window, unless it never went and never will.
+    ///
+    /// At most [`DUPLICATE_DEPTH`] of the newest are looked at. The window goes by the time of acceptance: an
+    /// id is never from before it, but ahead of it where the clock had gone back. One accepted later than now
+    /// counts if the clock was set back by no more than the window; else its date is worth nothing.
     fn duplicate(&self, to: Msisdn, text: u64, work: &Work) -> Result<Option<MessageId>, StoreError> {
         let (from, end) = keys::under(keys::chain_of(to));
-        let since = work.wall().saturating_sub(self.settings.queue.duplicate_window);
+        let window = self.settings.queue.duplicate_window;
+        let (since, until) = (work.wall().saturating_sub(window), work.wall().saturating_add(window));
         for (key, value) in work.txn.scan_back(&from, &end, DUPLICATE_DEPTH)? {
             let Some((_, id)) = keys::decode_recipient_id(&key) else { continue };
             if id.allotted_at() < since {
                 break;
             }
-            let gone = |status| {
-                matches!(
-                    status,
-                    Status::Canceled
-                        | Status::Failed
-                        | Status::Expired
-                        | Status::Blocked
-                        | Status::Undelivered
-                )
-            };
-            if record::decode::<Link>(&value)?.text == text && !gone(self.status_of(id, work)?) {
+            if record::decode::<Link>(&value)?.text != text {
+                continue;
+            }
+            // Of one that is leased this is how it was before, which is not gone either.
+            let Some((body, head)) = self.load(id, work)? else { continue };
+            if body.accepted_at < since {
+                break;
+            }
+            if body.accepted_at <= until && !never_went(head.state.status(work.wall())) {
                 return Ok(Some(id));
             }
         }
@@ -159,7 +190,9 @@ impl Core {
     }
 
     fn body(&mut self, draft: Draft, batch: Option<BatchId>, now: Timestamp) -> Body {
-        let due = draft.send_at.unwrap_or(now).max(now);
+        let due = draft.send_at.filter(|&at| at > now);
+        let valid_until =
+            draft.valid_until.unwrap_or(due.unwrap_or(now).saturating_add(self.settings.queue.validity));
         if draft.segment_count > 1 {
             self.counters.concat = self.counters.concat.wrapping_add(1);
         }
@@ -171,8 +204,8 @@ impl Core {
             class: draft.class,
             priority: draft.priority,
             accepted_at: now,
-            due,
-            valid_until: draft.valid_until.unwrap_or(due.saturating_add(self.settings.queue.validity)),
+            due: due.unwrap_or(AT_ONCE),
+            valid_until,
             encoding: draft.encoding,
             segment_count: draft.segment_count,
             concat_reference: self.counters.concat,
@@ -316,6 +349,11 @@ impl Core {
     }
 }
 
+fn never_went(status: Status) -> bool {
+    use Status::{Blocked, Canceled, Expired, Failed, Undelivered};
+    matches!(status, Canceled | Failed | Expired | Blocked | Undelivered)
+}
+
 /// Where a draft's idempotency key and unique reference are kept.
 struct KeyPlaces {
     key: Option<(Vec<u8>, Idempotency)>,
@@ -332,8 +370,9 @@ impl KeyPlaces {
         }
     }
 
-    /// The message accepted under either before, or why the key may not be used again.
-    fn find(&self, work: &Work) -> Result<Option<Result<MessageId, Refusal>>, StoreError> {
+    /// The message accepted under either before, or why the key may not be used again. A key that comes with
+    /// a known reference for the first time is kept from now on.
+    fn find(&self, work: &mut Work) -> Result<Option<Result<MessageId, Refusal>>, StoreError> {
         if let Some((place, idempotency)) = &self.key
             && let Some(before) = work.txn.get::<KeyRecord>(place)?
             && work.wall().since(before.at) < IDEMPOTENCY_KEPT
@@ -344,6 +383,10 @@ impl KeyPlaces {
         if let Some(place) = &self.reference
             && let Some(before) = work.txn.get::<KeyRecord>(place)?
         {
+            if let Some((place, idempotency)) = &self.key {
+                let record = KeyRecord { id: before.id, body: idempotency.body, at: work.wall() };
+                work.txn.put(place.clone(), &record);
+            }
             return Ok(Some(Ok(before.id)));
         }
         Ok(None)
@@ -358,6 +401,16 @@ impl KeyPlaces {
             work.txn.put(place, &KeyRecord { id, body: [0; 16], at });
         }
     }
+}
+
+/// Keeps the most by which an id was ever ahead of the clock, for lists by time: a write at each step back
+/// of the clock that is larger than those before, no more than a look otherwise.
+fn keep_lead(id: MessageId, work: &mut Work) -> Result<(), StoreError> {
+    let lead = id.allotted_at().since(work.wall());
+    if !lead.is_zero() && lead > work.txn.get(&keys::core(LEAD))?.unwrap_or_default() {
+        work.txn.put(keys::core(LEAD), &lead);
+    }
+    Ok(())
 }
 
 fn text_digest(text: &str) -> u64 {

@@ -1,7 +1,9 @@
 //! The near end of every lane in memory: a bounded horizon over the due index on disk.
 //!
-//! Per lane and rank (9 minus priority) the earliest entries are kept; `edge` says up to where memory
-//! knows the disk. An entry beyond it waits on disk only, so a million messages for a dead link cost a
+//! Per lane and rank (9 minus priority) there are two horizons: of what is due at once, in order of
+//! acceptance, and of what has a date (`send_at`, a retry). The clock decides on the second only, and neither
+//! starves the other: what has been due longer goes first. The earliest entries of each are kept; `edge` says
+//! up to where memory knows the disk. An entry beyond it waits on disk only, so a million messages for a dead link cost a
 //! live one nothing. Whatever takes an entry out of here is responsible for its key on disk.
 
 use std::collections::BTreeMap;
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::id::MessageId;
+use crate::message::body::AT_ONCE;
 use crate::message::{Body, Msisdn, Priority};
 use crate::route::LaneId;
 use crate::store::{Read, StoreError, keys, record};
@@ -21,7 +24,11 @@ const REFILL: usize = 256;
 const HORIZON: usize = 1024;
 /// Bodies read in one go while nothing else is to be done, so that what comes meanwhile hardly waits.
 const WARM_AT_ONCE: usize = 8;
-const RANKS: usize = Priority::LEVELS as usize;
+/// Horizons of a rank: due at once, and by date.
+const KINDS: usize = 2;
+const HORIZONS: usize = Priority::LEVELS as usize * KINDS;
+/// The least due time that is a date.
+const FIRST_DATE: Timestamp = Timestamp::from_millis(1);
 
 /// What dispatch needs to know of a waiting message without reading its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,32 +57,36 @@ struct Horizon {
     skipped: Option<Place>,
 }
 
-/// Every lane's horizons, one a rank.
+/// Every lane's horizons, [`KINDS`] a rank, the highest priority first.
 #[derive(Debug)]
 pub struct Lanes {
-    lanes: BTreeMap<LaneId, [Horizon; RANKS]>,
+    lanes: BTreeMap<LaneId, [Horizon; HORIZONS]>,
 }
 
 impl Lanes {
     /// All of these lanes, with nothing known of the disk yet.
     pub fn new(lanes: impl Iterator<Item = LaneId>) -> Lanes {
-        let unread = || Horizon {
-            near: BTreeMap::new(),
-            edge: Some((Timestamp::MIN, MessageId::from_u64(0))),
-            skipped: None,
+        let unread = |at: usize| {
+            let first = if at.is_multiple_of(KINDS) { AT_ONCE } else { FIRST_DATE };
+            Horizon { near: BTreeMap::new(), edge: Some((first, MessageId::from_u64(0))), skipped: None }
         };
-        Lanes { lanes: lanes.map(|lane| (lane, std::array::from_fn(|_| unread()))).collect() }
+        Lanes { lanes: lanes.map(|lane| (lane, std::array::from_fn(unread))).collect() }
     }
 
     /// Reads on where a horizon has run low. Only between steps, when the disk shows every write.
     pub fn refill(&mut self, state: &dyn Read) -> Result<bool, StoreError> {
         let mut grew = false;
-        for (&lane, ranks) in &mut self.lanes {
-            for (rank, horizon) in ranks.iter_mut().enumerate() {
+        for (&lane, horizons) in &mut self.lanes {
+            for (at, horizon) in horizons.iter_mut().enumerate() {
                 if let Some((due, id)) = horizon.edge.filter(|_| horizon.near.len() < REFILL) {
-                    let mut from = keys::LaneKey { lane, rank: rank as u8, due, id }.encode();
+                    let key = keys::LaneKey { lane, rank: (at / KINDS) as u8, due, id };
+                    let mut from = key.encode();
                     from.push(0);
-                    let (_, to) = keys::under(keys::lane_rank(lane, rank as u8));
+                    let to = if due == AT_ONCE {
+                        keys::LaneKey { due: FIRST_DATE, id: MessageId::from_u64(0), ..key }.encode()
+                    } else {
+                        keys::under(keys::lane_rank(lane, key.rank)).1
+                    };
                     let entries = state.scan(&from, &to, REFILL)?;
                     horizon.edge = None;
                     let full = entries.len() == REFILL;
@@ -103,8 +114,8 @@ impl Lanes {
     /// was one to read. One that cannot be found is left for the step that wants it.
     pub fn warm(&mut self, state: &dyn Read, ahead: usize) -> Result<bool, StoreError> {
         let mut read = false;
-        for ranks in self.lanes.values_mut() {
-            let next = ranks.iter_mut().flat_map(|horizon| horizon.near.iter_mut()).take(ahead);
+        for horizons in self.lanes.values_mut() {
+            let next = horizons.iter_mut().flat_map(|horizon| horizon.near.iter_mut()).take(ahead);
             let cold = next.filter(|(_, waiting)| waiting.body.is_none() && !waiting.entry.begun);
             for ((_, id), waiting) in cold.take(WARM_AT_ONCE) {
                 let body = state.get(&keys::body(*id))?;
@@ -117,7 +128,7 @@ impl Lanes {
 
     /// Puts an entry where it belongs; beyond the edge it stays on disk only.
     pub fn insert(&mut self, key: keys::LaneKey, waiting: Waiting) {
-        let Some(horizon) = self.horizon(key.lane, key.rank) else { return };
+        let Some(horizon) = self.horizon(key) else { return };
         let place = (key.due, key.id);
         if horizon.edge.is_some_and(|edge| place > edge) {
             return;
@@ -131,7 +142,7 @@ impl Lanes {
 
     /// Leaves an entry that was taken out to the disk, until [`Lanes::rewind`].
     pub fn skip(&mut self, key: keys::LaneKey) {
-        let Some(horizon) = self.horizon(key.lane, key.rank) else { return };
+        let Some(horizon) = self.horizon(key) else { return };
         let place = (key.due, key.id);
         horizon.skipped = Some(horizon.skipped.map_or(place, |first| first.min(place)));
     }
@@ -152,15 +163,17 @@ impl Lanes {
     }
 
     pub fn remove(&mut self, key: keys::LaneKey) -> Option<Waiting> {
-        self.horizon(key.lane, key.rank)?.near.remove(&(key.due, key.id))
+        self.horizon(key)?.near.remove(&(key.due, key.id))
     }
 
-    /// The first entry of a lane that is due, highest priority first.
+    /// The entry of a lane that has been due longest, highest priority first.
     pub fn first_due(&self, lane: LaneId, now: Timestamp) -> Option<keys::LaneKey> {
-        let ranks = self.lanes.get(&lane)?;
-        (0u8..).zip(ranks).find_map(|(rank, horizon)| {
-            let (&(due, id), _) = horizon.near.first_key_value()?;
-            (due <= now).then_some(keys::LaneKey { lane, rank, due, id })
+        let ranks = self.lanes.get(&lane)?.chunks(KINDS);
+        (0u8..).zip(ranks).find_map(|(rank, kinds)| {
+            let firsts = kinds.iter().filter_map(|horizon| horizon.near.first_key_value());
+            let due = firsts.filter(|((due, _), _)| *due <= now);
+            due.map(|(&(due, id), _)| keys::LaneKey { lane, rank, due, id })
+                .min_by_key(|key| (key.due_since(), key.id))
         })
     }
 
@@ -171,14 +184,20 @@ impl Lanes {
         horizons.filter_map(|h| h.near.range(from..).next().map(|((due, _), _)| *due)).min()
     }
 
-    /// Acceptance time of the oldest entry that is due, as far as memory sees.
+    /// Acceptance time of the oldest entry that is due, as far as memory sees: without the body, the time of
+    /// its id, which is later only where the clock had gone back.
     pub fn oldest_due(&self, now: Timestamp) -> Option<Timestamp> {
         let firsts = self.lanes.values().flatten().filter_map(|h| h.near.first_key_value());
-        firsts.filter(|((due, _), _)| *due <= now).map(|((_, id), _)| id.allotted_at()).min()
+        let due = firsts.filter(|((due, _), _)| *due <= now);
+        due.map(|((_, id), waiting)| {
+            waiting.body.as_ref().map_or_else(|| id.allotted_at(), |body| body.accepted_at)
+        })
+        .min()
     }
 
-    fn horizon(&mut self, lane: LaneId, rank: u8) -> Option<&mut Horizon> {
-        self.lanes.get_mut(&lane)?.get_mut(usize::from(rank))
+    fn horizon(&mut self, key: keys::LaneKey) -> Option<&mut Horizon> {
+        let kind = usize::from(key.due != AT_ONCE);
+        self.lanes.get_mut(&key.lane)?.get_mut(usize::from(key.rank) * KINDS + kind)
     }
 }
 
@@ -216,6 +235,31 @@ mod tests {
         assert_eq!(lanes.first_due(1, at(15)), Some(key(4, 10, 1)));
         assert_eq!(lanes.first_due(1, at(20)), Some(key(9, 20, 2)));
         assert_eq!(lanes.next_due(at(15)), Some(at(20)));
+    }
+
+    /// Else a retry would wait for an end of what is accepted meanwhile.
+    #[test]
+    fn what_has_a_date_and_what_is_due_at_once_go_by_how_long_they_have_been_due() {
+        let at = |ms| Timestamp::from_millis(ms);
+        let accepted = |ms| LaneKey { due: AT_ONCE, id: MessageId::earliest(at(ms)), ..key(4, 1, 1) };
+        let (old, young, retry, ahead) = (accepted(10), accepted(30), key(4, 20, 1), key(4, 90, 2));
+        let disk = on_disk([old, young, retry, ahead].into_iter());
+        let mut lanes = Lanes::new([1].into_iter());
+        lanes.refill(&disk).unwrap();
+        for next in [old, retry, young] {
+            assert_eq!(lanes.first_due(1, at(50)), Some(next));
+            lanes.remove(next).unwrap();
+        }
+        assert_eq!((lanes.first_due(1, at(50)), lanes.next_due(at(50))), (None, Some(at(90))));
+    }
+
+    #[test]
+    fn what_is_due_at_once_is_so_at_any_time_and_not_hidden_by_what_has_a_date() {
+        let plain = LaneKey { due: AT_ONCE, id: MessageId::earliest(Timestamp::MAX), ..key(4, 1, 1) };
+        let dates = (1..=HORIZON as u64 + 50).map(|n| key(4, 1_000 + n, n));
+        let mut lanes = Lanes::new([1].into_iter());
+        lanes.refill(&on_disk(dates.chain([plain]))).unwrap();
+        assert_eq!(lanes.first_due(1, Timestamp::from_millis(1)), Some(plain));
     }
 
     #[test]

@@ -98,10 +98,14 @@ pub enum Refusal {
     Duplicate { of: MessageId },
     #[error("the Idempotency-Key was used with another body")]
     KeyReused,
+    #[error("the message accepted under this Idempotency-Key is not kept any more")]
+    Forgotten,
     #[error("no such link")]
     NoSuchLink,
     #[error("not valid any more when it would be due")]
     NeverValid,
+    #[error("is more than a year ahead")]
+    TooFar { field: &'static str },
     #[error("no such message")]
     NotFound,
     #[error("the state forbids it")]

@@ -3,9 +3,10 @@
 //! Each sweep walks its family a bounded stretch a tick from where it stopped, so a million messages cost a
 //! tick no more than ten. Nothing here is on the way of a message that is sent in time.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::core::{Core, Work};
+use super::core::{Core, LinkIndex, Work};
 use super::inbound::StoredReply;
 use super::intake::{IDEMPOTENCY_KEPT, KeyRecord, digest};
 use super::lanes::LaneEntry;
@@ -99,7 +100,9 @@ impl Core {
     fn recall_expired(&self, work: &mut Work) {
         let now = work.wall();
         let late = self.active.iter().filter(|(_, active)| active.body.valid_until <= now);
-        work.controls.extend(late.map(|(&id, active)| (active.link, Control::Recall(id))));
+        // In order: the same inputs give the same step.
+        let late: BTreeMap<MessageId, LinkIndex> = late.map(|(&id, active)| (id, active.link)).collect();
+        work.controls.extend(late.into_iter().map(|(id, link)| (link, Control::Recall(id))));
     }
 
     fn sweep_lanes(&mut self, work: &mut Work) -> Result<(), StoreError> {
@@ -145,16 +148,24 @@ impl Core {
         Ok(())
     }
 
-    /// Messages closed longer than the retention, oldest first.
+    /// Messages closed longer than the retention, oldest first, until one that was accepted within it.
+    ///
+    /// What came while the clock was ahead bears dates ahead of now: it stays until they have passed, and
+    /// the walk goes on behind it, [`STRETCH`] a tick like every walk.
     fn sweep_bodies(&mut self, work: &mut Work) -> Result<(), StoreError> {
         let before = work.wall().saturating_sub(self.settings.queue.retention);
+        let within = before..=work.wall();
         for (key, value) in self.sweep.bodies.stretch(family::BODY, work)? {
             let Some(id) = keys::decode_id(&key).map(MessageId::from_u64) else { continue };
-            if id.allotted_at() >= before {
+            if within.contains(&id.allotted_at()) {
                 self.sweep.bodies.restart();
                 break;
             }
             let body: Body = record::decode(&value)?;
+            if within.contains(&body.accepted_at) {
+                self.sweep.bodies.restart();
+                break;
+            }
             let head: Head = work.txn.get(&keys::head(id))?.unwrap_or_else(|| Head::accepted(&body));
             if ended_at(&head).is_some_and(|at| at < before) {
                 self.forget_message(id, &body, &head, work)?;
@@ -186,27 +197,42 @@ impl Core {
     fn sweep_replies(&mut self, work: &mut Work) -> Result<(), StoreError> {
         let before = work.wall().saturating_sub(self.settings.queue.retention);
         for (key, value) in self.sweep.replies.stretch(family::INBOUND, work)? {
-            if record::decode::<StoredReply>(&value)?.received_at >= before {
+            let received_at = record::decode::<StoredReply>(&value)?.received_at;
+            if (before..=work.wall()).contains(&received_at) {
                 self.sweep.replies.restart();
                 break;
             }
-            work.txn.delete(key);
+            if received_at < before {
+                work.txn.delete(key);
+            }
         }
         Ok(())
     }
 
     fn sweep_batches(&mut self, work: &mut Work) -> Result<(), StoreError> {
         let before = work.wall().saturating_sub(self.settings.queue.retention.saturating_add(BATCH_GRACE));
-        for (key, _) in self.sweep.batches.stretch(family::BATCH, work)? {
+        for (key, value) in self.sweep.batches.stretch(family::BATCH, work)? {
             let Some(batch) = key.get(..9).and_then(keys::decode_id).map(BatchId::from_u64) else { continue };
-            if batch.allotted_at() >= before {
+            let mut at = batch.allotted_at();
+            if at > work.wall() {
+                at = accepted_at(&record::decode::<Vec<MessageId>>(&value)?, work)?;
+            }
+            if (before..=work.wall()).contains(&at) {
                 self.sweep.batches.restart();
                 break;
             }
-            work.txn.delete(key);
+            if at < before {
+                work.txn.delete(key);
+            }
         }
         Ok(())
     }
+}
+
+/// When these were accepted, by the newest of them; long ago, if that is not kept any more.
+fn accepted_at(batch: &[MessageId], work: &Work) -> Result<Timestamp, StoreError> {
+    let newest = batch.iter().max().map(|&id| work.txn.get::<Body>(&keys::body(id))).transpose()?;
+    Ok(newest.flatten().map_or(Timestamp::MIN, |body| body.accepted_at))
 }
 
 /// When a message came to rest for good; `None` while it may still change by itself or by a person.

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::ReadError;
+use super::intake::LEAD;
 use crate::clock::Timestamp;
 use crate::id::{BatchId, MessageId};
 use crate::message::{Body, Head, LinkName, Msisdn, State, Status};
@@ -131,7 +132,9 @@ impl View {
         }
     }
 
-    /// The next ids after `after` in the narrowest index the filter allows.
+    /// The next ids after `after` in the narrowest index the filter allows. An id is never from before its
+    /// message's acceptance, so `since` bounds it; it may be ahead by as much as the clock ever went back, so
+    /// `until` bounds it that much later. The exact time is for [`fits`] to see.
     fn ids(
         &self,
         filter: &Filter,
@@ -152,7 +155,8 @@ impl View {
             from = place(MessageId::earliest(since));
         }
         if let Some(until) = filter.until {
-            to = place(MessageId::earliest(until));
+            let lead = self.state.get(&keys::core(LEAD))?.map(|bytes| record::decode(&bytes)).transpose()?;
+            to = place(MessageId::earliest(until.saturating_add(lead.unwrap_or_default())));
         }
         let entries = match (after, back) {
             (None, false) => self.state.scan(&from, &to, STRETCH)?,

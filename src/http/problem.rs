@@ -186,7 +186,9 @@ impl From<Refusal> for Problem {
                 Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key_reused", detail).with_errors(vec![error])
             }
             Refusal::NoSuchLink => Problem::field("link", detail),
+            Refusal::Forgotten => Problem::new(StatusCode::CONFLICT, "forgotten", detail),
             Refusal::NeverValid => Problem::field("valid_until", detail),
+            Refusal::TooFar { field } => Problem::field(field, detail),
             Refusal::NotFound => Problem::not_found(),
             Refusal::State(status) => Problem::new(
                 StatusCode::CONFLICT,
@@ -222,7 +224,9 @@ mod tests {
             (Refusal::Duplicate { of: MessageId::from_u64(1) }, 409, "duplicate"),
             (Refusal::KeyReused, 422, "key_reused"),
             (Refusal::NoSuchLink, 422, "fields_refused"),
+            (Refusal::Forgotten, 409, "forgotten"),
             (Refusal::NeverValid, 422, "fields_refused"),
+            (Refusal::TooFar { field: "send_at" }, 422, "fields_refused"),
             (Refusal::NotFound, 404, "not_found"),
             (Refusal::State(Status::Sent), 409, "state_forbids"),
         ] {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::messages::MessageIdText;
 use crate::clock::Timestamp;
 use crate::engine::MessageView;
+use crate::message::body::AT_ONCE;
 use crate::message::{
     Attempt, Body, Cause, Class, Deferral, Final, Head, OnUnknown, Reason, ReceiptWait, Reference,
     SegmentState, State, Status, UnknownWhy,
@@ -96,7 +97,7 @@ impl<'a> MessageJson<'a> {
         let last = head.attempts.last();
         let link = last.map(|attempt| attempt.link.as_str()).or(body.link.as_ref().map(|l| l.as_str()));
         let due_at = match &head.state {
-            State::Waiting { due, .. } => Some(due.to_rfc3339()),
+            State::Waiting { due, .. } => Some(date(*due, body)),
             _ => None,
         };
         MessageJson {
@@ -119,7 +120,7 @@ impl<'a> MessageJson<'a> {
             on_unknown: body.on_unknown,
             accepted_at: body.accepted_at.to_rfc3339(),
             due_at,
-            send_at: body.due.to_rfc3339(),
+            send_at: date(body.due, body),
             valid_until: body.valid_until.to_rfc3339(),
             client_ref: body.client_ref.as_deref(),
             metadata: body.metadata.clone().and_then(|text| RawValue::from_string(text).ok()),
@@ -133,6 +134,11 @@ impl<'a> MessageJson<'a> {
 pub fn by_status(count: impl Fn(Status) -> u64) -> Map<String, Value> {
     let named = |&status: &Status| (status.as_str().to_owned(), Value::from(count(status)));
     Status::ALL.iter().map(named).collect()
+}
+
+/// What is due at once has been since its acceptance.
+fn date(due: Timestamp, body: &Body) -> String {
+    if due == AT_ONCE { body.accepted_at.to_rfc3339() } else { due.to_rfc3339() }
 }
 
 fn reason(state: &State) -> Option<ReasonJson> {

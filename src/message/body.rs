@@ -260,6 +260,10 @@ pub enum OnUnknown {
     Resend,
 }
 
+/// [`Body::due`] without a `send_at` that was ahead: due whatever the wall clock says later, and in lanes
+/// in order of acceptance.
+pub const AT_ONCE: Timestamp = Timestamp::MIN;
+
 /// An accepted message. Immutable; its life is in [`super::Head`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Body {
@@ -271,7 +275,7 @@ pub struct Body {
     pub class: Class,
     pub priority: Priority,
     pub accepted_at: Timestamp,
-    /// Not before this.
+    /// Not before this; [`AT_ONCE`] where no date was asked for.
     pub due: Timestamp,
     /// Not after this.
     pub valid_until: Timestamp,

@@ -3,7 +3,7 @@
 //! ```text
 //! b | id 8                                             body of a message, written once
 //! h | id 8                                             head; absent = as accepted
-//! l | lane 4 | 9-priority 1 | due ms 8 | id 8          due index; value: what dispatch needs (LaneEntry)
+//! l | lane 4 | 9-priority 1 | due ms 8 | id 8          due index, 0 = at once; value: what dispatch needs (LaneEntry)
 //! d | recipient 8 | id 8                               chain of a recipient; value: digest of the text
 //! w | recipient 8 | id 8                               begun and waiting for a retry: later ones wait too
 //! x | lease 8                                          one lease of a batch of segments
@@ -37,6 +37,7 @@ pub mod family {
 
 use crate::clock::Timestamp;
 use crate::id::{BatchId, InboundId, MessageId};
+use crate::message::body::AT_ONCE;
 use crate::message::{Msisdn, Priority};
 
 fn key(family: u8, fields: &[&[u8]]) -> Vec<u8> {
@@ -86,6 +87,11 @@ pub struct LaneKey {
 impl LaneKey {
     pub fn new(lane: u32, priority: Priority, due: Timestamp, id: MessageId) -> LaneKey {
         LaneKey { lane, rank: Priority::LEVELS - 1 - priority.get(), due, id }
+    }
+
+    /// Since when it may go, as an order among those that may.
+    pub fn due_since(&self) -> Timestamp {
+        if self.due == AT_ONCE { self.id.allotted_at() } else { self.due }
     }
 
     pub fn encode(&self) -> Vec<u8> {

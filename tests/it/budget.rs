@@ -154,6 +154,23 @@ fn an_idempotency_key_costs_one_operation_more() {
 }
 
 #[test]
+fn a_repeat_by_reference_costs_one_operation_with_a_key_of_its_own_and_none_without() {
+    let mut bench = Bench::new();
+    let referred = |idempotent| {
+        let referred =
+            |(n, draft): (usize, Draft)| Draft { client_ref: Some(n.to_string()), unique_ref: true, ..draft };
+        drafts(idempotent).into_iter().enumerate().map(referred).collect()
+    };
+    bench.accept(referred(false));
+    for (idempotent, expected) in [(false, 0), (true, MESSAGES), (true, 0)] {
+        bench.operations.clear();
+        bench.accept(referred(idempotent));
+        bench.operations.remove(&family::CORE);
+        assert_eq!(bench.operations.values().sum::<usize>(), expected, "{:?}", bench.operations);
+    }
+}
+
+#[test]
 fn a_lease_is_one_put_and_one_delete_however_many_messages_it_holds() {
     let mut bench = Bench::new();
     bench.accept(drafts(false));

@@ -96,9 +96,9 @@ fn problems_of_the_queue_say_line_key_why_and_remedy() {
             ("max_queued = 99999999999999999999999\n", 1, "queue.max_queued", "out of range", "1 to"),
             ("min_free = '256MB'\n", 1, "queue.min_free", "not a size", "256MiB"),
             ("min_free = '1B'\n", 1, "queue.min_free", "out of range", "1MiB to 1TiB"),
-            ("retention = '1h'\n", 1, "queue.retention", "out of range", "1d"),
+            ("retention = '6d'\n", 1, "queue.retention", "out of range", "7d to"),
             (
-                "validity = '10d'\nretention = '5d'\n",
+                "validity = '10d'\nretention = '8d'\n",
                 2,
                 "queue.retention",
                 "shorter than validity",

@@ -1,10 +1,13 @@
 //! What is taken, what is taken only once, and when nothing is.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use crate::support::{World, link, nobody, number, one, silent};
+use crate::support::{World, link, nobody, number, one, one_still, silent, until};
 use reqwest::Method;
 use serde_json::{Value, json};
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 async fn keyed(world: &World, key: &str, body: &Value) -> (u16, Value) {
     let request = world.request(Method::POST, "/v1/messages", Some(body.clone()));
@@ -134,4 +137,81 @@ async fn a_disk_with_too_little_room_takes_nothing_and_says_when_to_come_again()
     };
     crate::support::until(&world.clock, "not ready", unready).await;
     assert_eq!(world.get("/v1/messages").await["data"], json!([]));
+}
+
+/// The answer to a message with a key, and the fields it names.
+async fn fields_refused(world: &World, key: &str, body: &Value) -> Vec<String> {
+    let (status, problem) = keyed(world, key, body).await;
+    assert_eq!(status, 422, "{problem}");
+    let errors = problem["errors"].as_array().unwrap();
+    errors.iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_after_its_validity_is_the_same_message_and_no_new_one_is_taken() {
+    let (world, _carrier) = one_still(silent(), "", "").await;
+    let until = world.clock.now().wall.saturating_add(HOUR).to_rfc3339();
+    let body = json!({"to": number(1), "text": "x", "valid_until": until});
+    let (_, first) = keyed(&world, "k1", &body).await;
+    world.clock.advance(2 * HOUR);
+    let (status, again) = keyed(&world, "k1", &body).await;
+    assert_eq!((status, &again["id"]), (202, &first["id"]), "{again}");
+    assert_eq!(fields_refused(&world, "k2", &body).await, ["valid_until"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_of_a_date_that_is_too_far_ahead_by_now_is_the_same_message() {
+    let (world, _carrier) = one_still(silent(), "", "").await;
+    let now = world.clock.now().wall;
+    let body =
+        json!({"to": number(1), "text": "x", "send_at": now.saturating_add(8_784 * HOUR).to_rfc3339()});
+    let (_, first) = keyed(&world, "k1", &body).await;
+    world.clock.jump(now.saturating_sub(HOUR));
+    let (status, again) = keyed(&world, "k1", &body).await;
+    assert_eq!((status, &again["id"]), (202, &first["id"]), "{again}");
+    assert_eq!(fields_refused(&world, "k2", &body).await, ["send_at"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dates_that_cannot_be_are_refused_also_in_a_batch_and_a_dry_run() {
+    let (world, _carrier) = one_still(silent(), "", "").await;
+    let dated = [("valid_until", "2020-01-01T00:00:00Z"), ("send_at", "2999-01-01T00:00:00Z")];
+    for (field, date) in dated {
+        let mut body = json!({"to": number(1), "text": "x"});
+        body[field] = json!(date);
+        let (status, answer) = world.post("/v1/messages/batch", json!([body])).await;
+        assert_eq!((status, &answer["results"][0]["error"]["errors"][0]["field"]), (200, &json!(field)));
+        body["dry_run"] = json!(true);
+        let (status, problem) = world.post("/v1/messages", body).await;
+        assert_eq!((status, &problem["errors"][0]["field"]), (422, &json!(field)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_came_with_a_known_reference_is_not_taken_for_another_body() {
+    let (world, _carrier) = one_still(silent(), "", "").await;
+    let body = json!({"to": number(1), "text": "x", "client_ref": "r1", "unique_ref": true});
+    let first = world.accept(body.clone()).await;
+    let (status, again) = keyed(&world, "k1", &body).await;
+    assert_eq!((status, &again["id"]), (202, &json!(first)));
+    let (status, problem) = keyed(&world, "k1", &json!({"to": number(2), "text": "other"})).await;
+    assert_eq!((status, &problem["code"]), (422, &json!("key_reused")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_message_is_not_kept_any_more_is_no_second_message_and_no_unknown_one() {
+    let (world, _carrier) = one_still(silent(), "[queue]\nretention = '7d'", "").await;
+    let body = json!({"to": number(1), "text": "x", "client_ref": "r1", "unique_ref": true});
+    let id = world.accept(body.clone()).await;
+    world.await_status(&id, "sent").await;
+    world.clock.advance(6 * 24 * HOUR);
+    assert_eq!(keyed(&world, "k1", &body).await.1["id"], json!(id));
+    world.clock.advance(2 * 24 * HOUR);
+    let path = format!("/v1/messages/{id}");
+    let swept = async || (world.call(Method::GET, &path, None).await.0 == 404).then_some(());
+    until(&world.clock, "swept", swept).await;
+    let (status, problem) = keyed(&world, "k1", &body).await;
+    assert_eq!((status, &problem["code"]), (409, &json!("forgotten")), "{problem}");
+    let list = world.get("/v1/messages").await;
+    assert_eq!(list["data"], json!([]));
 }

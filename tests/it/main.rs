@@ -4,6 +4,7 @@
 mod budget;
 mod cancel;
 mod cli;
+mod clocks;
 mod config;
 mod core;
 mod demo;
