@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::body::AT_ONCE;
 use super::head::MAX_ATTEMPTS_KEPT;
 use super::{
     Attempt, Body, Cause, Deferral, Final, Head, LinkName, OnUnknown, Reason, ReceiptState, ReceiptWait,
@@ -286,15 +287,15 @@ fn conclude(head: &mut Head, body: &Body, plan: &[Duration], verdict: Verdict, n
     } else if let Some((retry, cause)) = refused {
         refuse(head, body, plan, (cause, retry), now);
     } else if matches!(verdict, Verdict::HandedBack) || matches!(head.state, State::Unknown { .. }) {
-        hand_back(head, body, now);
+        hand_back(head, body);
     }
     // Else: more segments of a long message are still to be leased; it stays leased.
 }
 
 /// Back to where it stood before the lease: it lost no try, and what was sent again still is.
-fn hand_back(head: &mut Head, body: &Body, now: Timestamp) {
+fn hand_back(head: &mut Head, body: &Body) {
     head.attempts.pop_if(|attempt| !attempt.segments.iter().any(SegmentState::is_out));
-    let due = if head.attempts.is_empty() { body.due } else { now };
+    let due = if head.attempts.is_empty() { body.due } else { AT_ONCE };
     let why = if head.in_doubt() { Deferral::Resend } else { Deferral::Scheduled };
     head.state = State::Waiting { due, why };
 }
@@ -468,7 +469,7 @@ fn resolve(head: &mut Head, body: &Body, how: Resolution, now: Timestamp) -> Res
     }
     head.state = match how {
         Resolution::Resend if body.valid_until <= now => return Err(Stale),
-        Resolution::Resend => State::Waiting { due: now, why: Deferral::Resend },
+        Resolution::Resend => State::Waiting { due: AT_ONCE, why: Deferral::Resend },
         Resolution::Failed => {
             State::Closed { how: Final::Failed(Cause::plain(Reason::OperatorFailed)), at: now }
         }
@@ -478,7 +479,7 @@ fn resolve(head: &mut Head, body: &Body, how: Resolution, now: Timestamp) -> Res
                 network_has_it(head, body, now)
             } else {
                 // The rest of a long message never went: it goes on from there.
-                State::Waiting { due: now, why: Deferral::Scheduled }
+                State::Waiting { due: AT_ONCE, why: Deferral::Scheduled }
             }
         }
     };

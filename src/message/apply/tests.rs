@@ -383,3 +383,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_comes_back_or_is_sent_again_is_due_at_once_whatever_the_clock_does() {
+    let body = body(2);
+    let back = after(&body, vec![lease(1, &[0]), accepted(0), Event::HandBack]);
+    let again =
+        after(&body, vec![lease(1, &[0, 1]), accepted(0), unknown(1), Event::Resolve(Resolution::Resend)]);
+    for head in [back, again] {
+        assert!(matches!(head.state, State::Waiting { due: AT_ONCE, .. }), "{:?}", head.state);
+    }
+}
