@@ -11,12 +11,12 @@ use nudged::engine::core::{Core, Input, Settings};
 use nudged::engine::memory::Memory;
 use nudged::engine::{BatchWish, Command, Draft, Idempotency};
 use nudged::link::{Inbound, InboundToken, LinkEvent, LinkFacts, Outcome, Receipt, Submission};
-use nudged::message::{Class, Encoding, Msisdn, Priority, ReceiptState, Reference};
+use nudged::message::{Msisdn, ReceiptState, Reference};
 use nudged::store::frame::encoded_len;
 use nudged::store::keys::family;
 use tokio::sync::oneshot;
 
-use crate::support::{START, checked};
+use crate::support::{START, checked, draft};
 
 const MESSAGES: usize = 64;
 
@@ -100,26 +100,11 @@ impl Bench {
 }
 
 fn drafts(idempotent: bool) -> Vec<Draft> {
+    let text = "Dear customer, invoice 4711 over 120.00 EUR is due on 24 November. Thank you.";
     let draft = |n: usize| Draft {
-        to: Msisdn::from_u64(4_915_112_345_000 + n as u64),
-        text: String::from("Dear customer, invoice 4711 over 120.00 EUR is due on 24 November. Thank you."),
-        sender: None,
-        link: None,
-        class: Class::default(),
-        priority: Priority::default(),
-        send_at: None,
-        valid_until: None,
-        encoding: Encoding::Gsm7,
-        segment_count: 1,
-        on_unknown: None,
-        flash: false,
-        receipt: true,
-        client_ref: None,
-        unique_ref: false,
         allow_duplicate: false,
-        metadata: None,
-        token: "crm".into(),
         idempotency: idempotent.then_some(Idempotency { key: [n as u8; 16], body: [0; 16] }),
+        ..draft(Msisdn::from_u64(4_915_112_345_000 + n as u64), text)
     };
     (0..MESSAGES).map(draft).collect()
 }

@@ -9,14 +9,14 @@ use nudged::engine::core::{Core, Input, Settings};
 use nudged::engine::memory::Memory;
 use nudged::engine::{BatchWish, Command, Draft};
 use nudged::link::{Inbound, InboundToken, LinkEvent, LinkFacts, Outcome, RawReply, Submission};
-use nudged::message::{Body, Cause, Class, Encoding, Msisdn, Priority, Reason, Reference};
+use nudged::message::{Body, Cause, Msisdn, Reason, Reference};
 use nudged::retry::RetryClass;
 use nudged::store::keys::{self, LaneKey, family};
 use nudged::store::record;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use crate::support::{START, World, checked, number, one_still, silent};
+use crate::support::{self, START, World, checked, number, one_still, silent};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -212,27 +212,7 @@ impl Alone {
 }
 
 fn draft(to: u64, text: &str) -> Draft {
-    Draft {
-        to: Msisdn::from_u64(4_915_112_345_000 + to),
-        text: String::from(text),
-        sender: None,
-        link: None,
-        class: Class::default(),
-        priority: Priority::default(),
-        send_at: None,
-        valid_until: None,
-        encoding: Encoding::Gsm7,
-        segment_count: 1,
-        on_unknown: None,
-        flash: false,
-        receipt: true,
-        client_ref: None,
-        unique_ref: false,
-        allow_duplicate: true,
-        metadata: None,
-        token: "crm".into(),
-        idempotency: None,
-    }
+    support::draft(Msisdn::from_u64(4_915_112_345_000 + to), text)
 }
 
 fn accepted() -> Outcome {

@@ -15,8 +15,8 @@ use nudged::link::{
     user_message_reference,
 };
 use nudged::message::{
-    Cause, Class, Encoding, Final, Head, Msisdn, OnUnknown, Priority, Reason, ReceiptState, ReceiptWait,
-    Reference, Resolution, State, Status, UnknownWhy,
+    Cause, Final, Head, Msisdn, OnUnknown, Priority, Reason, ReceiptState, ReceiptWait, Reference,
+    Resolution, State, Status, UnknownWhy,
 };
 use nudged::retry::RetryClass;
 use nudged::route::Router;
@@ -24,7 +24,7 @@ use nudged::store::keys::{LaneKey, family};
 use nudged::store::{keys, record};
 use tokio::sync::oneshot;
 
-use crate::support::{START, checked};
+use crate::support::{START, checked, draft};
 
 /// Commands given to one step.
 const PER_STEP: usize = 2_000;
@@ -233,30 +233,6 @@ fn link_says(event: LinkEvent) -> Input {
 
 fn to(n: u64) -> Msisdn {
     Msisdn::from_u64(4_915_112_345_000 + n)
-}
-
-pub fn draft(to: Msisdn, text: &str) -> Draft {
-    Draft {
-        to,
-        text: String::from(text),
-        sender: None,
-        link: None,
-        class: Class::default(),
-        priority: Priority::default(),
-        send_at: None,
-        valid_until: None,
-        encoding: Encoding::Gsm7,
-        segment_count: 1,
-        on_unknown: None,
-        flash: false,
-        receipt: true,
-        client_ref: None,
-        unique_ref: false,
-        allow_duplicate: true,
-        metadata: None,
-        token: "crm".into(),
-        idempotency: None,
-    }
 }
 
 fn accepted(reference: &str) -> Outcome {

@@ -14,10 +14,9 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::core::draft;
 use crate::support::{
-    Carrier, START, World, checked, faulty, holding, link, nobody, number, one, one_still, opened, silent,
-    stored, until,
+    Carrier, START, World, checked, draft, faulty, holding, link, nobody, number, one, one_still, opened,
+    silent, stored, until,
 };
 
 fn texts(submits: Vec<Value>) -> BTreeSet<String> {

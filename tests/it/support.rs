@@ -14,10 +14,11 @@ use std::time::Duration;
 use nudged::clock::{Clock, Timestamp};
 use nudged::config::{Alphabet, Config, Long, Numbering, ReceiptId, Secret, Smpp, check};
 use nudged::daemon::{Daemon, Ended};
+use nudged::engine::Draft;
 use nudged::http::auth::{Scope, TokenFile};
 use nudged::id::MessageId;
 use nudged::link::Submission;
-use nudged::message::{Encoding, Msisdn};
+use nudged::message::{Class, Encoding, Msisdn, Priority};
 use nudged::sim::smsc::{Receipts, Smsc, SmscOptions};
 use nudged::store::{Opened, Options, Read, Store, keys, open, record};
 use reqwest::{Client, Method};
@@ -159,6 +160,31 @@ pub fn smpp() -> Smpp {
         enquire_link: Duration::from_secs(30),
         response_timeout: Duration::from_secs(60),
         status: BTreeMap::new(),
+    }
+}
+
+/// A plain message of one segment; the same text may go twice.
+pub fn draft(to: Msisdn, text: &str) -> Draft {
+    Draft {
+        to,
+        text: String::from(text),
+        sender: None,
+        link: None,
+        class: Class::default(),
+        priority: Priority::default(),
+        send_at: None,
+        valid_until: None,
+        encoding: Encoding::Gsm7,
+        segment_count: 1,
+        on_unknown: None,
+        flash: false,
+        receipt: true,
+        client_ref: None,
+        unique_ref: false,
+        allow_duplicate: true,
+        metadata: None,
+        token: "crm".into(),
+        idempotency: None,
     }
 }
 
