@@ -11,7 +11,7 @@
 //! 3  engine/                     the core: one state machine, its modules; workers that feed it
 //! 2  link/  sim/                 the only floor that touches ports and sockets to the carrier; simulators
 //! 1  store/                      journal and state; the only floor that names sled
-//! 0  config  clock  id  sms/  message/  pace  retry  route
+//! 0  config  clock  id  sms/  message/  pace  retry  route  reminder/
 //!                                pure: no sled, no files, no randomness; only clock.rs reads clocks
 //! ```
 //!
@@ -29,6 +29,7 @@ pub mod config;
 pub mod id;
 pub mod message;
 pub mod pace;
+pub mod reminder;
 pub mod retry;
 pub mod route;
 pub mod sms;

@@ -128,7 +128,7 @@ pub fn check(text: &str, secrets: Secrets<'_>) -> Result<Config, Vec<Problem>> {
     problems.extend(top.end(&LATER));
     if problems.is_empty() {
         let smpp = smpp.into_iter().filter_map(|link| link.link).collect();
-        return Ok(Config { state_dir, http, queue, smpp, routes });
+        return Ok(Config { state_dir, http, queue, modems: Vec::new(), smpp, routes });
     }
     problems.sort_by(|a, b| (a.line, &a.key).cmp(&(b.line, &b.key)));
     Err(problems)

@@ -23,7 +23,7 @@ pub fn effective(config: &Config) -> String {
 }
 
 fn write_config(out: &mut String, config: &Config) -> fmt::Result {
-    let Config { state_dir, http, queue, smpp, routes } = config;
+    let Config { state_dir, http, queue, modems: _, smpp, routes } = config;
     writeln!(out, "state_dir = {}", quoted(&state_dir.display().to_string()))?;
     write_http(out, http)?;
     write_queue(out, queue)?;

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::message::{Class, LinkName, OnUnknown, Sender};
+use crate::message::{Class, LinkName, Msisdn, OnUnknown, Sender};
 use crate::pace::Rate;
 use crate::retry::RetryClass;
 
@@ -30,6 +30,7 @@ pub struct Config {
     pub state_dir: PathBuf,
     pub http: Http,
     pub queue: Queue,
+    pub modems: Vec<Modem>,
     pub smpp: Vec<Smpp>,
     pub routes: Vec<Route>,
 }
@@ -62,6 +63,49 @@ pub struct Queue {
     pub retention: Duration,
     /// Zero: off.
     pub duplicate_window: Duration,
+}
+
+/// One modem.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Modem {
+    pub name: LinkName,
+    pub port: Port,
+    /// Bits a second of a serial device.
+    pub baud: u32,
+    /// `None`: a SIM that asks for one parks the link.
+    pub pin: Option<Secret>,
+    /// Service centre; `None`: the SIM's.
+    pub smsc: Option<Msisdn>,
+    pub vendor: Vendor,
+    /// `None`: unlimited.
+    pub rate: Option<Rate>,
+    /// Status reports are asked for where the message wants a receipt.
+    pub receipts: bool,
+}
+
+/// Where a modem is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// A tty, or a link to one.
+    Device(PathBuf),
+    /// `host:port` of a terminal server or an Ethernet modem; resolved at every connect.
+    Tcp(String),
+}
+
+/// Whose dialect of AT a modem speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Vendor {
+    /// By what it answers to AT+CGMI.
+    #[default]
+    Auto,
+    Generic,
+    Huawei,
+    Zte,
+    Simcom,
+    Quectel,
+    Telit,
+    Cinterion,
+    Sierra,
 }
 
 /// One bind.

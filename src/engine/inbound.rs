@@ -38,6 +38,7 @@ impl Core {
         match inbound {
             Inbound::Receipt(receipt) => self.receive_receipt(link, receipt, work)?,
             Inbound::Reply(reply) => self.store_reply(link, reply, work),
+            Inbound::Poison(_) => {}
         }
         work.controls.push((link, Control::Confirm { token, stored: true }));
         Ok(())

@@ -39,6 +39,7 @@ impl Core {
             LinkEvent::Late { id, index, lease, outcome } => {
                 self.settle_late((id, index, lease), outcome, work)?
             }
+            LinkEvent::Answered { .. } => {}
         }
         Ok(())
     }

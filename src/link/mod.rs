@@ -8,6 +8,7 @@
 //! never has more segments leased and unanswered than `window`, so `submissions` and `outcomes` of that
 //! capacity can never block either side. Inbound has its own channel, so a flood of replies delays no outcome.
 
+pub mod modem;
 pub mod run;
 pub mod session;
 pub mod smpp;
@@ -80,6 +81,29 @@ pub struct InboundToken(pub u64);
 pub enum Inbound {
     Receipt(Receipt),
     Reply(RawReply),
+    /// It could not be decoded; kept as it came, for people.
+    Poison(Poison),
+}
+
+/// How a message that was handed up before is known when the network hands it up again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Repeat {
+    /// Read from a memory of the modem until it is deleted there: SIM, sender, SCTS and octets name it for
+    /// good, so what has the same key is the same message.
+    Stored([u8; 16]),
+    /// A deliver_sm: what has the same key is the same message only until the answer to the first is
+    /// written, which [`LinkEvent::Answered`] says; after that it is a second message of the same words.
+    UntilAnswered([u8; 16]),
+}
+
+/// An inbound PDU nobody could read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Poison {
+    /// The octets, or the characters of the line where they are no hex.
+    pub raw: Vec<u8>,
+    /// For people.
+    pub why: String,
+    pub repeat: Repeat,
 }
 
 /// A delivery receipt or status report, decoded.
@@ -101,14 +125,19 @@ pub struct Receipt {
 /// A mobile-originated message as it came, one segment; decoding and reassembly are the core's affair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawReply {
-    /// Sender and recipient addresses as written on the wire, without a plus.
+    /// Sender and recipient addresses as written on the wire, without a plus. A modem knows no recipient.
     pub from: String,
     pub to: String,
+    /// The sender where the wire says that it is an international number.
+    pub number: Option<Msisdn>,
     /// The whole PDU.
     pub raw: Vec<u8>,
-    /// Text of this segment where it can be decoded.
+    /// Text of this segment; `None` where it is binary, for an application port, or in no known alphabet.
     pub text: Option<String>,
     pub concat: Option<Concat>,
+    /// When the SMSC got it (TP-SCTS), where the wire says so and it can be believed.
+    pub sent_at: Option<Timestamp>,
+    pub repeat: Repeat,
 }
 
 /// What a session reports to the core, in order.
@@ -124,6 +153,8 @@ pub enum LinkEvent {
     Outcome { id: MessageId, index: u8, outcome: Outcome },
     /// An answer to a segment that was already reported `Unknown`, by the lease it was sent in: gives no credit back.
     Late { id: MessageId, index: u8, lease: u64, outcome: Outcome },
+    /// The network has the confirmation of this inbound PDU: what comes again is not the same message.
+    Answered { token: InboundToken },
 }
 
 /// What the core says to a link beside submissions.
@@ -167,6 +198,37 @@ pub struct LinkStatus {
     /// Time from a submit's bytes to its answer, cumulative counts per bucket of [`SUBMIT_BUCKETS`].
     pub submit_buckets: [u64; SUBMIT_BUCKETS.len()],
     pub submit_sum: Duration,
+    /// What a modem says of itself; `None` for a bind.
+    pub modem: Option<ModemStatus>,
+}
+
+/// A modem as it described itself last. Everything is `None` until it was asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModemStatus {
+    pub manufacturer: Option<String>,
+    pub model: Option<String>,
+    pub imei: Option<String>,
+    pub imsi: Option<String>,
+    pub iccid: Option<String>,
+    pub operator: Option<String>,
+    pub registration: Option<Registration>,
+    pub signal_dbm: Option<i16>,
+    /// Slots used and there, over all memories that are read.
+    pub storage: Option<(u32, u32)>,
+    /// The last error answer or trouble, with its code, for people.
+    pub last_error: Option<String>,
+}
+
+/// `<stat>` of +CREG and +CEREG (3GPP TS 27.007 section 7.2), as far as SMS is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    Idle,
+    Home,
+    Searching,
+    Denied,
+    Unknown,
+    Roaming,
+    EmergencyOnly,
 }
 
 /// Upper bounds, in seconds, of the submit histogram.
@@ -185,6 +247,7 @@ impl LinkStatus {
             sessions_total: 0,
             submit_buckets: [0; SUBMIT_BUCKETS.len()],
             submit_sum: Duration::ZERO,
+            modem: None,
         }
     }
 }

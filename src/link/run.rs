@@ -476,6 +476,7 @@ where
             }
             SessionEvent::Throttled => status.throttled_total += 1,
             SessionEvent::Answered { after } => observe(after, status),
+            SessionEvent::Modem(modem) => status.modem = Some(*modem),
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Inbound, InboundToken, LinkEvent, Submission};
+use super::{Inbound, InboundToken, LinkEvent, ModemStatus, Submission};
 use crate::id::MessageId;
 
 /// Why a connection ended.
@@ -40,6 +40,8 @@ pub enum SessionEvent {
     Throttled,
     /// An answer to a submit came after this long; for the counters.
     Answered { after: std::time::Duration },
+    /// What a modem says of itself, whenever that changed.
+    Modem(Box<ModemStatus>),
 }
 
 /// One connected life of a link as a pure machine: bytes, submissions and time in, bytes and events out.

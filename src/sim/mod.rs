@@ -10,5 +10,6 @@
 pub mod chance;
 mod control;
 pub mod fault;
+pub mod modem;
 pub mod smsc;
 pub mod wire;

@@ -2,9 +2,10 @@
 //!
 //! Everything here is a function of its arguments: no clock, no I/O, no state. What a link writes and
 //! reads goes through these functions, and so does `nudged debug`, so that both always say the same.
-//! PDUs belong to the links.
+//! SMPP PDUs belong to the link.
 
 pub mod address;
 pub mod alphabet;
 pub mod receipt;
 pub mod segment;
+pub mod tpdu;

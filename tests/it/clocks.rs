@@ -8,7 +8,7 @@ use nudged::config::Queue;
 use nudged::engine::core::{Core, Input, Settings};
 use nudged::engine::memory::Memory;
 use nudged::engine::{BatchWish, Command, Draft};
-use nudged::link::{Inbound, InboundToken, LinkEvent, LinkFacts, Outcome, RawReply, Submission};
+use nudged::link::{Inbound, InboundToken, LinkEvent, LinkFacts, Outcome, RawReply, Repeat, Submission};
 use nudged::message::{Body, Cause, Msisdn, Reason, Reference};
 use nudged::retry::RetryClass;
 use nudged::store::keys::{self, LaneKey, family};
@@ -317,6 +317,9 @@ fn reply() -> Input {
         raw: vec![],
         text: None,
         concat: None,
+        number: None,
+        sent_at: None,
+        repeat: Repeat::UntilAnswered([0; 16]),
     };
     Input::Inbound { link: 0, token: InboundToken(1), inbound: Inbound::Reply(reply) }
 }

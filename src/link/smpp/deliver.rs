@@ -4,7 +4,7 @@
 //! Reassembly, and what a reply means, are the core's affair; the whole PDU goes up with it.
 
 use crate::config::{Alphabet, Smpp};
-use crate::link::{Concat, Inbound, RawReply, Receipt};
+use crate::link::{Concat, Inbound, RawReply, Receipt, Repeat};
 use crate::message::Reference;
 use crate::sms::{address, alphabet, receipt};
 
@@ -52,13 +52,27 @@ fn reply(deliver: Deliver, frame: &Frame, config: &Smpp) -> RawReply {
     let (udh, text) = if with_udh { split_udh(&deliver.text) } else { (None, Some(&deliver.text[..])) };
     let concat = udh.and_then(udh_concat).or_else(|| sar_concat(&deliver));
     let text = text.and_then(|octets| decode_text(octets, deliver.data_coding, config.alphabet));
+    let number = address::msisdn(deliver.source_ton, deliver.source_npi, deliver.source.as_bytes());
     RawReply {
+        number,
+        repeat: Repeat::UntilAnswered(repeat_key(frame, config)),
+        sent_at: None,
         from: without_plus(deliver.source),
         to: without_plus(deliver.destination),
         raw: frame.bytes().to_vec(),
         text,
         concat,
     }
+}
+
+/// A redelivery has another sequence number and is the same octets behind the header.
+fn repeat_key(frame: &Frame, config: &Smpp) -> [u8; 16] {
+    let mut hash = blake3::Hasher::new();
+    hash.update(config.account.as_str().as_bytes()).update(&[0]);
+    hash.update(frame.body());
+    let mut key = [0; 16];
+    hash.finalize_xof().fill(&mut key);
+    key
 }
 
 fn without_plus(address: String) -> String {
@@ -155,6 +169,7 @@ mod tests {
 
     fn read_reply(pdu: DeliverSm) -> RawReply {
         match read_pdu(pdu) {
+            Inbound::Poison(poison) => panic!("{poison:?}"),
             Inbound::Reply(reply) => reply,
             Inbound::Receipt(receipt) => panic!("{receipt:?}"),
         }

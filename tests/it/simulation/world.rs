@@ -12,8 +12,8 @@ use nudged::engine::{
 };
 use nudged::id::MessageId;
 use nudged::link::{
-    Control, Inbound, InboundToken, LinkEvent, LinkFacts, Outcome, RawReply, Receipt, RetryClass, Submission,
-    user_message_reference,
+    Control, Inbound, InboundToken, LinkEvent, LinkFacts, Outcome, RawReply, Receipt, Repeat, RetryClass,
+    Submission, user_message_reference,
 };
 use nudged::message::body::AT_ONCE;
 use nudged::message::{
@@ -566,6 +566,9 @@ impl World {
             raw: vec![1, 2, 3],
             text: Some(String::from("paid")),
             concat: None,
+            number: None,
+            sent_at: None,
+            repeat: Repeat::UntilAnswered([0; 16]),
         };
         self.inbound(0, Inbound::Reply(reply));
     }
