@@ -233,7 +233,14 @@ mod tests {
     #[test]
     fn a_place_that_holds_nothing_is_shown_as_unreadable() {
         let bengali = Tables { locking: Some(Language::Bengali), single: None };
-        assert_eq!(bengali.decode(&[0x0D, 0x7F, 0x80]).chars().filter(|c| *c == '\u{FFFD}').count(), 1);
+        assert_eq!(bengali.decode(&[0x0D, 0x0C, 0x80, 0x0F]), "\r\u{FFFD}\u{FFFD}\u{098F}");
+    }
+
+    #[test]
+    fn a_character_of_another_language_is_named_with_its_place() {
+        let turkish = Tables { locking: None, single: Some(Language::Turkish) };
+        assert_eq!(turkish.encode("aşя"), Err(Unmappable { character: 'я', position: 2 }));
+        assert_eq!((turkish.septets('ş'), turkish.septets('я')), (Some(Septets::Escaped(0x73)), None));
     }
 
     #[test]

@@ -218,3 +218,151 @@ fn content(
         Alphabet::Octets | Alphabet::Compressed => Content::Octets(body.to_vec()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sms::hex;
+
+    fn decoded(digits: &str, dcs: u8, headed: bool) -> Result<UserData, TpduError> {
+        let octets = hex::decode(digits).unwrap();
+        UserData::decode(&mut Reader::new(&octets), dcs, headed).map(|(data, _)| data)
+    }
+
+    fn encoded(data: &UserData, dcs: u8) -> Result<String, TpduError> {
+        let mut out = Vec::new();
+        data.encode(dcs, &mut out).map(|()| hex::encode(&out))
+    }
+
+    fn headed(elements: &[(u8, &[u8])]) -> UserData {
+        let element = |(id, value): &(u8, &[u8])| Element { id: *id, value: value.to_vec() };
+        UserData { header: elements.iter().map(element).collect(), content: Content::Text(String::new()) }
+    }
+
+    fn said(elements: &[(u8, &[u8])]) -> Option<(u16, u8, u8)> {
+        headed(elements).concat().map(|c| (c.reference, c.total, c.number))
+    }
+
+    #[test]
+    fn the_last_possible_concatenation_counts() {
+        assert_eq!(said(&[(0, &[9, 2, 1])]), Some((9, 2, 1)));
+        assert_eq!(said(&[(0, &[9, 2, 1]), (8, &[1, 2, 3, 3])]), Some((0x0102, 3, 3)));
+        assert_eq!(said(&[(0, &[9, 2, 1]), (0, &[9, 2, 3])]), Some((9, 2, 1)));
+    }
+
+    #[test]
+    fn an_impossible_concatenation_is_none() {
+        for value in [[9, 0, 0], [9, 2, 0], [9, 2, 3], [9, 0, 1]] {
+            assert_eq!(said(&[(0, &value)]), None, "{value:?}");
+        }
+        assert_eq!(said(&[(0, &[9, 2]), (8, &[9, 2, 1])]), None);
+        assert_eq!(said(&[]), None);
+    }
+
+    #[test]
+    fn ports_are_read_in_both_forms_and_the_last_counts() {
+        assert_eq!(headed(&[(4, &[240, 1])]).ports(), Some((240, 1)));
+        assert_eq!(headed(&[(4, &[240, 1]), (5, &[0x3E, 0x81, 0x3E, 0x80])]).ports(), Some((16001, 16000)));
+        assert_eq!(headed(&[(5, &[240, 1])]).ports(), None);
+    }
+
+    #[test]
+    fn a_header_names_the_tables_and_a_reserved_language_none() {
+        let tables = headed(&[(0x25, &[1]), (0x24, &[3]), (0x24, &[14]), (0x24, &[])]).tables();
+        assert_eq!(tables, Tables { locking: Some(Language::Turkish), single: Some(Language::Portuguese) });
+        let spanish = headed(&[(0x25, &[2])]);
+        assert_eq!(spanish.tables(), Tables::default(), "its main table is the default alphabet");
+    }
+
+    #[test]
+    fn text_of_a_national_table_is_read_and_written_behind_its_element() {
+        let mut data = headed(&[(0x24, &[1])]);
+        data.content = Content::Text("ş1".to_owned());
+        let digits = encoded(&data, 0).unwrap();
+        // 4 octets of header, 3 fill bits, then the septets 1B 73 31.
+        assert_eq!(digits, "0803240101D8CC63");
+        assert_eq!(decoded(&digits, 0, true), Ok(data));
+    }
+
+    #[test]
+    fn stated_lengths_past_the_end_are_refused() {
+        let length = |field, stated, most| TpduError::Length { field, stated, most };
+        for (digits, dcs, headed, error) in [
+            ("", 0, false, TpduError::Truncated { field: UDL }),
+            ("02", 0, false, TpduError::Truncated { field: UD }),
+            ("0448656C", 0, false, TpduError::Truncated { field: UD }),
+            ("03AABB", 4, false, TpduError::Truncated { field: UD }),
+            ("A1", 0, false, length(UDL, 161, 160)),
+            ("8D", 8, false, length(UDL, 141, 140)),
+            ("00", 0, true, TpduError::Truncated { field: UDHL }),
+            ("0405000301", 4, true, length(UDHL, 5, 3)),
+            ("02FF00", 8, true, length(UDHL, 255, 1)),
+            ("06050003010201", 0, true, length(UDHL, 7, 6)),
+        ] {
+            assert_eq!(decoded(digits, dcs, headed), Err(error), "{digits}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_does_not_end_with_its_last_element_is_ignored_and_the_text_is_read() {
+        let data = decoded("0803000401AABBCCDD", 4, true).unwrap();
+        assert_eq!(data, UserData { header: vec![], content: Content::Octets(vec![0xAA, 0xBB, 0xCC, 0xDD]) });
+        let one_octet_left = decoded("0401000041", 4, true).unwrap();
+        assert_eq!(one_octet_left.header, vec![]);
+    }
+
+    #[test]
+    fn an_odd_octet_of_ucs2_is_unreadable_and_no_panic() {
+        assert_eq!(decoded("03004104", 8, false).unwrap().text(), Some("A\u{FFFD}"));
+        assert_eq!(decoded("02D83D", 8, false).unwrap().text(), Some("\u{FFFD}"));
+    }
+
+    #[test]
+    fn compressed_text_stays_octets() {
+        let data = decoded("03AABBCC", 0x20, false).unwrap();
+        assert_eq!(data.content, Content::Octets(vec![0xAA, 0xBB, 0xCC]));
+        assert_eq!(encoded(&data, 0x20).unwrap(), "03AABBCC");
+    }
+
+    #[test]
+    fn a_full_segment_fits_and_one_more_does_not() {
+        let concat = Some(Concat { reference: 0x1234, total: 2, number: 1 });
+        for (character, encoding, fits) in [("x", Encoding::Gsm7, 153), ("я", Encoding::Ucs2, 67)] {
+            let dcs = coding(encoding, false);
+            let full = encoded(&UserData::segment(&character.repeat(fits), concat), dcs).unwrap();
+            assert!(full[2..].starts_with("050003340201"), "{full}");
+            let over = UserData::segment(&character.repeat(fits + 1), concat);
+            assert!(matches!(encoded(&over, dcs), Err(TpduError::Length { field: UD, .. })));
+        }
+    }
+
+    #[test]
+    fn what_the_coding_does_not_hold_is_refused() {
+        let text = UserData::segment("я", None);
+        assert!(matches!(encoded(&text, 0), Err(TpduError::Text { field: UD, .. })));
+        assert_eq!(encoded(&text, 4), Err(TpduError::Coding));
+        let octets = UserData { header: vec![], content: Content::Octets(vec![1]) };
+        assert_eq!(encoded(&octets, 8), Err(TpduError::Coding));
+    }
+
+    #[test]
+    fn a_header_that_no_octet_can_count_is_refused() {
+        let value = [0; 138];
+        let long = headed(&[(0x70, &value[..137])]);
+        assert_eq!(encoded(&long, 4), Err(TpduError::Coding));
+        assert!(encoded(&long, 8).is_ok());
+        let longer = headed(&[(0x70, &value)]);
+        assert!(matches!(encoded(&longer, 8), Err(TpduError::Length { field: UDHL, .. })));
+    }
+
+    #[test]
+    fn the_coding_of_a_segment_says_its_alphabet_and_flash() {
+        let all = [
+            (Encoding::Gsm7, false),
+            (Encoding::Gsm7, true),
+            (Encoding::Ucs2, false),
+            (Encoding::Ucs2, true),
+        ];
+        assert_eq!(all.map(|(encoding, flash)| coding(encoding, flash)), [0x00, 0x10, 0x08, 0x18]);
+    }
+}
