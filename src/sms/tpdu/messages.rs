@@ -285,7 +285,7 @@ mod tests {
                 Alphabet::Gsm7 => {
                     let room = 160 - septets::header_septets(header_octets);
                     let septets: Vec<u8> = octets.iter().map(|o| o & 0x7F).take(room).collect();
-                    Content::Text(data.tables().decode(&septets).replace('\u{FFFD}', ""))
+                    Content::Text(Element::tables_in(&data.header).decode(&septets).replace('\u{FFFD}', ""))
                 }
                 Alphabet::Ucs2 => {
                     let units = text.chars().scan(0, |units, character| {

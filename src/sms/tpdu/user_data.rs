@@ -34,15 +34,80 @@ impl Element {
     pub fn concat(concat: Concat) -> Element {
         Element { id: CONCAT_8, value: vec![concat.reference as u8, concat.total, concat.number] }
     }
+
+    /// The header of a segment: which one it is, and the tables its text is written by.
+    pub fn of_segment(encoding: Encoding, concat: Option<Concat>) -> Vec<Element> {
+        let tables = encoding.tables().unwrap_or_default();
+        let named = |id, language: Language| Element { id, value: vec![language.id()] };
+        let single = tables.single.map(|language| named(SINGLE_SHIFT, language));
+        let locking = tables.locking.map(|language| named(LOCKING_SHIFT, language));
+        concat.map(Element::concat).into_iter().chain(single).chain(locking).collect()
+    }
+
+    /// Reads the elements of a header, UDHL not among the octets; `None` where the last one does not end
+    /// with them.
+    pub fn read_all(mut octets: &[u8]) -> Option<Vec<Element>> {
+        let mut elements = Vec::new();
+        while let Some((id, rest)) = octets.split_first() {
+            let (length, rest) = rest.split_first()?;
+            let (value, rest) = rest.split_at_checked(usize::from(*length))?;
+            elements.push(Element { id: *id, value: value.to_vec() });
+            octets = rest;
+        }
+        Some(elements)
+    }
+
+    /// Writes a header: UDHL and the elements; nothing where there are none.
+    ///
+    /// # Errors
+    /// More than user data can hold.
+    pub fn write_all(elements: &[Element]) -> Result<Vec<u8>, TpduError> {
+        if elements.is_empty() {
+            return Ok(Vec::new());
+        }
+        let length: usize = elements.iter().map(|element| 2 + element.value.len()).sum();
+        if length >= MAX_USER_DATA {
+            return Err(TpduError::Length { field: UDHL, stated: length, most: MAX_USER_DATA - 1 });
+        }
+        let mut octets = vec![length as u8];
+        for element in elements {
+            octets.extend([element.id, element.value.len() as u8]);
+            octets.extend(&element.value);
+        }
+        Ok(octets)
+    }
+
+    /// The concatenation that elements say last, where it is a possible one, and the bits of its reference.
+    pub fn concat_in(elements: &[Element]) -> Option<(Concat, u8)> {
+        let read = |element: &Element| match (element.id, element.value.as_slice()) {
+            (CONCAT_8, &[reference, total, number]) => Some((u16::from(reference), total, number, 8)),
+            (CONCAT_16, &[high, low, total, number]) => {
+                Some((u16::from_be_bytes([high, low]), total, number, 16))
+            }
+            _ => None,
+        };
+        let said = elements.iter().rev().filter_map(read);
+        let mut possible = said.filter(|(_, total, number, _)| (1..=*total).contains(number));
+        possible.next().map(|(reference, total, number, bits)| (Concat { reference, total, number }, bits))
+    }
+
+    /// The national tables that elements name (sections 9.2.3.24.15 and .16).
+    pub fn tables_in(elements: &[Element]) -> Tables {
+        let said = |id: u8| {
+            let language = |element: &Element| match element.value.as_slice() {
+                &[language] if element.id == id => Language::from_id(language),
+                _ => None,
+            };
+            elements.iter().rev().find_map(language)
+        };
+        Tables { locking: said(LOCKING_SHIFT).filter(|l| l.has_locking()), single: said(SINGLE_SHIFT) }
+    }
 }
 
 impl UserData {
-    /// The text of one segment, and what says which one it is.
-    pub fn segment(text: &str, concat: Option<Concat>) -> UserData {
-        UserData {
-            header: concat.map(Element::concat).into_iter().collect(),
-            content: Content::Text(text.to_owned()),
-        }
+    /// The text of one segment as it goes out; [`coding`] is the TP-DCS to it.
+    pub fn segment(text: &str, encoding: Encoding, concat: Option<Concat>) -> UserData {
+        UserData { header: Element::of_segment(encoding, concat), content: Content::Text(text.to_owned()) }
     }
 
     /// `None` for octets.
@@ -55,25 +120,12 @@ impl UserData {
 
     /// Which segment this is (sections 9.2.3.24.1 and .8), where the header says something possible.
     pub fn concat(&self) -> Option<Concat> {
-        self.concat_element().map(|(concat, _)| concat)
+        Element::concat_in(&self.header).map(|(concat, _)| concat)
     }
 
     /// Bits of the reference of [`UserData::concat`], 8 or 16.
     pub fn concat_bits(&self) -> Option<u8> {
-        self.concat_element().map(|(_, bits)| bits)
-    }
-
-    fn concat_element(&self) -> Option<(Concat, u8)> {
-        let read = |element: &Element| match (element.id, element.value.as_slice()) {
-            (CONCAT_8, &[reference, total, number]) => Some((u16::from(reference), total, number, 8)),
-            (CONCAT_16, &[high, low, total, number]) => {
-                Some((u16::from_be_bytes([high, low]), total, number, 16))
-            }
-            _ => None,
-        };
-        let said = self.header.iter().rev().filter_map(read);
-        let mut possible = said.filter(|(_, total, number, _)| (1..=*total).contains(number));
-        possible.next().map(|(reference, total, number, bits)| (Concat { reference, total, number }, bits))
+        Element::concat_in(&self.header).map(|(_, bits)| bits)
     }
 
     /// Destination and origin of an application (sections 9.2.3.24.3 and .4).
@@ -86,18 +138,6 @@ impl UserData {
             _ => None,
         };
         self.header.iter().rev().find_map(read)
-    }
-
-    /// The national tables that GSM 7-bit text is written by (sections 9.2.3.24.15 and .16).
-    pub fn tables(&self) -> Tables {
-        let said = |id: u8| {
-            let language = |element: &Element| match element.value.as_slice() {
-                &[language] if element.id == id => Language::from_id(language),
-                _ => None,
-            };
-            self.header.iter().rev().find_map(language)
-        };
-        Tables { locking: said(LOCKING_SHIFT).filter(|l| l.has_locking()), single: said(SINGLE_SHIFT) }
     }
 
     /// Reads TP-UDL and TP-UD, of which `headed` says whether it begins with a header (TP-UDHI).
@@ -117,16 +157,17 @@ impl UserData {
         let octets = reader.take(octets, UD)?;
         let (header, header_octets) = if headed { header(octets)? } else { (Vec::new(), 0) };
         let mut data = UserData { header, content: Content::Octets(Vec::new()) };
-        data.content = content(&octets[header_octets..], units, header_octets, dcs, data.tables())?;
+        data.content =
+            content(&octets[header_octets..], units, header_octets, dcs, Element::tables_in(&data.header))?;
         Ok((data, length))
     }
 
     /// Appends TP-UDL and TP-UD.
     pub(super) fn encode(&self, dcs: u8, out: &mut Vec<u8>) -> Result<(), TpduError> {
-        let header = self.encode_header()?;
+        let header = Element::write_all(&self.header)?;
         let (units, body) = match (dcs::read(dcs).alphabet, &self.content) {
             (Alphabet::Gsm7, Content::Text(text)) => {
-                let written = self.tables().encode(text);
+                let written = Element::tables_in(&self.header).encode(text);
                 let written = written.map_err(|source| TpduError::Text { field: UD, source })?;
                 let units = septets::header_septets(header.len()) + written.len();
                 (units, septets::pack(&written, septets::fill_bits(header.len())))
@@ -146,29 +187,12 @@ impl UserData {
         out.extend(body);
         Ok(())
     }
-
-    /// UDHL and the elements; empty where there are none.
-    fn encode_header(&self) -> Result<Vec<u8>, TpduError> {
-        if self.header.is_empty() {
-            return Ok(Vec::new());
-        }
-        let length: usize = self.header.iter().map(|element| 2 + element.value.len()).sum();
-        if length >= MAX_USER_DATA {
-            return Err(TpduError::Length { field: UDHL, stated: length, most: MAX_USER_DATA - 1 });
-        }
-        let mut octets = vec![length as u8];
-        for element in &self.header {
-            octets.extend([element.id, element.value.len() as u8]);
-            octets.extend(&element.value);
-        }
-        Ok(octets)
-    }
 }
 
 /// TP-DCS of a segment's text (3GPP TS 23.038 section 4); with `flash` the phone shows it at once.
 pub const fn coding(encoding: Encoding, flash: bool) -> u8 {
     let alphabet = match encoding {
-        Encoding::Gsm7 => dcs::GSM7,
+        Encoding::Gsm7 | Encoding::National(_) => dcs::GSM7,
         Encoding::Ucs2 => dcs::UCS2,
     };
     if flash { alphabet | dcs::CLASS_0 } else { alphabet }
@@ -184,19 +208,7 @@ fn header(octets: &[u8]) -> Result<(Vec<Element>, usize), TpduError> {
     let length = usize::from(*length);
     let elements = rest.get(..length);
     let elements = elements.ok_or(TpduError::Length { field: UDHL, stated: length, most: rest.len() })?;
-    Ok((self::elements(elements).unwrap_or_default(), 1 + length))
-}
-
-/// `None` where the last one does not end with the header.
-fn elements(mut octets: &[u8]) -> Option<Vec<Element>> {
-    let mut elements = Vec::new();
-    while let Some((id, rest)) = octets.split_first() {
-        let (length, rest) = rest.split_first()?;
-        let (value, rest) = rest.split_at_checked(usize::from(*length))?;
-        elements.push(Element { id: *id, value: value.to_vec() });
-        octets = rest;
-    }
-    Some(elements)
+    Ok((Element::read_all(elements).unwrap_or_default(), 1 + length))
 }
 
 fn content(
@@ -268,10 +280,15 @@ mod tests {
 
     #[test]
     fn a_header_names_the_tables_and_a_reserved_language_none() {
-        let tables = headed(&[(0x25, &[1]), (0x24, &[3]), (0x24, &[14]), (0x24, &[])]).tables();
+        let tables =
+            Element::tables_in(&headed(&[(0x25, &[1]), (0x24, &[3]), (0x24, &[14]), (0x24, &[])]).header);
         assert_eq!(tables, Tables { locking: Some(Language::Turkish), single: Some(Language::Portuguese) });
         let spanish = headed(&[(0x25, &[2])]);
-        assert_eq!(spanish.tables(), Tables::default(), "its main table is the default alphabet");
+        assert_eq!(
+            Element::tables_in(&spanish.header),
+            Tables::default(),
+            "its main table is the default alphabet"
+        );
     }
 
     #[test]
@@ -329,16 +346,32 @@ mod tests {
         let concat = Some(Concat { reference: 0x1234, total: 2, number: 1 });
         for (character, encoding, fits) in [("x", Encoding::Gsm7, 153), ("я", Encoding::Ucs2, 67)] {
             let dcs = coding(encoding, false);
-            let full = encoded(&UserData::segment(&character.repeat(fits), concat), dcs).unwrap();
+            let full = encoded(&UserData::segment(&character.repeat(fits), encoding, concat), dcs).unwrap();
             assert!(full[2..].starts_with("050003340201"), "{full}");
-            let over = UserData::segment(&character.repeat(fits + 1), concat);
+            let over = UserData::segment(&character.repeat(fits + 1), encoding, concat);
             assert!(matches!(encoded(&over, dcs), Err(TpduError::Length { field: UD, .. })));
         }
     }
 
     #[test]
+    fn every_segment_of_a_national_text_fills_its_user_data_and_no_more() {
+        for tables in Tables::of(Language::Turkish) {
+            let encoding = Encoding::National(tables);
+            for segment in crate::sms::segment::split(&"ş".repeat(400), encoding).unwrap() {
+                let concat = Some(Concat { reference: 7, total: 9, number: 1 });
+                let data = UserData::segment(&segment.text, encoding, concat);
+                let digits = encoded(&data, coding(encoding, false)).unwrap();
+                assert_eq!(decoded(&digits, 0, true), Ok(data));
+                let fuller = UserData::segment(&format!("{}ş", segment.text), encoding, concat);
+                let full = digits.len() / 2 > MAX_USER_DATA;
+                assert!(!full || encoded(&fuller, 0).is_err());
+            }
+        }
+    }
+
+    #[test]
     fn what_the_coding_does_not_hold_is_refused() {
-        let text = UserData::segment("я", None);
+        let text = UserData::segment("я", Encoding::Ucs2, None);
         assert!(matches!(encoded(&text, 0), Err(TpduError::Text { field: UD, .. })));
         assert_eq!(encoded(&text, 4), Err(TpduError::Coding));
         let octets = UserData { header: vec![], content: Content::Octets(vec![1]) };
