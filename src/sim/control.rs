@@ -124,7 +124,12 @@ impl Refusal {
 }
 
 /// Serves the control API until the future is dropped; connections end with `stop`.
-pub async fn serve(listener: TcpListener, subject: Arc<dyn Controlled>, stop: CancellationToken, tasks: TaskTracker) {
+pub async fn serve(
+    listener: TcpListener,
+    subject: Arc<dyn Controlled>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -169,7 +174,10 @@ async fn respond(request: Request<Incoming>, subject: &Arc<dyn Controlled>) -> R
     response
 }
 
-async fn answer(request: Request<Incoming>, subject: &Arc<dyn Controlled>) -> Result<(&'static str, Body), Refusal> {
+async fn answer(
+    request: Request<Incoming>,
+    subject: &Arc<dyn Controlled>,
+) -> Result<(&'static str, Body), Refusal> {
     const JSON: &str = "application/json";
     let (parts, body) = request.into_parts();
     match (&parts.method, parts.uri.path()) {

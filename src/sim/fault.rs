@@ -61,12 +61,7 @@ impl Kind {
     pub fn fits_smsc(self) -> bool {
         !matches!(
             self,
-            Kind::Reboot
-                | Kind::SimFull
-                | Kind::Cms500
-                | Kind::UrcFlood
-                | Kind::Late(_)
-                | Kind::CdsiTrap
+            Kind::Reboot | Kind::SimFull | Kind::Cms500 | Kind::UrcFlood | Kind::Late(_) | Kind::CdsiTrap
         )
     }
 

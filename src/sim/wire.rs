@@ -13,6 +13,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -110,6 +111,8 @@ pub struct Sent<'a> {
     pub status_report: bool,
     /// The CMS error of the answer, 0 for `+CMGS`, null when it gets none or none that can be read.
     pub status: Option<u32>,
+    /// Whether the network has it, whatever the answer says.
+    pub sent: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -169,8 +172,10 @@ impl WireLog {
     }
 
     /// A log without a name, gone with the process.
-    pub fn unnamed(unique: u64) -> io::Result<WireLog> {
-        let path = std::env::temp_dir().join(format!("nudged-wire-{}-{unique:x}", std::process::id()));
+    pub fn unnamed() -> io::Result<WireLog> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("nudged-wire-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
         let file = OpenOptions::new().read(true).append(true).create_new(true).open(&path)?;
         std::fs::remove_file(&path)?;
         Ok(WireLog(Mutex::new(file)))
@@ -239,7 +244,7 @@ mod tests {
 
     #[test]
     fn an_unnamed_log_reads_back_what_it_was_given() {
-        let log = WireLog::unnamed(1).unwrap();
+        let log = WireLog::unnamed().unwrap();
         log.append(&unbind(7)).unwrap();
         let mut buffer = [0; 256];
         let read = log.read_at(&mut buffer, 0).unwrap();

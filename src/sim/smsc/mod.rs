@@ -145,7 +145,7 @@ impl Smsc {
         let control_addr = control.as_ref().map(TcpListener::local_addr).transpose()?;
         let log = match (&options.wire, &control) {
             (Some(path), _) => Some(WireLog::open(path)?),
-            (None, Some(_)) => Some(WireLog::unnamed(u64::from(addr.port()))?),
+            (None, Some(_)) => Some(WireLog::unnamed()?),
             (None, None) => None,
         };
         let center = Center::new(options, log, clock)
