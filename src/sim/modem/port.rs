@@ -42,6 +42,10 @@ pub struct Pty {
     watch: Option<AsyncFd<OwnedFd>>,
     /// Clients that have it open, as far as can be told.
     clients: usize,
+    /// One that writes and was not seen to come: openings in quick succession are told as one.
+    unseen: bool,
+    /// The last one went; what it wrote is still to be read.
+    gone: bool,
 }
 
 #[derive(Debug)]
@@ -89,7 +93,7 @@ impl Port {
 
     pub fn has_client(&self) -> bool {
         match self {
-            Port::Pty(pty) => pty.watch.is_none() || pty.clients > 0,
+            Port::Pty(pty) => pty.watch.is_none() || pty.clients > 0 || pty.unseen,
             Port::Tcp(tcp) => tcp.client.is_some(),
         }
     }
@@ -158,28 +162,29 @@ impl Pty {
             put_link(link, &name)?;
         }
         let (master, link) = (watched(master)?, link.map(Path::to_owned));
-        Ok(Pty { master, slave, name, link, watch, clients: 0 })
+        Ok(Pty { master, slave, name, link, watch, clients: 0, unseen: false, gone: false })
     }
 
     fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<Read> {
-        match self.master.try_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut *buffer)?)) {
-            Ok(octets) => {
-                // Whoever writes is there, whatever was seen of its coming.
-                self.clients = self.clients.max(1);
-                return Ok(Read::Octets(octets));
-            }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-            Err(e) => return Err(e),
-        }
         let before = self.clients;
         let seen = self.look()?;
-        match (before, self.clients) {
-            (_, 0) if seen => {
+        if before == 0 && self.clients > 0 {
+            termios::tcflush(&self.slave, QueueSelector::IFlush)?;
+            return Ok(Read::Came);
+        }
+        self.gone |= seen && self.clients == 0;
+        match self.master.try_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut *buffer)?)) {
+            Ok(octets) => {
+                self.unseen = self.clients == 0 && !self.gone;
+                Ok(Read::Octets(octets))
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.gone => {
+                self.gone = false;
                 self.forget_client()?;
                 Ok(Read::Gone)
             }
-            (0, 1..) => Ok(Read::Came),
-            _ => Ok(Read::Nothing),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(Read::Nothing),
+            Err(e) => Err(e),
         }
     }
 
@@ -204,6 +209,7 @@ impl Pty {
             };
             for event in events {
                 seen = true;
+                self.unseen = false;
                 if event.contains(inotify::ReadFlags::OPEN) {
                     self.clients += 1;
                 } else {
