@@ -67,13 +67,13 @@ impl Language {
                 "You are unsubscribed and will receive no more messages from us. Reply START to undo this."
             }
             Language::Es => {
-                "Se ha dado de baja y no recibirá más mensajes nuestros. Responda START para volver."
+                "Se ha dado de baja y no recibira mas mensajes nuestros. Responda START para volver."
             }
             Language::Fi => "Tilaus on peruttu, emme lähetä enää viestejä. Peru vastaamalla START.",
             Language::Fr => {
                 "Vous êtes désinscrit et ne recevrez plus de messages de notre part. Répondez START pour revenir."
             }
-            Language::Hu => "Leiratkozott, nem küldünk több üzenetet. Visszavonás: START.",
+            Language::Hu => "Leiratkozott, nem küldünk több üzenetet. Visszavonas: START.",
             Language::It => {
                 "La sua iscrizione è annullata: non riceverà altri messaggi. Risponda START per riattivarli."
             }
@@ -90,7 +90,7 @@ impl Language {
                 "Du är avanmäld och får inga fler meddelanden från oss. Svara START för att ångra."
             }
             Language::Tr => {
-                "Aboneliginiz iptal edildi, artik mesaj gondermeyecegiz. Geri almak için START yazin."
+                "Aboneliginiz iptal edildi, artik mesaj gondermeyecegiz. Geri almak icin START yazin."
             }
             Language::Uk => "Вас відписано, повідомлень більше не буде. Повернути: START.",
             Language::Vi => "Ban da huy dang ky va se khong nhan tin nhan nua. Tra loi START de nhan lai.",
