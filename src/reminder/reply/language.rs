@@ -71,7 +71,7 @@ impl Language {
             }
             Language::Fi => "Tilaus on peruttu, emme lähetä enää viestejä. Peru vastaamalla START.",
             Language::Fr => {
-                "Vous êtes désinscrit et ne recevrez plus de messages de notre part. Répondez START pour revenir."
+                "Désinscription faite : vous ne recevrez plus de messages de notre part. Répondez START pour revenir."
             }
             Language::Hu => "Leiratkozott, nem küldünk több üzenetet. Visszavonas: START.",
             Language::It => {
@@ -94,6 +94,26 @@ impl Language {
             }
             Language::Uk => "Вас відписано, повідомлень більше не буде. Повернути: START.",
             Language::Vi => "Ban da huy dang ky va se khong nhan tin nhan nua. Tra loi START de nhan lai.",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Encoding;
+    use crate::sms::segment;
+
+    #[test]
+    fn every_confirmation_fits_one_segment_and_names_the_way_back() {
+        for language in Language::ALL {
+            let text = language.stop_confirmation();
+            let cyrillic_or_arabic = [Language::Ar, Language::Ru, Language::Uk].contains(&language);
+            let wanted = if cyrillic_or_arabic { Encoding::Ucs2 } else { Encoding::Gsm7 };
+            let encoding = segment::choose(text);
+            assert_eq!(encoding, wanted, "{language:?}: {:?}", segment::forcing_ucs2(text));
+            assert_eq!(segment::measure(text, encoding).unwrap().segment_count, 1, "{language:?}");
+            assert!(text.contains("START"), "{language:?}");
         }
     }
 }

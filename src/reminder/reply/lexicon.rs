@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::Language;
+use super::normal::one_slip;
 use super::{signs, words};
 
 /// Longest phrase of the tables, in words.
@@ -83,11 +84,14 @@ pub(super) fn slipped_stop(word: &str) -> Option<Language> {
     if own || word.len() > SLIP_OCTETS || word.chars().count() < SLIP_LETTERS {
         return None;
     }
-    SLIPPED.iter().find(|(stop, _)| super::normal::one_slip(word, stop)).map(|(_, language)| *language)
+    let like = |stop: &str| stop.len().abs_diff(word.len()) <= LETTER_OCTETS && one_slip(word, stop);
+    SLIPPED.iter().find(|(stop, _)| like(stop)).map(|(_, language)| *language)
 }
 
 /// Fewest letters of a word that is read as a slip.
 const SLIP_LETTERS: usize = 4;
+/// Most octets of one letter, by which a slip may differ.
+const LETTER_OCTETS: usize = 4;
 /// Most octets of one.
 const SLIP_OCTETS: usize = 48;
 

@@ -60,6 +60,9 @@ const REACTIONS: [&str; 47] = [
 /// Most words between a reaction's verb and the quote: "Reacted 👍 to".
 const REACTION_GAP: usize = 4;
 
+/// Verbs that stand behind the quoted message.
+const REACTION_ENDS: [&str; 3] = ["gelacht", "markiert", "reagiert"];
+
 /// Openings of the lines that a mail program or a phone adds below.
 const SIGNATURES: [&str; 16] = [
     "envoye de mon",
@@ -156,7 +159,10 @@ fn without_reaction(folded: &str) -> &str {
         })
     });
     match folded.rfind('"') {
-        Some(close) if named && close > open => &folded[close + 1..],
+        Some(close) if named && close > open => {
+            let behind = &folded[close + 1..];
+            if REACTION_ENDS.contains(&behind.trim()) { "" } else { behind }
+        }
         // Cut off by the phone: the rest is quoted to the end.
         Some(_) if named => "",
         _ => folded,

@@ -93,7 +93,8 @@ fn longest(words: &[String], meant: usize) -> Option<(usize, Heard)> {
         }
     }
     let word = words.first()?;
-    let language = repeated_letters(word).or_else(|| if meant == 1 { mistyped(word) } else { None });
+    let language = repeated_letters(word)
+        .or_else(|| if meant == 1 || word.len() >= LONG { mistyped(word) } else { None });
     language.map(|language| (1, Heard::Stop(language)))
 }
 
@@ -136,8 +137,12 @@ pub(super) fn doubtful(words: &[String], folded: &str) -> bool {
         || (has(Sign::Threat) && (has(Sign::If) || has(Sign::Message)))
         || rest.iter().any(|word| hides_a_stop(word))
         || spelled_within(&rest)
+        || (!plain && has(Sign::Not))
         || (!plain && rest.iter().any(|word| speaks(word)))
 }
+
+/// Digits of a word that is a phone's number rather than a sum.
+const PHONE: usize = 6;
 
 /// The signs of a reply with the place of their first word.
 struct Found<'a> {
@@ -164,7 +169,11 @@ impl<'a> Found<'a> {
                 found.signs.extend(signs_of(phrase).iter().map(|sign| (at, *sign)));
                 found.plain |= is(phrase, Sign::Plain);
             }
-            found.plain |= words[at].contains(|c: char| c.is_ascii_digit());
+            let digits = words[at].bytes().filter(u8::is_ascii_digit).count();
+            found.plain |= digits > 0;
+            if digits >= PHONE {
+                found.signs.push((at, Sign::Message));
+            }
             found.rest.push(&words[at]);
             at += 1;
         }
@@ -183,8 +192,11 @@ fn hides_a_stop(word: &str) -> bool {
 
 /// Slips in long words are slips in a longer text too.
 fn long_slip(word: &str) -> bool {
-    word.chars().count() >= 2 * PHRASE && slipped_stop(word).is_some()
+    word.len() >= LONG && slipped_stop(word).is_some()
 }
+
+/// From this many octets a stop word with a slip is nothing else, whatever stands around it.
+const LONG: usize = 8;
 
 /// "pls s t o p now": the letters of a stop word one by one.
 fn spelled_within(words: &[&str]) -> bool {

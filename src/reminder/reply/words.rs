@@ -23,12 +23,13 @@ pub(super) struct Words {
 
 /// Real words one slip away from a stop word.
 pub(super) const NEIGHBOURS: &str = "\
-    arreter atop basa bastaa bastao baste basti busta cancela canceled cancels cancer chop concel crop \
-    demove desta drop dumped evoke farma fermi fermo fine firma forma guit hasta karet konic konie koniev \
-    pagar parad paras pare pares parir park pasar pasta post quid quiet quilt quint quip quirt quite quito \
-    quits remote removed removes revoked revokes send sends shop shot slop slot snap soap spot stem step \
-    stew stob stock stoep stof stok stol stomp stood stool stoop stoppa stor store storm stot stow strap \
-    strip strop stuff suit suite swap swop tarret tip top toppen vasta";
+    atop auftragen ausfragen beallitas buit cancela canceled cancels cancer chancel concel cuit desta duit \
+    ends evoke farma fermi fermo fine firma forma fuit guit harem hasta huit luit nuit pagar para paras \
+    pare parei paren pares parir park parte pasar pasta post puit quick quid quiet quilt quint quip quirt \
+    quite quito quits quiz remote removed resist retener revoked revokes scop send shop shops shot slop \
+    slot spot spots step stob stock stoep stof stoi stok stol stomp stood stool stoop stopa stoppa stopped \
+    stopper stoppet stor store storm stos stot stow strip strop suit suite swop top toppen vasta wpisac \
+    wpisz الغاز";
 
 /// Only these words are told by a slip, besides the ones of [`SLIP_FROM`] letters: short ones of other
 /// languages have too many neighbours.
@@ -55,7 +56,7 @@ pub(super) const WORDS: [Words; 19] = [
         language: Language::De,
         stop: "abbestellen abmelden abmeldung austragen stop stopp",
         alone: "aufhoren beenden ende keine_nachrichten_mehr keine_sms_mehr loschen",
-        start: "anmelden start wieder_anmelden",
+        start: "anmelden anmeldung start wieder_anmelden",
         courtesy: "bitte bitteschon danke endlich hallo jetzt mal sofort vielen_dank",
         about: "alle die ich_mochte_mich ihre mich nachrichten schreiben senden sms",
     },
@@ -64,7 +65,7 @@ pub(super) const WORDS: [Words; 19] = [
         stop: "arret arreter arretez desabonnement desabonner desinscription desinscrire resilier stop",
         alone: "arrete fin stopper supprimer",
         start: "reprendre start",
-        courtesy: "bonjour immediatement maintenant merci s_il_te_plait s_il_vous_plait stp svp",
+        courtesy: "bonjour immediatement maintenant merci s_il_te_plait s_il_vous_plait s_v_p stp svp",
         about: "d de envoi envoyer l les me messages moi se sms textos vos",
     },
     Words {
@@ -89,7 +90,7 @@ pub(super) const WORDS: [Words; 19] = [
         stop: "afmelden opzeggen stop stoppen uitschrijven",
         alone: "einde",
         start: "aanmelden start",
-        courtesy: "alsjeblieft alstublieft asjeblieft aub bedankt dank dank_u graag hallo nu svp",
+        courtesy: "a_u_b alsjeblieft alstublieft asjeblieft aub bedankt dank dank_u graag hallo nu svp",
         about: "alle berichten de deze met mij sms smsjes sturen",
     },
     Words {
