@@ -1,268 +1,30 @@
-//! The driver of a link: connects, drives a [`Session`] over a stream, backs off, and again, until it is stopped.
+//! The time of a link with a session: one loop that reads, writes, keeps deadlines and listens to the core.
 //!
-//! Invariants:
-//! * Exactly one outcome for every submission taken from the channel, whatever state the link is in.
-//! * Reading, timers and control go on while a write waits: a peer that stops reading freezes nothing, and
-//!   a write that does not move within its deadline ends the session.
-//! * Control is drained before each [`Session::poll_output`], so a recall still reaches unwritten bytes.
-//! * Outcomes wait in a queue of our own while the core is busy; it is bounded by the window, because each
-//!   one answers a lease. Inbound never waits: when the core is full the peer is told to keep it.
-//! * Never more than [`INBOUND_CAPACITY`] handed up whose confirmation is not read, over all sessions.
-//! * `Down` and `Parked` follow all outcomes of their session; a connect that failed is in the status alone.
-//! * A closed channel means that the core is gone: stop in order, as on [`Control::Stop`].
-//!
-//! What the bytes mean is the session's affair.
+//! What holds for all of it stands in the header of `mod.rs`.
 
-use std::collections::VecDeque;
-use std::future::Future;
 use std::io;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc::error::{SendError, TrySendError};
-use tokio::sync::{Notify, mpsc};
 
-use super::session::{Close, Session, SessionEvent};
-use super::{
-    Connection, Control, INBOUND_CAPACITY, Inbound, InboundToken, LinkEnd, LinkEvent, LinkStatus, Outcome,
-    SUBMIT_BUCKETS, Submission,
-};
-use crate::clock::Clock;
+use super::{Driver, Life, send_first};
+use crate::link::session::{Close, Session, SessionEvent};
+use crate::link::{Connection, Control, LinkEnd, LinkEvent, LinkStatus, Outcome, SUBMIT_BUCKETS, Submission};
 
-/// Back-off after a failed or short session; doubles to the ceiling.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// A session that was up this long was a good one: back-off begins anew.
 const STABLE: Duration = Duration::from_secs(60);
-/// A parked link tries by itself after this, in case the carrier mended it and nobody told us.
-const PARKED_WAIT: Duration = Duration::from_secs(15 * 60);
 /// A write that moves no byte for this long has lost its peer.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
 /// How long last bytes (an unbind) may take once a session is over.
 const LAST_WRITE_LIMIT: Duration = Duration::from_secs(2);
 /// How long a connection that takes no more bytes is still read.
 const LAST_READ_LIMIT: Duration = Duration::from_secs(1);
-/// How long the last outcomes may wait for a core that stops as well.
-const LAST_OUTCOMES_LIMIT: Duration = Duration::from_secs(10);
 /// Room for one read: several hundred responses.
 const READ_BUFFER: usize = 32 * 1024;
 
-/// Opens the stream of a link and begins a session on it.
-pub trait Connect: Send {
-    type Stream: AsyncRead + AsyncWrite + Send;
-    type Session: Session + Send;
-
-    /// Ends within a deadline of its own; an error is a reason for people.
-    fn connect(&mut self) -> impl Future<Output = io::Result<(Self::Stream, Self::Session)>> + Send;
-}
-
-/// Runs a link until it is stopped. `seed` is all the randomness its back-off has.
-pub async fn run<C: Connect>(mut connect: C, end: LinkEnd, clock: Clock, seed: u64) {
-    let mut driver = Driver { end, clock, pending: VecDeque::new(), unconfirmed: 0 };
-    let mut backoff = Backoff::new(seed);
-    loop {
-        match driver.live(&mut connect).await {
-            Life::Stop => break,
-            Life::Restart => backoff.reset(),
-            Life::Ended { was_stable, parked } => {
-                if was_stable {
-                    backoff.reset();
-                }
-                let wait = if parked { PARKED_WAIT } else { backoff.next() };
-                match driver.pause(wait).await {
-                    Idle::Done(()) => {}
-                    Idle::Restart => backoff.reset(),
-                    Idle::Stop => break,
-                }
-            }
-        }
-    }
-    driver.end().await;
-}
-
-/// How one life of the link ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
-    Stop,
-    Restart,
-    Ended { was_stable: bool, parked: bool },
-}
-
-/// What ended a time without a session.
-enum Idle<T> {
-    Done(T),
-    Restart,
-    Stop,
-}
-
-struct Driver {
-    end: LinkEnd,
-    clock: Clock,
-    /// Events that the core has not taken yet.
-    pending: VecDeque<LinkEvent>,
-    /// Inbound handed up whose confirmation is not read yet, those of sessions that are gone included.
-    unconfirmed: usize,
-}
-
-impl Driver {
-    async fn live<C: Connect>(&mut self, connect: &mut C) -> Life {
-        self.connection(Connection::Connecting, None);
-        let (stream, session) = match self.idle(connect.connect()).await {
-            Idle::Stop => return Life::Stop,
-            Idle::Restart => return Life::Restart,
-            Idle::Done(Ok(connected)) => connected,
-            Idle::Done(Err(error)) => {
-                tracing::warn!(event = "connect_failed", link = %self.end.facts.name, %error);
-                self.connection(Connection::Down, Some(format!("cannot connect: {error}")));
-                return Life::Ended { was_stable: false, parked: false };
-            }
-        };
-        let (reader, writer) = tokio::io::split(stream);
-        let live = Live {
-            driver: self,
-            session,
-            reader,
-            writer,
-            input: BytesMut::with_capacity(READ_BUFFER),
-            output: Bytes::new(),
-            write_until: None,
-            up_since: None,
-            parked: None,
-            finished: None,
-            leaving: None,
-            core_gone: false,
-        };
-        live.drive().await
-    }
-
-    /// Waits without a connection.
-    async fn pause(&mut self, wait: Duration) -> Idle<()> {
-        let clock = self.clock.clone();
-        self.idle(async move { clock.sleep(wait).await }).await
-    }
-
-    /// Does `work` while no session is up: submissions come back unwritten at once.
-    async fn idle<T>(&mut self, work: impl Future<Output = T>) -> Idle<T> {
-        let mut work = std::pin::pin!(work);
-        loop {
-            self.flush();
-            let woken = tokio::select! {
-                biased;
-                control = self.end.control.recv() => Woken::Control(control),
-                submissions = self.end.submissions.recv() => Woken::Submitted(submissions),
-                done = &mut work => return Idle::Done(done),
-                permit = self.end.outcomes.reserve(), if !self.pending.is_empty() => {
-                    send_first(permit, &mut self.pending, &self.end.bell);
-                    Woken::Room
-                }
-            };
-            match woken {
-                Woken::Control(None | Some(Control::Stop)) | Woken::Submitted(None) => return Idle::Stop,
-                Woken::Control(Some(Control::Restart)) => return Idle::Restart,
-                Woken::Submitted(Some(submissions)) => submissions.iter().for_each(|s| self.unwritten(s)),
-                // The session that wanted it is gone.
-                Woken::Control(Some(Control::Confirm { .. })) => self.confirmed(),
-                // A recall finds nothing unwritten.
-                Woken::Control(Some(_)) | Woken::Room | Woken::Read(_) | Woken::Written(_) | Woken::Timer => {
-                }
-            }
-        }
-    }
-
-    fn unwritten(&mut self, submission: &Submission) {
-        let (id, index) = (submission.id, submission.index);
-        self.pending.push_back(LinkEvent::Outcome { id, index, outcome: Outcome::Unwritten });
-    }
-
-    /// Whether the core has room for it.
-    fn hand_up(&mut self, token: InboundToken, inbound: Inbound) -> bool {
-        if self.unconfirmed >= INBOUND_CAPACITY || self.end.inbound.try_send((token, inbound)).is_err() {
-            return false;
-        }
-        self.unconfirmed += 1;
-        self.end.bell.notify_one();
-        true
-    }
-
-    fn confirmed(&mut self) {
-        self.unconfirmed = self.unconfirmed.saturating_sub(1);
-    }
-
-    /// Hands the core what it has room for.
-    fn flush(&mut self) {
-        let mut rang = false;
-        while let Some(event) = self.pending.pop_front() {
-            match self.end.outcomes.try_send(event) {
-                Ok(()) => rang = true,
-                Err(TrySendError::Full(event)) => {
-                    self.pending.push_front(event);
-                    break;
-                }
-                Err(TrySendError::Closed(_)) => {
-                    // Nobody is left to hear; at the next start the lease says that it is unknown.
-                    self.pending.clear();
-                }
-            }
-        }
-        if rang {
-            self.end.bell.notify_one();
-        }
-    }
-
-    /// Answers what is still in the channels, then ends.
-    async fn end(mut self) {
-        self.end.submissions.close();
-        while let Some(submissions) = self.end.submissions.recv().await {
-            submissions.iter().for_each(|s| self.unwritten(s));
-        }
-        self.connection(Connection::Down, Some("stopped".into()));
-        let clock = self.clock.clone();
-        let delivered = clock.within(LAST_OUTCOMES_LIMIT, async {
-            while let Some(event) = self.pending.pop_front() {
-                if self.end.outcomes.send(event).await.is_err() {
-                    return;
-                }
-                self.end.bell.notify_one();
-            }
-        });
-        if delivered.await.is_none() {
-            tracing::error!(event = "outcomes_not_taken", link = %self.end.facts.name);
-        }
-        self.end.bell.notify_one();
-    }
-
-    fn connection(&self, connection: Connection, reason: Option<String>) {
-        let since = self.clock.now().wall;
-        self.end.status.send_modify(|status| {
-            status.since = if status.connection == connection { status.since } else { since };
-            status.connection = connection;
-            status.in_flight = 0;
-            if connection == Connection::Up || reason.is_some() {
-                status.reason = reason;
-            }
-        });
-        self.end.bell.notify_one();
-    }
-}
-
-fn send_first(
-    permit: Result<mpsc::Permit<'_, LinkEvent>, SendError<()>>,
-    pending: &mut VecDeque<LinkEvent>,
-    bell: &Notify,
-) {
-    match (permit, pending.pop_front()) {
-        (Ok(permit), Some(event)) => {
-            permit.send(event);
-            bell.notify_one();
-        }
-        // The core is gone; see `Driver::flush`.
-        _ => pending.clear(),
-    }
-}
-
 /// A session on its stream.
-struct Live<'a, S, R, W> {
+pub(super) struct Live<'a, S, R, W> {
     driver: &'a mut Driver,
     session: S,
     reader: R,
@@ -282,7 +44,7 @@ struct Live<'a, S, R, W> {
 }
 
 /// What one wait brought.
-enum Woken {
+pub(super) enum Woken {
     Read(io::Result<usize>),
     Written(io::Result<usize>),
     Timer,
@@ -297,7 +59,24 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    async fn drive(mut self) -> Life {
+    pub(super) fn new(driver: &mut Driver, session: S, reader: R, writer: W) -> Live<'_, S, R, W> {
+        Live {
+            driver,
+            session,
+            reader,
+            writer,
+            input: BytesMut::with_capacity(READ_BUFFER),
+            output: Bytes::new(),
+            write_until: None,
+            up_since: None,
+            parked: None,
+            finished: None,
+            leaving: None,
+            core_gone: false,
+        }
+    }
+
+    pub(super) async fn drive(mut self) -> Life {
         let why = loop {
             self.drain_channels();
             self.take_events();
@@ -576,47 +355,9 @@ fn observe(after: Duration, status: &mut LinkStatus) {
     }
 }
 
-/// Exponential with jitter between half and all of each step, so that many links do not come back at once.
-struct Backoff {
-    seed: u64,
-    step: Duration,
-}
-
-impl Backoff {
-    fn new(seed: u64) -> Backoff {
-        Backoff { seed, step: FIRST_WAIT }
-    }
-
-    fn reset(&mut self) {
-        self.step = FIRST_WAIT;
-    }
-
-    fn next(&mut self) -> Duration {
-        // The step of splitmix64, enough to tell links apart.
-        self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let share = f64::from((mixed >> 40) as u32) / f64::from(1u32 << 24);
-        let wait = self.step.mul_f64(0.5 + share / 2.0);
-        self.step = (self.step * 2).min(LONGEST_WAIT);
-        wait
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn back_off_grows_to_its_ceiling_with_jitter_and_begins_anew() {
-        let mut backoff = Backoff::new(7);
-        let waits: Vec<Duration> = (0..12).map(|_| backoff.next()).collect();
-        assert!(waits[0] >= FIRST_WAIT / 2 && waits[0] <= FIRST_WAIT);
-        assert!(waits[8..].iter().all(|wait| *wait >= LONGEST_WAIT / 2 && *wait <= LONGEST_WAIT));
-        assert_ne!(waits[10], waits[11]);
-        assert_ne!(Backoff::new(8).next(), waits[0], "two links differ");
-        backoff.reset();
-        assert!(backoff.next() <= FIRST_WAIT);
-    }
 
     #[test]
     fn the_histogram_is_cumulative() {
