@@ -5,9 +5,8 @@
 use std::future::Future;
 use std::time::Duration;
 
-use super::live::Woken;
-use super::{Driver, send_first};
-use crate::link::Control;
+use super::{Connect, Driver, send_first};
+use crate::link::{Control, Submission};
 
 /// What ended a time without a session.
 pub(super) enum Idle<T> {
@@ -16,11 +15,32 @@ pub(super) enum Idle<T> {
     Stop,
 }
 
+/// What ended a wait for the next try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pause {
+    Over,
+    /// The peer is another than the last try met.
+    Changed,
+}
+
+enum Woken {
+    Control(Option<Control>),
+    Submitted(Option<Vec<Submission>>),
+    Room,
+}
+
 impl Driver {
     /// Waits without a connection.
-    pub(super) async fn pause(&mut self, wait: Duration) -> Idle<()> {
+    pub(super) async fn pause<C: Connect>(&mut self, wait: Duration, connect: &mut C) -> Idle<Pause> {
         let clock = self.clock.clone();
-        self.idle(async move { clock.sleep(wait).await }).await
+        let over = async move {
+            tokio::select! {
+                biased;
+                () = connect.changed() => Pause::Changed,
+                () = clock.sleep(wait) => Pause::Over,
+            }
+        };
+        self.idle(over).await
     }
 
     /// Does `work` while no session is up: submissions come back unwritten at once.
@@ -45,8 +65,7 @@ impl Driver {
                 // The session that wanted it is gone.
                 Woken::Control(Some(Control::Confirm { .. })) => self.confirmed(),
                 // A recall finds nothing unwritten.
-                Woken::Control(Some(_)) | Woken::Room | Woken::Read(_) | Woken::Written(_) | Woken::Timer => {
-                }
+                Woken::Control(Some(_)) | Woken::Room => {}
             }
         }
     }

@@ -9,8 +9,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{Driver, Life, send_first};
+use crate::clock::Now;
 use crate::link::session::{Close, Session, SessionEvent};
-use crate::link::{Connection, Control, LinkEnd, LinkEvent, LinkStatus, Outcome, SUBMIT_BUCKETS, Submission};
+use crate::link::{Connection, Control, LinkEvent, LinkStatus, Outcome, SUBMIT_BUCKETS, Submission};
 
 /// A session that was up this long was a good one: back-off begins anew.
 const STABLE: Duration = Duration::from_secs(60);
@@ -34,6 +35,8 @@ pub(super) struct Live<'a, S, R, W> {
     output: Bytes,
     /// When the write must have moved; `None` while nothing is written.
     write_until: Option<Instant>,
+    standing: Standing,
+    /// When it was up for the first time.
     up_since: Option<Instant>,
     parked: Option<String>,
     finished: Option<String>,
@@ -43,8 +46,17 @@ pub(super) struct Live<'a, S, R, W> {
     core_gone: bool,
 }
 
+/// What the core believes of this session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Fresh,
+    Up,
+    /// The session said so itself, and lives: a modem without a network.
+    Down,
+}
+
 /// What one wait brought.
-pub(super) enum Woken {
+enum Woken {
     Read(io::Result<usize>),
     Written(io::Result<usize>),
     Timer,
@@ -68,6 +80,7 @@ where
             input: BytesMut::with_capacity(READ_BUFFER),
             output: Bytes::new(),
             write_until: None,
+            standing: Standing::Fresh,
             up_since: None,
             parked: None,
             finished: None,
@@ -84,6 +97,11 @@ where
                 break Close::Stopping;
             }
             self.fill_output();
+            // What it says of the bytes that are written now, and of those that go next.
+            self.take_events();
+            if self.finished.is_some() {
+                break Close::Stopping;
+            }
             self.publish();
             let woken = self.wait().await;
             if let Some(close) = self.handle(woken) {
@@ -209,19 +227,28 @@ where
     }
 
     fn take_events(&mut self) {
-        let mut status = self.driver.end.status.borrow().clone();
-        while let Some(event) = self.session.poll_event() {
-            self.take_event(event, &mut status);
+        if let Some(first) = self.session.poll_event() {
+            let mut status = self.driver.end.status.borrow().clone();
+            self.take_event(first, &mut status);
+            while let Some(event) = self.session.poll_event() {
+                self.take_event(event, &mut status);
+            }
+            self.driver.end.status.send_if_modified(|published| {
+                let changed = *published != status;
+                *published = status;
+                changed
+            });
         }
-        publish(&self.driver.end, status);
         self.driver.flush();
     }
 
     fn publish(&self) {
-        let mut status = self.driver.end.status.borrow().clone();
-        status.in_flight = self.session.in_flight();
-        status.pace = self.session.pace();
-        publish(&self.driver.end, status);
+        let (in_flight, pace) = (self.session.in_flight(), self.session.pace());
+        self.driver.end.status.send_if_modified(|status| {
+            let changed = (status.in_flight, status.pace) != (in_flight, pace);
+            (status.in_flight, status.pace) = (in_flight, pace);
+            changed
+        });
     }
 
     fn take_event(&mut self, event: SessionEvent, status: &mut LinkStatus) {
@@ -230,18 +257,11 @@ where
             SessionEvent::Link(LinkEvent::Parked { reason }) => {
                 self.parked.get_or_insert(reason);
             }
+            SessionEvent::Link(LinkEvent::Up) => self.is_up(now, status),
+            SessionEvent::Link(LinkEvent::Down { reason }) => self.is_down(reason, now, status),
             SessionEvent::Link(event) => {
-                match &event {
-                    LinkEvent::Up => {
-                        self.up_since = Some(now.mono);
-                        (status.connection, status.since, status.reason) = (Connection::Up, now.wall, None);
-                        status.sessions_total += 1;
-                        tracing::info!(event = "link_up", link = %self.driver.end.facts.name);
-                    }
-                    LinkEvent::Outcome { outcome: Outcome::Accepted { .. }, .. } => {
-                        status.submitted_total += 1
-                    }
-                    _ => {}
+                if matches!(event, LinkEvent::Outcome { outcome: Outcome::Accepted { .. }, .. }) {
+                    status.submitted_total += 1;
                 }
                 self.driver.pending.push_back(event);
             }
@@ -256,6 +276,33 @@ where
             SessionEvent::Throttled => status.throttled_total += 1,
             SessionEvent::Answered { after } => observe(after, status),
             SessionEvent::Modem(modem) => status.modem = Some(*modem),
+        }
+    }
+
+    fn is_up(&mut self, now: Now, status: &mut LinkStatus) {
+        if self.standing == Standing::Up {
+            return;
+        }
+        self.standing = Standing::Up;
+        if self.up_since.is_none() {
+            self.up_since = Some(now.mono);
+            status.sessions_total += 1;
+        }
+        (status.connection, status.since, status.reason) = (Connection::Up, now.wall, None);
+        tracing::info!(event = "link_up", link = %self.driver.end.facts.name);
+        self.driver.pending.push_back(LinkEvent::Up);
+    }
+
+    fn is_down(&mut self, reason: String, now: Now, status: &mut LinkStatus) {
+        if status.connection != Connection::Down {
+            (status.connection, status.since) = (Connection::Down, now.wall);
+        }
+        status.reason = Some(reason.clone());
+        if self.standing != Standing::Down {
+            self.standing = Standing::Down;
+            let name = &self.driver.end.facts.name;
+            tracing::warn!(event = "link_down", link = %name, reason = %reason.escape_debug());
+            self.driver.pending.push_back(LinkEvent::Down { reason });
         }
     }
 
@@ -283,7 +330,9 @@ where
                 tracing::warn!(event = "session_over", link = %name, state = ?connection, reason = %reason_shown)
             }
         }
-        self.driver.pending.push_back(event);
+        if self.standing != Standing::Down || connection == Connection::Parked {
+            self.driver.pending.push_back(event);
+        }
         self.driver.connection(connection, Some(reason));
         self.driver.flush();
         let was_stable = self.up_since.is_some_and(|since| now >= since + STABLE);
@@ -309,13 +358,14 @@ where
     }
 
     async fn write_last(&mut self) {
-        let now = self.now();
-        let last = self.session.poll_output(now).unwrap_or_default();
         let clock = self.driver.clock.clone();
-        let (writer, output) = (&mut self.writer, &self.output);
+        let (session, writer, output) = (&mut self.session, &mut self.writer, &self.output);
         let written = clock.within(LAST_WRITE_LIMIT, async {
             writer.write_all(output).await?;
-            writer.write_all(&last).await?;
+            // Asked again only when all is written, as ever: that is how it knows.
+            while let Some(last) = session.poll_output(clock.now().mono) {
+                writer.write_all(&last).await?;
+            }
             writer.shutdown().await
         });
         if let Some(Err(error)) = written.await {
@@ -326,14 +376,6 @@ where
     fn now(&self) -> Instant {
         self.driver.clock.now().mono
     }
-}
-
-fn publish(end: &LinkEnd, status: LinkStatus) {
-    end.status.send_if_modified(|published| {
-        let changed = *published != status;
-        *published = status;
-        changed
-    });
 }
 
 fn words(why: &Close) -> String {

@@ -8,7 +8,10 @@
 //! * Outcomes wait in a queue of our own while the core is busy; it is bounded by the window, because each
 //!   one answers a lease. Inbound never waits: when the core is full the peer is told to keep it.
 //! * Never more than [`INBOUND_CAPACITY`] handed up whose confirmation is not read, over all sessions.
-//! * `Down` and `Parked` follow all outcomes of their session; a connect that failed is in the status alone.
+//! * Nothing is handed up before the core can read every [`LinkEvent::Answered`] that came before it, or a
+//!   second message of the same words would be taken for the first again.
+//! * At its end a session that the core believes up says `Down` or `Parked`, after all its outcomes; a connect
+//!   that failed is in the status alone.
 //! * A closed channel means that the core is gone: stop in order, as on [`Control::Stop`](super::Control::Stop).
 //!
 //! What the bytes mean is the session's affair.
@@ -28,8 +31,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::error::{SendError, TrySendError};
 use tokio::sync::{Notify, mpsc};
 
-use self::backoff::Backoff;
-use self::idle::Idle;
+use self::backoff::{Backoff, LONGEST_WAIT};
+use self::idle::{Idle, Pause};
 use self::live::Live;
 use super::session::Session;
 use super::{Connection, INBOUND_CAPACITY, Inbound, InboundToken, LinkEnd, LinkEvent, Outcome, Submission};
@@ -47,12 +50,24 @@ pub trait Connect: Send {
 
     /// Ends within a deadline of its own; an error is a reason for people.
     fn connect(&mut self) -> impl Future<Output = io::Result<(Self::Stream, Self::Session)>> + Send;
+
+    /// Ends when another try may fare better than the last did, and so ends the back-off; for a peer that
+    /// cannot be seen from here it never does. It does not end at once, because a device that comes and goes
+    /// would be opened as fast as it can be.
+    fn changed(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
+    /// What the back-off grows to.
+    fn longest_wait(&self) -> Duration {
+        LONGEST_WAIT
+    }
 }
 
 /// Runs a link until it is stopped. `seed` is all the randomness its back-off has.
 pub async fn run<C: Connect>(mut connect: C, end: LinkEnd, clock: Clock, seed: u64) {
     let mut driver = Driver { end, clock, pending: VecDeque::new(), unconfirmed: 0 };
-    let mut backoff = Backoff::new(seed);
+    let mut backoff = Backoff::new(seed, connect.longest_wait());
     loop {
         match driver.live(&mut connect).await {
             Life::Stop => break,
@@ -62,9 +77,9 @@ pub async fn run<C: Connect>(mut connect: C, end: LinkEnd, clock: Clock, seed: u
                     backoff.reset();
                 }
                 let wait = if parked { PARKED_WAIT } else { backoff.next() };
-                match driver.pause(wait).await {
-                    Idle::Done(()) => {}
-                    Idle::Restart => backoff.reset(),
+                match driver.pause(wait, &mut connect).await {
+                    Idle::Done(Pause::Over) => {}
+                    Idle::Done(Pause::Changed) | Idle::Restart => backoff.reset(),
                     Idle::Stop => break,
                 }
             }
@@ -114,7 +129,12 @@ impl Driver {
 
     /// Whether the core has room for it.
     fn hand_up(&mut self, token: InboundToken, inbound: Inbound) -> bool {
-        if self.unconfirmed >= INBOUND_CAPACITY || self.end.inbound.try_send((token, inbound)).is_err() {
+        self.flush();
+        let answered_waits = self.pending.iter().any(|event| matches!(event, LinkEvent::Answered { .. }));
+        if answered_waits
+            || self.unconfirmed >= INBOUND_CAPACITY
+            || self.end.inbound.try_send((token, inbound)).is_err()
+        {
             return false;
         }
         self.unconfirmed += 1;
