@@ -3,3 +3,4 @@
 //! Nothing here reads a clock, waits or stores; what it decides, the engine keeps.
 
 pub mod reply;
+pub mod suppression;
