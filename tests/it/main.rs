@@ -9,6 +9,7 @@ mod config;
 mod core;
 mod demo;
 mod http;
+mod http_inbound;
 mod intake;
 mod order;
 mod pace;
