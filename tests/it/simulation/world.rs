@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nudged::clock::{Clock, Timestamp};
-use nudged::config::{Policy, Queue, Route};
+use nudged::config::{Inbound as InboundSettings, Policy, Queue, Route};
 use nudged::engine::core::{Answer, Core, Input, Settings, Step};
 use nudged::engine::memory::Memory;
 use nudged::engine::{
@@ -212,6 +212,7 @@ fn settings(written: usize) -> Settings {
             duplicate_window: Duration::ZERO,
             national_tables: Vec::new(),
         },
+        inbound: InboundSettings { stop_reply: String::new(), concat_timeout: Duration::from_secs(7200) },
         routes: routes(written),
         links: names.iter().enumerate().map(facts).collect(),
     }
