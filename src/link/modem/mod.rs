@@ -1,1 +1,3 @@
 //! (being written)
+mod holder;
+pub mod port;
