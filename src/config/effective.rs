@@ -5,9 +5,9 @@
 
 use std::fmt::{self, Write};
 
-use super::check::{ALPHABETS, LONGS, POLICIES, RECEIPT_IDS};
+use super::check::{ALPHABETS, LONGS, POLICIES, RECEIPT_IDS, VENDORS};
 use super::value::{self, CLASSES, ON_UNKNOWN, RETRY_CLASSES, show_duration, show_listen, show_word};
-use super::{Config, Http, Numbering, Queue, Route, Smpp};
+use super::{Config, Http, Modem, Numbering, Queue, Route, Smpp};
 
 /// Stands where the name of a secret's file stood, which the checked configuration no longer knows.
 pub const MASKED: &str = "(masked)";
@@ -23,10 +23,11 @@ pub fn effective(config: &Config) -> String {
 }
 
 fn write_config(out: &mut String, config: &Config) -> fmt::Result {
-    let Config { state_dir, http, queue, modems: _, smpp, routes } = config;
+    let Config { state_dir, http, queue, modems, smpp, routes } = config;
     writeln!(out, "state_dir = {}", quoted(&state_dir.display().to_string()))?;
     write_http(out, http)?;
     write_queue(out, queue)?;
+    modems.iter().try_for_each(|link| write_modem(out, link))?;
     smpp.iter().try_for_each(|link| write_smpp(out, link))?;
     routes.iter().try_for_each(|route| write_route(out, route))
 }
@@ -48,6 +49,21 @@ fn write_queue(out: &mut String, queue: &Queue) -> fmt::Result {
     writeln!(out, "min_free = {}", quoted(&value::show_size(*min_free)))?;
     writeln!(out, "retention = {}", quoted(&show_duration(*retention)))?;
     writeln!(out, "duplicate_window = {}", quoted(&show_duration(*duplicate_window)))
+}
+
+fn write_modem(out: &mut String, link: &Modem) -> fmt::Result {
+    let Modem { name, port, baud, pin, smsc, vendor, rate, receipts } = link;
+    let pin = pin.as_ref().map_or("", |_| MASKED);
+    let smsc = smsc.as_ref().map(|number| number.to_e164()).unwrap_or_default();
+    writeln!(out, "\n[[modem]]")?;
+    writeln!(out, "name = {}", quoted(name.as_str()))?;
+    writeln!(out, "port = {}", quoted(&value::show_port(port)))?;
+    writeln!(out, "baud = {baud}")?;
+    writeln!(out, "pin_file = {}", quoted(pin))?;
+    writeln!(out, "smsc = {}", quoted(&smsc))?;
+    writeln!(out, "vendor = {}", quoted(show_word(*vendor, &VENDORS)))?;
+    writeln!(out, "rate = {}", quoted(&value::show_rate(*rate)))?;
+    writeln!(out, "receipts = {receipts}")
 }
 
 fn write_smpp(out: &mut String, link: &Smpp) -> fmt::Result {
