@@ -122,19 +122,21 @@ impl Opener {
     }
 }
 
-/// What tells one device at a path from the next. Numbers of nodes are used again; the time of the last
-/// change to the node is not, and that it changes with owner and mode makes udev's work a reason to try.
+/// What tells one device at a path from the next. Numbers of nodes are used again, the time of the last change
+/// hardly ever is. Owner and mode belong to it because udev sets them after the node is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Node {
     file: (u64, u64),
     device: u64,
+    rights: (u32, u32, u32),
     changed: (i64, i64),
 }
 
 fn node(path: &Path) -> Option<Node> {
     let seen = fs::metadata(path).ok()?;
+    let rights = (seen.mode(), seen.uid(), seen.gid());
     let changed = (seen.ctime(), seen.ctime_nsec());
-    Some(Node { file: (seen.dev(), seen.ino()), device: seen.rdev(), changed })
+    Some(Node { file: (seen.dev(), seen.ino()), device: seen.rdev(), rights, changed })
 }
 
 fn shown(path: &Path) -> String {
