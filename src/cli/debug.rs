@@ -13,6 +13,7 @@ use crate::link::smpp::describe::describe;
 use crate::message::Encoding;
 use crate::sms::receipt::{self, Tlvs};
 use crate::sms::segment;
+use crate::sms::tpdu::{self, Kind};
 
 /// Octets of a line at most: sixteen times the longest PDU, far above any text.
 const MAX_LINE: usize = 1024 * 1024;
@@ -32,6 +33,8 @@ pub enum What {
     Receipt,
     /// An SMPP PDU in hexadecimal
     Smpp,
+    /// A TPDU in hexadecimal, without the SMSC's address
+    Tpdu { kind: Kind },
 }
 
 pub fn run(args: Args) -> ExitCode {
@@ -56,6 +59,7 @@ pub fn answer(what: What, mut input: impl BufRead, mut output: impl Write) -> io
             What::Segments => segments(&line),
             What::Receipt => receipt(&line),
             What::Smpp => Ok(describe(&line)),
+            What::Tpdu { kind } => tpdu::describe::describe(kind, &line),
         });
         let shown = decoded.unwrap_or_else(|error| json!({"valid": false, "error": error}));
         writeln!(output, "{shown}")?;

@@ -20,6 +20,14 @@ pub struct Segment {
     pub units: u16,
 }
 
+/// Concatenation (3GPP TS 23.040 9.2.3.24.1 and .8): `number` is 1-based.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Concat {
+    pub reference: u16,
+    pub total: u8,
+    pub number: u8,
+}
+
 /// What a text costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measure {

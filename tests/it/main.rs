@@ -36,3 +36,4 @@ mod support;
 mod unknown;
 mod vectors_smpp;
 mod vectors_sms;
+mod vectors_tpdu;
