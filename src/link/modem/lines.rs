@@ -249,7 +249,8 @@ impl Reader {
     }
 
     fn classify(&mut self, line: String, expect: Expect) -> Option<Heard> {
-        if expect.prefix().is_some_and(|prefix| line.starts_with(prefix)) && !urc::is_registration_urc(&line) {
+        if expect.prefix().is_some_and(|prefix| line.starts_with(prefix)) && !urc::is_registration_urc(&line)
+        {
             return self.answer_line(line, expect);
         }
         match final_of(&line) {

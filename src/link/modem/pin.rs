@@ -96,7 +96,8 @@ impl PinLedger {
         match whose {
             PinFor::Modem(_) => !self.entered.is_empty(),
             PinFor::Sim(_) => {
-                self.entered.contains(&digest(pin, whose)) || self.entered.iter().any(|e| e.starts_with(MODEM))
+                self.entered.contains(&digest(pin, whose))
+                    || self.entered.iter().any(|e| e.starts_with(MODEM))
             }
         }
     }

@@ -42,11 +42,54 @@ pub struct Place {
 
 /// Lines that begin so belong to nobody who asked, and say nothing that is used here.
 const NOISE: &[&str] = &[
-    "+CBMI:", "+CGREG:", "+CTZ", "+NITZ", "*PSUTTZ", "DST:", "+CSQ:", "+CSQN", "+CNSMOD:", "^", "+Z", "+QLWURC",
-    "+QGPSURC", "+QIND:", "*", "#STN:", "#QSS:", "+PSBEARER:", "+SPNWNAME:", "_O", "%", "+CGEV:", "+CRING:",
-    "+CLIP:", "+CCWA:", "+CLCC:", "VOICE CALL", "MISSED_CALL", "+CUSD:", "+CUSAT", "+SIM READY", "OVER-VOLTAGE",
-    "+CMTE:", "+WIND:", "+SPERROR:", "+CIEV:", "+PBREADY", "+PACSP", "UNDER-VOLTAGE WARN", "+CSSI:", "+CSSU:",
-    "+CDS", "+CMT", "+CREG:", "+CEREG:", "+CPIN:", "+CFUN:", "+AT:",
+    "+CBMI:",
+    "+CGREG:",
+    "+CTZ",
+    "+NITZ",
+    "*PSUTTZ",
+    "DST:",
+    "+CSQ:",
+    "+CSQN",
+    "+CNSMOD:",
+    "^",
+    "+Z",
+    "+QLWURC",
+    "+QGPSURC",
+    "+QIND:",
+    "*",
+    "#STN:",
+    "#QSS:",
+    "+PSBEARER:",
+    "+SPNWNAME:",
+    "_O",
+    "%",
+    "+CGEV:",
+    "+CRING:",
+    "+CLIP:",
+    "+CCWA:",
+    "+CLCC:",
+    "VOICE CALL",
+    "MISSED_CALL",
+    "+CUSD:",
+    "+CUSAT",
+    "+SIM READY",
+    "OVER-VOLTAGE",
+    "+CMTE:",
+    "+WIND:",
+    "+SPERROR:",
+    "+CIEV:",
+    "+PBREADY",
+    "+PACSP",
+    "UNDER-VOLTAGE WARN",
+    "+CSSI:",
+    "+CSSU:",
+    "+CDS",
+    "+CMT",
+    "+CREG:",
+    "+CEREG:",
+    "+CPIN:",
+    "+CFUN:",
+    "+AT:",
 ];
 /// Whole lines of the same kind. NO CARRIER and BUSY are of calls; nobody dials here.
 const NOISE_LINES: &[&str] =
@@ -95,7 +138,8 @@ pub fn read(line: &str) -> Option<Urc> {
     if is_storage(&capitals) {
         return Some(Urc::Storage);
     }
-    let noise = NOISE.iter().any(|prefix| line.starts_with(prefix)) || NOISE_LINES.contains(&capitals.as_str());
+    let noise =
+        NOISE.iter().any(|prefix| line.starts_with(prefix)) || NOISE_LINES.contains(&capitals.as_str());
     noise.then_some(Urc::Other)
 }
 
@@ -209,8 +253,12 @@ mod tests {
 
     #[test]
     fn a_full_memory_is_heard_in_every_dialect() {
-        for full in ["^SMMEMFULL: \"SM\"", "+QIND: \"smsfull\",\"SM\"", "+CIEV: \"SMSFULL\",1", "+CIEV: \"MESSAGE\",1"]
-        {
+        for full in [
+            "^SMMEMFULL: \"SM\"",
+            "+QIND: \"smsfull\",\"SM\"",
+            "+CIEV: \"SMSFULL\",1",
+            "+CIEV: \"MESSAGE\",1",
+        ] {
             assert_eq!(read(full), Some(Urc::Storage), "{full}");
         }
     }
