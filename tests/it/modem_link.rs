@@ -19,13 +19,14 @@ use nudged::link::{
     Submission, channel,
 };
 use nudged::message::{Reference, UnknownWhy};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::pty::{Pty, Socket};
-use crate::support::submission;
+use crate::support::{World, link, nobody, submission, until};
 
 const LOOK: Duration = Duration::from_millis(250);
 /// How long the machine is given between two steps of a clock that only the test moves.
@@ -388,4 +389,29 @@ async fn the_end_of_a_session_that_is_down_already_is_in_the_status_alone() {
     assert_eq!(rig.event().await, LinkEvent::Up, "and nothing before it");
     assert_eq!(rig.status(|status| status.connection == Connection::Up).await.sessions_total, 2);
     rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configured_modem_is_a_link_that_says_what_it_lacks_until_it_is_there() {
+    let socket = Socket::new();
+    let world = World::start(&format!(
+        "[[modem]]\nname = 'gsm1'\nport = '{}'\n{}[[route]]\nvia = ['gsm1', 'carrier']\n",
+        socket.path().display(),
+        link("carrier", nobody(), ""),
+    ))
+    .await;
+    let lost = async || {
+        let shown = world.get("/v1/links/gsm1").await;
+        Some(shown).filter(|shown| shown["reason"].as_str().is_some_and(|why| why.contains("is not there")))
+    };
+    let shown = until(&world.clock, "a reason", lost).await;
+    assert_eq!(
+        (&shown["kind"], &shown["account"], &shown["window"]),
+        (&json!("modem"), &json!("gsm1"), &json!(1))
+    );
+    assert_eq!(world.get("/v1/links").await["data"].as_array().unwrap().len(), 2);
+    let pty = socket.plug();
+    assert!(!pty.read().await.is_empty(), "it is spoken to as soon as it is there");
+    let mut world = world;
+    world.stop().await;
 }
