@@ -415,3 +415,52 @@ async fn a_configured_modem_is_a_link_that_says_what_it_lacks_until_it_is_there(
     let mut world = world;
     world.stop().await;
 }
+
+/// A modem that takes every command and every message, until it is unplugged.
+async fn answer(pty: &Pty) -> ! {
+    let mut said = Vec::new();
+    loop {
+        said.extend(pty.read().await);
+        while let Some(end) = said.iter().position(|byte| matches!(byte, b'\r' | 0x1A)) {
+            let line: Vec<u8> = said.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim_matches(|c: char| c.is_control());
+            let answer = match line {
+                "" => continue,
+                line if line.starts_with("AT+CMGS=") => "\r\n> ",
+                "AT+CPIN?" => "\r\n+CPIN: READY\r\n\r\nOK\r\n",
+                "AT+CREG?" => "\r\n+CREG: 0,1\r\n\r\nOK\r\n",
+                "AT+CPMS=?" => "\r\n+CPMS: (\"SM\"),(\"SM\"),(\"SM\")\r\n\r\nOK\r\n",
+                "AT+CNMI=?" => "\r\n+CNMI: (0-2),(0-3),(0-3),(0-2),(0,1)\r\n\r\nOK\r\n",
+                line if line.starts_with("AT") => "\r\nOK\r\n",
+                _pdu => "\r\n+CMGS: 5\r\n\r\nOK\r\n",
+            };
+            pty.write(answer.as_bytes()).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_goes_out_by_a_modem_and_another_after_it_was_plugged_in_again() {
+    let socket = Socket::new();
+    let mut pty = socket.plug();
+    let config =
+        format!("[[modem]]\nname = 'gsm1'\nport = '{}'\nrate = 'unlimited'\n", socket.path().display());
+    let mut world = World::start(&config).await;
+    for text in ["one", "two"] {
+        let done = async {
+            let id = world.send("+4915112345678", text).await;
+            world.await_status(&id, "sent").await
+        };
+        let message = tokio::select! {
+            message = done => message,
+            never = answer(&pty) => never,
+        };
+        assert_eq!(message["link"], "gsm1");
+        let next = Pty::new();
+        socket.unplug(pty);
+        socket.name(&next);
+        pty = next;
+    }
+    world.stop().await;
+}
