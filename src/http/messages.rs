@@ -14,17 +14,17 @@ use serde_json::json;
 use super::auth::Scope;
 use super::draft::{self, Parsed};
 use super::fields::{Fields, first_16};
+use super::listing::{DEFAULT_LIMIT, limit, moment, newest_first, number};
 use super::problem::{FieldError, Problem};
 use super::show::{self, MessageJson};
 use super::{App, Segment, no_query, query, read_json};
-use crate::clock::Timestamp;
-use crate::engine::{Accepted, Draft, Filter, Idempotency, Resolution, UnknownFilter};
+use crate::engine::{Accepted, Draft, Filter, Idempotency, Resolution, UnknownFilter, View};
 use crate::id::{BatchId, MessageId};
 use crate::message::{Msisdn, Status};
 
 const MAX_KEY_BYTES: usize = 255;
-const DEFAULT_LIMIT: usize = 50;
-const MAX_LIMIT: usize = 500;
+
+const OPTED_OUT: &str = "to: this number wants no messages; it is blocked";
 
 /// The answer to an accepted message, also one line of a batch.
 #[derive(Debug, Serialize)]
@@ -71,6 +71,9 @@ impl Echo {
             echo.encoding = kept.body.encoding.as_str();
             echo.segment_count = kept.body.segment_count;
         }
+        if accepted.status == Status::Blocked {
+            echo.warnings.push(String::from(OPTED_OUT));
+        }
         Ok(AcceptedJson {
             id: MessageIdText(accepted.id),
             status: accepted.status,
@@ -91,15 +94,26 @@ pub async fn create(State(app): State<App>, request: Request) -> Result<Response
     let fields = Fields::parse(&body)?;
     let idempotency = key.map(|key| Idempotency { key, body: fields.digest() });
     let Parsed { draft, dry_run, warnings } = draft::parse(fields, &token, idempotency)?;
-    let echo = Echo::of(&draft, warnings);
+    let mut echo = Echo::of(&draft, warnings);
     if dry_run {
         if let Some(refusal) = draft.untimely(app.now().wall) {
             return Err(refusal.into());
         }
+        echo.warnings.extend(silenced(&app, echo.to).await?);
         return Ok(dry_answer(&echo));
     }
     let accepted = app.engine().accept(draft).await?;
     Ok(super::json(StatusCode::ACCEPTED, &echo.answer(&app, accepted)?))
+}
+
+/// Why nothing would go to this number now.
+async fn silenced(app: &App, to: Msisdn) -> Result<Option<String>, Problem> {
+    let read = move |view: &View| Ok((!view.opt_outs_of(to)?.is_empty(), !view.holds_of(to)?.is_empty()));
+    Ok(match app.read(read).await? {
+        (true, _) => Some(OPTED_OUT.to_owned()),
+        (false, true) => Some(String::from("to: what this number wrote needs a person first; it would wait")),
+        (false, false) => None,
+    })
 }
 
 /// 200 and no id: nothing was kept.
@@ -190,38 +204,15 @@ impl ListWish {
             }
             "status" => filter.status = Some(Status::parse(value).ok_or("is no status of a message")?),
             "link" => filter.link = Some(draft::link_name(value)?),
-            "since" => filter.since = Some(past_or_future(value)?),
-            "until" => filter.until = Some(past_or_future(value)?),
+            "since" => filter.since = Some(moment(value)?),
+            "until" => filter.until = Some(moment(value)?),
             "cursor" => self.after = Some(value.parse().map_err(|_| String::from("is no cursor"))?),
             "limit" => self.limit = limit(value)?,
-            "order" => {
-                self.newest_first = match value {
-                    "desc" => true,
-                    "asc" => false,
-                    _ => return Err(String::from("must be asc or desc")),
-                }
-            }
+            "order" => self.newest_first = newest_first(value)?,
             _ => return Err(String::from("is not a parameter of this call")),
         }
         Ok(())
     }
-}
-
-/// A + that was not escaped arrives as a blank.
-fn number(text: &str) -> Result<Msisdn, String> {
-    let text = text.strip_prefix(' ').map_or_else(|| text.to_owned(), |digits| format!("+{digits}"));
-    Msisdn::parse_e164(&text).map_err(|e| e.to_string())
-}
-
-/// As in a query, where the + of an offset arrives as a blank as well.
-fn past_or_future(text: &str) -> Result<Timestamp, String> {
-    let why = || String::from("must be a time as RFC 3339 writes it, with an offset");
-    Timestamp::parse_rfc3339(&text.replace(' ', "+")).ok_or_else(why)
-}
-
-fn limit(text: &str) -> Result<usize, String> {
-    let limit = text.parse().ok().filter(|n| (1..=MAX_LIMIT).contains(n));
-    limit.ok_or_else(|| format!("must be a whole number from 1 to {MAX_LIMIT}"))
 }
 
 pub async fn cancel(State(app): State<App>, id: Segment, parts: Parts) -> Result<Response, Problem> {
@@ -252,8 +243,8 @@ pub async fn resolve_many(State(app): State<App>, request: Request) -> Result<Re
     let how = resolution(&mut fields);
     let which = UnknownFilter {
         link: fields.parsed("link", draft::link_name),
-        since: fields.parsed("since", past_or_future),
-        until: fields.parsed("until", past_or_future),
+        since: fields.parsed("since", moment),
+        until: fields.parsed("until", moment),
     };
     fields.finish()?;
     let count = app.engine().resolve_many(which, how.ok_or_else(Problem::internal)?).await?;

@@ -11,6 +11,7 @@ mod core;
 mod demo;
 mod holds;
 mod http;
+mod http_inbound;
 mod inbound;
 mod intake;
 mod optout;

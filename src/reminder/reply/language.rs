@@ -67,13 +67,13 @@ impl Language {
                 "You are unsubscribed and will receive no more messages from us. Reply START to undo this."
             }
             Language::Es => {
-                "Se ha dado de baja y no recibirá más mensajes nuestros. Responda START para volver."
+                "Se ha dado de baja y no recibira mas mensajes nuestros. Responda START para volver."
             }
             Language::Fi => "Tilaus on peruttu, emme lähetä enää viestejä. Peru vastaamalla START.",
             Language::Fr => {
-                "Vous êtes désinscrit et ne recevrez plus de messages de notre part. Répondez START pour revenir."
+                "Désinscription faite : vous ne recevrez plus de messages de notre part. Répondez START pour revenir."
             }
-            Language::Hu => "Leiratkozott, nem küldünk több üzenetet. Visszavonás: START.",
+            Language::Hu => "Leiratkozott, nem küldünk több üzenetet. Visszavonas: START.",
             Language::It => {
                 "La sua iscrizione è annullata: non riceverà altri messaggi. Risponda START per riattivarli."
             }
@@ -90,10 +90,30 @@ impl Language {
                 "Du är avanmäld och får inga fler meddelanden från oss. Svara START för att ångra."
             }
             Language::Tr => {
-                "Aboneliginiz iptal edildi, artik mesaj gondermeyecegiz. Geri almak için START yazin."
+                "Aboneliginiz iptal edildi, artik mesaj gondermeyecegiz. Geri almak icin START yazin."
             }
             Language::Uk => "Вас відписано, повідомлень більше не буде. Повернути: START.",
             Language::Vi => "Ban da huy dang ky va se khong nhan tin nhan nua. Tra loi START de nhan lai.",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Encoding;
+    use crate::sms::segment;
+
+    #[test]
+    fn every_confirmation_fits_one_segment_and_names_the_way_back() {
+        for language in Language::ALL {
+            let text = language.stop_confirmation();
+            let cyrillic_or_arabic = [Language::Ar, Language::Ru, Language::Uk].contains(&language);
+            let wanted = if cyrillic_or_arabic { Encoding::Ucs2 } else { Encoding::Gsm7 };
+            let encoding = segment::choose(text);
+            assert_eq!(encoding, wanted, "{language:?}: {:?}", segment::forcing_ucs2(text));
+            assert_eq!(segment::measure(text, encoding).unwrap().segment_count, 1, "{language:?}");
+            assert!(text.contains("START"), "{language:?}");
         }
     }
 }

@@ -7,6 +7,12 @@
 //! It leaves to others: suppression, the confirmation and the hold itself (engine), and every other intent.
 
 mod language;
+mod lexicon;
+mod machine;
+mod normal;
+mod optout;
+mod signs;
+mod words;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,12 +45,16 @@ impl Verdict {
 /// Reads one reply. `last_sent` is our own last text to that number: what the reply repeats of it is not the
 /// person's word.
 pub fn classify(text: &str, last_sent: Option<&str>) -> Verdict {
-    let quoted = last_sent.is_some_and(|sent| sent.contains(text.trim()) && text.trim().contains(' '));
-    match text.trim().to_lowercase().as_str() {
-        _ if quoted => Verdict::Other,
-        "stop" => Verdict::OptOut { language: Language::En },
-        "start" => Verdict::OptIn,
-        long if long.contains("stop") => Verdict::MayBeOptOut,
-        _ => Verdict::Other,
+    let heard = machine::hear(&normal::ends(text), last_sent);
+    if let Some(verdict) = optout::strict(&heard.said, &heard.folded) {
+        return verdict;
     }
+    if heard.automatic && !heard.words.iter().any(|word| lexicon::stop(word).is_some()) {
+        return Verdict::Other;
+    }
+    let doubtful = heard.passage || optout::doubtful(&heard.words, &heard.folded);
+    if doubtful { Verdict::MayBeOptOut } else { Verdict::Other }
 }
+
+#[cfg(test)]
+mod tests;
