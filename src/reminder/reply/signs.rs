@@ -131,10 +131,10 @@ pub(super) const APART: &str = "\
 /// Words of a reply about money, time, help, a mistake or a choice, and the small words of any answer.
 pub(super) const PLAIN: &str = "\
     accept accord account ack address adios afford afternoon agree agreed agreement ahoj ai_day aide aiuto \
-    ajuda ajutor alles_klar already am_platit amanha amount answer antwort apartment appeler appointment \
-    apua arbeit arbeitslos argent arrange attorney aujourd_hui ay ayer ayuda azi back balance banco \
-    banco_do bani banii bank banque bao_nhieu bedankt bedrag begrepen beloeb belopp betaal betaald betala \
-    betalar betalat betalen betaler betaling betalt betrag bezahle bezahlen bezahlt bezrobotny bill \
+    ajuda ajutor alles_klar already am_platit amanha amount ano answer antwort apartment appeler \
+    appointment apua arbeit arbeitslos argent arrange attorney aujourd_hui ay ayer ayuda azi back balance \
+    banco banco_do bani banii bank banque bao_nhieu bedankt bedrag begrepen beloeb belopp betaal betaald \
+    betala betalar betalat betalen betaler betaling betalt betrag bezahle bezahlen bezahlt bezrobotny bill \
     billing boa_tarde boleto bom_dia bonifico bonjour bonsoir borc borcu bugun buna buonasera buongiorno \
     bus_stop busy buy bye c_est call_back call_me cam_on can_i can_you cand cant_afford cant_pay capito \
     card carsamba carte cash castka cat certo check cheers cheque cheque_envoye chi chomage ciao cine \
@@ -147,7 +147,7 @@ pub(super) const PLAIN: &str = "\
     donderdag done donnerstag dos due dun dziekuje dzien_dobry dzis dzisiaj echeance efectivo eilen end_of \
     ende_des entendido equivocada equivocado erreur errore eur euro euros euros_par evening evet extension \
     factura factura_e facture factuur faktura faktura_betald faktura_cislo fakture faktury fallig falsch \
-    falsche faq father fattura fatura fatura_ne fee fees fehler fel fin_de fin_du fine_mese fizetek \
+    falsche faq father fattura fatura fatura_ne fee fees fehler fel fin_de fin_du fine fine_mese fizetek \
     fizetes fizettem fois forfallodag fout frau fredag free freitag friday frist gave gehalt gekundigt \
     geld geld_heb gerne gestern gezahlt giovedi gisteren goed goedemorgen good goodbye got_it gracias \
     grazie great gresit gruss grusse gut guten hafta haha half hallo hardship he_will hej hello help her \
@@ -171,28 +171,29 @@ pub(super) const PLAIN: &str = "\
     payerai paying payment payments paypal pays pazar pazartesi pengar pengene penize pentek penz perche \
     perfect perfekt persembe person phone piatek pieniadze pieniedzy ping pix place plan plata platesc \
     platil platit platit_maine plazo plazos please_call pomoc pomylka pondeli pong poniedzialek por_que \
-    porque portal possible post pourquoi praca prelevement problem proc promise przelalem przelew quand \
-    quando_devo quando_vence quanto quanto_devo quarta que_es quem question qui quien quincena quinta \
-    rachunek rakning rata rate rate_lunare rate_mensili rate_na raten ratenzahlung raty ready receipt \
-    receive received received_it rechnung rechnungen recibo refund regle reglement regler regning rekening \
-    rent reply reponse resposta respuesta returned risposta roger rozumiem ruckruf sabado sabato salaire \
-    salario salaris salary saldo sali salut samedi samstag sao saturday sbagliato scadenta scadenza se_tra \
-    segitseg segunda semaine semana semana_que sent servus settimana settle settled sexta she_will si \
-    sick_leave sim sir sobota sobote sobotu soldi son sondag sonntag soon sorry splatky splatnost sroda \
-    srode statement stimmt stipendio stop_by stopped_by stopping_by streda stundung subscription suma \
-    sunday super sure szamla szerda szia tack tak taksit tamam tanaan tarjeta tegnap ten_numer terca \
-    termijn termijnen termin tesekkurler test thang thanh_toan thank thanks the_end_of thursday tien time \
-    tisdag tmrw to_nie_ten today tomorrow tonight tonite torsdag tra_tien trabajo trabalho transfer \
-    transferencia transferred travail tres tschuss tuan tuesday tydzien uberweise uberweisung uberwiesen \
-    understand understood unemployed uno utery va_bene vad vale valor vandaag vang varfor vater vcera \
-    vecka vem vencimento vendredi venerdi venga venmo verbunden verkeerd verkeerde vertrag viernes vineri \
-    virement vrijdag waarom wages wait waiting wann wanneer warum was wat wczoraj we_will wednesday week \
-    weekend welche welcome wer werkloos what when where which who who_is why widerspruch wie wieviel wife \
-    will_do will_pay will_send wo woche woensdag work world wrong wtorek wyplacie wyplata xin_chao yanlis \
-    yardim yarin yeah yep yes yesterday yup yw zahle zahlen zahlung zaleglosc zaplace zaplaceno zaplacilam \
-    zaplacilem zaplacone zaplacony zaplatil zaplatila zaplatim zaterdag zelle zitra zondag воскресенье \
-    вторник вчера гроші да денег деньги долг дякую завтра заплатил заплачу зарплата здравствуите как когда \
-    коли кто ладно месяц неделю нет_денег оплата оплатил оплатила оплачено оплачу ошибка ошиблись помощь \
-    понедельник почему привет привіт пятница пятницу сегодня сколько скільки спасибо сплатив сплачу среда \
-    среду субботу сумма счет так хорошо хто четверг ادفع الدفع السلام الفاتورة المال المبلغ الموعد اليوم \
-    امس خطا دفع دفعت دين سادفع شكرا غدا فاتورة قسط كم كيف لماذا مبلغ متي مرحبا مساعدة من_انت نعم";
+    porque portal possible post pourquoi praca prelevement prima problem proc promise przelalem przelew \
+    quand quando_devo quando_vence quanto quanto_devo quarta que_es quem question qui quien quincena \
+    quinta rachunek rakning rata rate rate_lunare rate_mensili rate_na raten ratenzahlung raty ready \
+    receipt receive received received_it rechnung rechnungen recibo refund regle reglement regler regning \
+    rekening rent reply reponse resposta respuesta returned risposta roger rozumiem ruckruf sabado sabato \
+    salaire salario salaris salary saldo sali salut samedi samstag sao saturday sbagliato scadenta \
+    scadenza se_tra segitseg segunda semaine semana semana_que sent servus settimana settle settled sexta \
+    she_will si sick_leave sim sir sobota sobote sobotu soldi son sondag sonntag soon sorry splatky \
+    splatnost sroda srode statement stimmt stipendio stop_by stopped_by stopping_by streda stundung \
+    subscription suma sunday super sure szamla szerda szia tack tak taksit tamam tanaan tarjeta tegnap \
+    ten_numer terca termijn termijnen termin tesekkurler test thang thanh_toan thank thanks the_end_of \
+    thursday tien time tisdag tmrw to_nie_ten today tomorrow tonight tonite torsdag tra_tien trabajo \
+    trabalho transfer transferencia transferred travail tres tschuss tuan tuesday tydzien uberweise \
+    uberweisung uberwiesen understand understood unemployed uno utery va_bene vad vale valor vandaag vang \
+    varfor vater vcera vecka vem vencimento vendredi venerdi venga venmo verbunden verkeerd verkeerde \
+    vertrag viernes vineri virement vrijdag waarom wages wait waiting wann wanneer warum was wat wczoraj \
+    we_will wednesday week weekend welche welcome wer werkloos what when where which who who_is why \
+    widerspruch wie wieviel wife will_do will_pay will_send wo woche woensdag work world wrong wtorek \
+    wyplacie wyplata xin_chao yanlis yardim yarin yeah yep yes yesterday yup yw zahle zahlen zahlung \
+    zaleglosc zaplace zaplaceno zaplacilam zaplacilem zaplacone zaplacony zaplatil zaplatila zaplatim \
+    zaterdag zelle zitra zondag воскресенье вторник вчера гроші да денег деньги долг дякую завтра заплатил \
+    заплачу зарплата здравствуите как когда коли кто ладно месяц неделю нет_денег оплата оплатил оплатила \
+    оплачено оплачу ошибка ошиблись помощь понедельник почему привет привіт пятница пятницу сегодня \
+    сколько скільки спасибо сплатив сплачу среда среду субботу сумма счет так хорошо хто четверг ادفع \
+    الدفع السلام الفاتورة المال المبلغ الموعد اليوم امس خطا دفع دفعت دين سادفع شكرا غدا فاتورة قسط كم كيف \
+    لماذا مبلغ متي مرحبا مساعدة من_انت نعم";

@@ -573,6 +573,28 @@ fn real_words_near_a_stop_word_stop_nothing() {
 }
 
 #[test]
+fn a_word_that_says_something_else_in_another_language_stops_nothing() {
+    for text in [
+        "Fine",
+        "fine, I'll pay",
+        "seis",
+        "gata",
+        "đúng",
+        "fin",
+        "slut",
+        "Peru",
+        "pago",
+        "pagar",
+        "caja",
+        "alta",
+        "anmelden",
+    ] {
+        assert!(!is_stop(classify(text, None)), "{text}");
+    }
+    assert_eq!(classify("Fine.", None), Verdict::Other);
+}
+
+#[test]
 fn the_language_is_that_of_the_word() {
     for (text, language) in [
         ("stop", Language::En),
