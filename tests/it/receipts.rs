@@ -232,8 +232,8 @@ fn a_report_names_the_number_without_its_country_and_is_credited_if_only_one_end
     let ids = [ANN, "+497700900123"].map(|to| alone.send(to, "y", "18"));
     alone.inbound(0, report("18", "7700900123"));
     assert_eq!(ids.map(|id| alone.status(id)), [Status::Sent; 2], "either may be meant");
-    let id = alone.send(BEN, "z", "19");
-    alone.inbound(0, report("19", "00124"));
+    let id = alone.send("+447711234567", "z", "19");
+    alone.inbound(0, report("19", "1234567"));
     assert_eq!(alone.status(id), Status::Sent, "too few digits");
 }
 
