@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use nudged::clock::{Clock, Timestamp};
-use nudged::sim::modem::{Modem, ModemOptions, Place};
+use nudged::sim::modem::{Modem, ModemOptions, Place, Stats};
 use nudged::sms::address::{Address, NPI_ISDN, TON_INTERNATIONAL};
 use nudged::sms::hex;
 use nudged::sms::tpdu::{Submit, UserData};
@@ -153,4 +153,15 @@ pub fn on_tcp() -> ModemOptions {
 /// The wire log's lines of a kind.
 pub fn lines(modem: &Modem, kind: &str) -> Vec<Value> {
     modem.received().unwrap().into_iter().filter(|line| line["kind"] == kind).collect()
+}
+
+/// Waits until the modem's counts say so.
+pub async fn reached(modem: &Modem, there: impl Fn(&Stats) -> bool) {
+    let waiting = async {
+        while !there(&modem.stats()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let done = Clock::system().within(PATIENCE, waiting).await;
+    assert!(done.is_some(), "still {:?}", modem.stats());
 }

@@ -74,12 +74,7 @@ async fn a_slow_message_takes_a_second_at_least() {
     let (modem, clock) = start_still(with_fault("slow@1")).await;
     let mut client = Client::ready(&modem).await;
     client.submit(&pdu("hello", false)).await;
-    let sending = async {
-        while modem.stats().in_flight == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    Clock::system().within(Duration::from_secs(20), sending).await.expect("it is on its way");
+    reached(&modem, |stats| stats.in_flight == 1).await;
     assert_eq!(modem.stats().answered, 0);
     clock.advance(Duration::from_secs(1));
     client.expect(SENT).await;
@@ -246,12 +241,7 @@ async fn a_client_that_comes_finds_nothing_of_the_one_before_and_no_lock() {
     let terminal = std::fs::File::options().read(true).write(true).open(modem.path()).unwrap();
     rustix::termios::ioctl_tiocexcl(terminal.as_fd()).unwrap();
     drop(terminal);
-    let clients = async {
-        while modem.stats().clients_gone == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    Clock::system().within(Duration::from_secs(20), clients).await.expect("its going is noticed");
+    reached(&modem, |stats| stats.clients_gone == 1).await;
     modem.register(3);
     modem.reply("+4915112345678", "unheard").unwrap();
     let mut client = Client::open(&modem);
