@@ -119,7 +119,8 @@ pub fn check(text: &str, secrets: Secrets<'_>) -> Result<Config, Vec<Problem>> {
     let state_dir = top.text("state_dir", PathBuf::from("/var/lib/nudged"), state_dir);
     let http = http(top.table("http"), &mut problems);
     let queue = queue(top.table("queue"), &mut problems);
-    let smpp = links(top.tables("smpp"), secrets, &mut problems);
+    let national = !queue.national_tables.is_empty();
+    let smpp = links(top.tables("smpp"), national, secrets, &mut problems);
     let names: Vec<LinkName> = smpp.iter().map(|link| link.name.clone()).collect();
     let mut routes = Vec::new();
     for section in top.tables("route") {
@@ -183,7 +184,14 @@ fn queue(mut section: Section<'_>, problems: &mut Vec<Problem>) -> Queue {
         min_free: section.text("min_free", 256 << 20, min_free),
         retention: span(&mut section, "retention", 180 * DAY, RETENTION),
         duplicate_window: span(&mut section, "duplicate_window", DAY, DUPLICATE_WINDOW),
+        national_tables: section
+            .texts("national_tables", Vec::new(), |text| value::word(text, &value::LANGUAGES)),
     };
+    let named = &queue.national_tables;
+    if let Some((_, twice)) = named.iter().enumerate().find(|(i, language)| named[..*i].contains(language)) {
+        let why = format!("{:?} is named twice", value::show_word(*twice, &value::LANGUAGES));
+        section.refuse_value("national_tables", Bad::new(why, "remove one"));
+    }
     if queue.retry.len() > RETRY_MAX {
         let why = format!("has {} waits", queue.retry.len());
         section.refuse_value("retry", Bad::new(why, format!("name at most {RETRY_MAX}")));
@@ -232,7 +240,13 @@ struct NamedLink {
     link: Option<Smpp>,
 }
 
-fn links(sections: Vec<Section<'_>>, secrets: Secrets<'_>, problems: &mut Vec<Problem>) -> Vec<NamedLink> {
+/// With `national` tables a bind must carry septets: in another alphabet they mean nothing.
+fn links(
+    sections: Vec<Section<'_>>,
+    national: bool,
+    secrets: Secrets<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<NamedLink> {
     let mut links: Vec<NamedLink> = Vec::new();
     for mut section in sections {
         let name = section.required("name", "\"carrier\"", value::name);
@@ -244,6 +258,10 @@ fn links(sections: Vec<Section<'_>>, secrets: Secrets<'_>, problems: &mut Vec<Pr
         }
         // A stand-in lets the rest of a nameless link be checked; it never leaves, for its problem is noted.
         let link = smpp(&mut section, name.clone().unwrap_or_else(|| "unnamed".into()), secrets);
+        if national && link.as_ref().is_some_and(|link| link.alphabet != Alphabet::Gsm) {
+            let remedy = "write \"gsm\", or remove national_tables";
+            section.refuse_value("alphabet", Bad::new("does not go with queue.national_tables", remedy));
+        }
         links.extend(name.map(|name| NamedLink { name, link }));
         problems.extend(section.end(&LATER_SMPP));
     }

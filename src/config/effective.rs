@@ -6,7 +6,9 @@
 use std::fmt::{self, Write};
 
 use super::check::{ALPHABETS, LONGS, POLICIES, RECEIPT_IDS};
-use super::value::{self, CLASSES, ON_UNKNOWN, RETRY_CLASSES, show_duration, show_listen, show_word};
+use super::value::{
+    self, CLASSES, LANGUAGES, ON_UNKNOWN, RETRY_CLASSES, show_duration, show_listen, show_word,
+};
 use super::{Config, Http, Numbering, Queue, Route, Smpp};
 
 /// Stands where the name of a secret's file stood, which the checked configuration no longer knows.
@@ -39,7 +41,10 @@ fn write_http(out: &mut String, http: &Http) -> fmt::Result {
 }
 
 fn write_queue(out: &mut String, queue: &Queue) -> fmt::Result {
-    let Queue { validity, retry, on_unknown, max_queued, min_free, retention, duplicate_window } = queue;
+    #[rustfmt::skip]
+    let Queue {
+        validity, retry, on_unknown, max_queued, min_free, retention, duplicate_window, national_tables,
+    } = queue;
     writeln!(out, "\n[queue]")?;
     writeln!(out, "validity = {}", quoted(&show_duration(*validity)))?;
     writeln!(out, "retry = {}", list(retry, |wait| show_duration(*wait)))?;
@@ -47,7 +52,8 @@ fn write_queue(out: &mut String, queue: &Queue) -> fmt::Result {
     writeln!(out, "max_queued = {max_queued}")?;
     writeln!(out, "min_free = {}", quoted(&value::show_size(*min_free)))?;
     writeln!(out, "retention = {}", quoted(&show_duration(*retention)))?;
-    writeln!(out, "duplicate_window = {}", quoted(&show_duration(*duplicate_window)))
+    writeln!(out, "duplicate_window = {}", quoted(&show_duration(*duplicate_window)))?;
+    writeln!(out, "national_tables = {}", list(national_tables, |l| show_word(*l, &LANGUAGES).to_owned()))
 }
 
 fn write_smpp(out: &mut String, link: &Smpp) -> fmt::Result {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::id::BatchId;
+use crate::sms::national::Tables;
 
 /// An international number, E.164 without the plus: 7 to 15 digits, the first not zero.
 ///
@@ -232,19 +233,31 @@ impl Default for Priority {
     }
 }
 
-/// How the text goes over the air: packed septets, or 16-bit units (UTF-16BE, surrogate pairs included).
+/// How the text goes over the air: septets, or 16-bit units (UTF-16BE, surrogate pairs included). Stored, so
+/// a new one comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
     Gsm7,
     Ucs2,
+    /// Septets of national language tables, which the header of each segment names.
+    National(Tables),
 }
 
 impl Encoding {
     pub const fn as_str(self) -> &'static str {
         match self {
-            Encoding::Gsm7 => "gsm7",
+            Encoding::Gsm7 | Encoding::National(_) => "gsm7",
             Encoding::Ucs2 => "ucs2",
+        }
+    }
+
+    /// The tables that septets are of; `None` for 16-bit units.
+    pub const fn tables(self) -> Option<Tables> {
+        match self {
+            Encoding::Gsm7 => Some(Tables { locking: None, single: None }),
+            Encoding::National(tables) => Some(tables),
+            Encoding::Ucs2 => None,
         }
     }
 }
@@ -325,6 +338,17 @@ pub fn sample() -> Body {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sms::national::Language;
+
+    #[test]
+    fn an_encoding_is_stored_as_ever_and_with_its_tables() {
+        let stored = |encoding: &Encoding| postcard::to_stdvec(encoding).unwrap();
+        assert_eq!([Encoding::Gsm7, Encoding::Ucs2].map(|e| stored(&e)), [vec![0], vec![1]]);
+        let tables = Tables { locking: None, single: Some(Language::Turkish) };
+        let national = Encoding::National(tables);
+        assert_eq!(postcard::from_bytes::<Encoding>(&stored(&national)), Ok(national));
+        assert_eq!(stored(&national), [2, 0, 1, 0]);
+    }
 
     #[test]
     fn a_number_is_plus_and_7_to_15_digits() {

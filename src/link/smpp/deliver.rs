@@ -6,6 +6,8 @@
 use crate::config::{Alphabet, Smpp};
 use crate::link::{Concat, Inbound, RawReply, Receipt, Repeat};
 use crate::message::Reference;
+use crate::sms::national::Tables;
+use crate::sms::tpdu::Element;
 use crate::sms::{address, alphabet, receipt};
 
 use super::frame::Frame;
@@ -50,8 +52,10 @@ fn read_receipt(deliver: &Deliver, config: &Smpp) -> Option<Receipt> {
 fn reply(deliver: Deliver, frame: &Frame, config: &Smpp) -> RawReply {
     let with_udh = deliver.esm_class & UDH_INDICATOR != 0;
     let (udh, text) = if with_udh { split_udh(&deliver.text) } else { (None, Some(&deliver.text[..])) };
-    let concat = udh.and_then(udh_concat).or_else(|| sar_concat(&deliver));
-    let text = text.and_then(|octets| decode_text(octets, deliver.data_coding, config.alphabet));
+    let elements = udh.and_then(Element::read_all).unwrap_or_default();
+    let concat = Element::concat_in(&elements).map(|(concat, _)| concat).or_else(|| sar_concat(&deliver));
+    let tables = Element::tables_in(&elements);
+    let text = text.and_then(|octets| decode_text(octets, deliver.data_coding, config.alphabet, tables));
     let number = address::msisdn(deliver.source_ton, deliver.source_npi, deliver.source.as_bytes());
     RawReply {
         number,
@@ -90,21 +94,6 @@ fn split_udh(octets: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
     }
 }
 
-/// The concatenation element of a UDH: 00 with 8-bit, 08 with 16-bit reference (23.040 9.2.3.24.1 and .8).
-fn udh_concat(mut header: &[u8]) -> Option<Concat> {
-    while let [element, length, rest @ ..] = header {
-        let (value, next) = rest.split_at_checked(usize::from(*length))?;
-        match (element, value) {
-            (0x00, [reference, total, number]) => return concat(u16::from(*reference), *total, *number),
-            (0x08, [high, low, total, number]) => {
-                return concat(u16::from_be_bytes([*high, *low]), *total, *number);
-            }
-            _ => header = next,
-        }
-    }
-    None
-}
-
 fn sar_concat(deliver: &Deliver) -> Option<Concat> {
     concat(deliver.sar_reference?, deliver.sar_total?, deliver.sar_number?)
 }
@@ -115,10 +104,10 @@ fn concat(reference: u16, total: u8, number: u8) -> Option<Concat> {
 }
 
 /// By data_coding (SMPP 3.4 section 5.2.19, 3GPP TS 23.038 section 4); `None` where that names no alphabet we read.
-fn decode_text(octets: &[u8], data_coding: u8, default: Alphabet) -> Option<String> {
+fn decode_text(octets: &[u8], data_coding: u8, default: Alphabet, tables: Tables) -> Option<String> {
     match data_coding {
         0x00 | 0x10..=0x13 | 0xF0..=0xF3 => Some(match default {
-            Alphabet::Gsm => alphabet::decode_gsm7(octets),
+            Alphabet::Gsm => tables.decode(octets),
             Alphabet::Latin1 => alphabet::decode_latin1(octets),
             Alphabet::Ascii => alphabet::decode_ascii(octets),
         }),
@@ -218,6 +207,15 @@ mod tests {
         pdu.push_tlv(Tlv::SarTotalSegments(2));
         pdu.push_tlv(Tlv::SarSegmentSeqnum(2));
         assert_eq!(read_reply(pdu).concat, Some(Concat { reference: 9, total: 2, number: 2 }));
+    }
+
+    #[test]
+    fn the_tables_that_a_udh_names_are_those_of_its_text() {
+        let single = read_reply(deliver(0x40, 0, b"\x03\x24\x01\x01\x1Bs"));
+        assert_eq!(single.text.as_deref(), Some("ş"));
+        let locking = read_reply(deliver(0x40, 0, b"\x08\x00\x03\x07\x02\x01\x25\x01\x01\x1D"));
+        assert_eq!(locking.text.as_deref(), Some("ş"));
+        assert_eq!(locking.concat, Some(Concat { reference: 7, total: 2, number: 1 }));
     }
 
     #[test]

@@ -210,6 +210,7 @@ fn settings(written: usize) -> Settings {
             min_free: 0,
             retention: Duration::from_secs(180 * 86_400),
             duplicate_window: Duration::ZERO,
+            national_tables: Vec::new(),
         },
         routes: routes(written),
         links: names.iter().enumerate().map(facts).collect(),
