@@ -10,6 +10,7 @@ mod core;
 mod demo;
 mod http;
 mod intake;
+mod modem_session;
 mod order;
 mod pace;
 mod pause;
