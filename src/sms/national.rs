@@ -9,11 +9,13 @@ mod tables;
 
 use std::sync::LazyLock;
 
+use serde::{Deserialize, Serialize};
+
 use super::alphabet::{self, ESC, Septets, Unmappable};
 use tables::Runs;
 
 /// The languages that have tables, by their identifier (23.038 section 6.2.1.2.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Language {
     Turkish = 1,
     Spanish = 2,
@@ -86,7 +88,7 @@ impl Language {
 }
 
 /// Which tables a text is written by; none of both is the default alphabet with its extension.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tables {
     pub locking: Option<Language>,
     pub single: Option<Language>,
@@ -136,6 +138,20 @@ fn write(table: &mut Table, runs: Runs) {
 }
 
 impl Tables {
+    /// The ways to write with one language: each table alone, then both.
+    pub fn of(language: Language) -> impl Iterator<Item = Tables> {
+        let locking = Some(language).filter(|language| language.has_locking());
+        let single = Some(language);
+        let choices = [(None, single), (locking, None), (locking, single)];
+        let choices = choices.into_iter().take(if locking.is_some() { 3 } else { 1 });
+        choices.map(|(locking, single)| Tables { locking, single })
+    }
+
+    /// Elements of the header that name these tables.
+    pub const fn count(self) -> usize {
+        self.locking.is_some() as usize + self.single.is_some() as usize
+    }
+
     fn pair(self) -> Pair {
         let of = |language: Language| &NATIONAL[usize::from(language.id()) - 1];
         Pair {
@@ -233,7 +249,14 @@ mod tests {
     #[test]
     fn a_place_that_holds_nothing_is_shown_as_unreadable() {
         let bengali = Tables { locking: Some(Language::Bengali), single: None };
-        assert_eq!(bengali.decode(&[0x0D, 0x7F, 0x80]).chars().filter(|c| *c == '\u{FFFD}').count(), 1);
+        assert_eq!(bengali.decode(&[0x0D, 0x0C, 0x80, 0x0F]), "\r\u{FFFD}\u{FFFD}\u{098F}");
+    }
+
+    #[test]
+    fn a_character_of_another_language_is_named_with_its_place() {
+        let turkish = Tables { locking: None, single: Some(Language::Turkish) };
+        assert_eq!(turkish.encode("aşя"), Err(Unmappable { character: 'я', position: 2 }));
+        assert_eq!((turkish.septets('ş'), turkish.septets('я')), (Some(Septets::Escaped(0x73)), None));
     }
 
     #[test]

@@ -65,7 +65,7 @@ mod tests {
     fn the_text_behind_a_header_starts_at_a_septet() {
         assert_eq!([5, 6, 7, 11].map(|udhl| fill_bits(udhl + 1)), [1, 0, 6, 2]);
         assert_eq!([5, 6, 7, 11].map(|udhl| header_septets(udhl + 1)), [7, 8, 10, 14]);
-        assert_eq!(pack(b"port", 1), [0xE0, 0x6F, 0x39, 0x1D].map(|o: u8| o).to_vec());
+        assert_eq!(pack(b"tail", 1), [0xE8, 0xE1, 0x34, 0x1B]);
     }
 
     #[test]

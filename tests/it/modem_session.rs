@@ -13,7 +13,7 @@ use nudged::link::modem::pin::PinLedger;
 use nudged::link::modem::{Carried, ModemSession};
 use nudged::link::session::{Close, Session, SessionEvent};
 use nudged::link::{Inbound, InboundToken, LinkEvent, ModemStatus, Outcome};
-use nudged::message::{Cause, Msisdn, RawCode, Reason, ReceiptState, Reference, UnknownWhy};
+use nudged::message::{Cause, Encoding, Msisdn, RawCode, Reason, ReceiptState, Reference, UnknownWhy};
 use nudged::pace::{Rate, Shared};
 use nudged::retry::RetryClass;
 use nudged::sms::tpdu::{Deliver, ServiceTime, StatusReport, UserData};
@@ -33,7 +33,7 @@ fn deliver(text: &str) -> String {
         pid: 0,
         dcs: 0,
         sent_at: ServiceTime::from_timestamp(Timestamp::parse_rfc3339("2026-11-22T05:00:00Z").unwrap(), 0),
-        data: UserData::segment(text, None),
+        data: UserData::segment(text, Encoding::Gsm7, None),
     };
     format!("00{}", hex::encode(&deliver.encode().unwrap()))
 }

@@ -123,3 +123,92 @@ fn fits(length: usize, field: &'static str) -> Result<(), TpduError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sms::hex;
+
+    fn address(ton: u8, npi: u8, text: &str) -> Address {
+        Address { ton, npi, text: text.to_owned() }
+    }
+
+    fn decoded(digits: &str) -> Result<Address, TpduError> {
+        decode(&mut Reader::new(&hex::decode(digits).unwrap()), "TP-OA")
+    }
+
+    fn encoded(address: &Address) -> Result<String, TpduError> {
+        let mut out = Vec::new();
+        encode(address, "TP-OA", &mut out).map(|()| hex::encode(&out))
+    }
+
+    #[test]
+    fn every_form_is_read_and_written_alike() {
+        for (digits, form) in [
+            ("0C91447700091032", address(1, 1, "447700900123")),
+            ("0D91945111325476F8", address(1, 1, "4915112345678")),
+            ("05811A00FB", address(0, 1, "*100#")),
+            ("03A1DCFE", address(2, 1, "abc")),
+            ("149121436587092143658709", address(1, 1, "12345678901234567890")),
+            ("0080", address(0, 0, "")),
+            ("00D0", address(5, 0, "")),
+            ("02D041", address(5, 0, "A")),
+            ("0DD0CDBC30EC5EC700", address(5, 0, "MyBank1")),
+        ] {
+            assert_eq!(decoded(digits), Ok(form.clone()), "{digits}");
+            assert_eq!(encoded(&form).unwrap(), digits);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        let most = MAX_SEMI_OCTETS;
+        let field = "TP-OA";
+        for (digits, error) in [
+            ("", TpduError::Truncated { field }),
+            ("0C", TpduError::Truncated { field }),
+            ("0C914477000910", TpduError::Truncated { field }),
+            ("1591214365870921436587090F", TpduError::Length { field, stated: 21, most }),
+            ("FF91", TpduError::Length { field, stated: 255, most }),
+            ("0491F121", TpduError::Digit { field }),
+        ] {
+            assert_eq!(decoded(digits), Err(error), "{digits}");
+        }
+    }
+
+    #[test]
+    fn a_filler_at_the_end_is_no_digit_also_where_the_length_counts_it() {
+        assert_eq!(decoded("06812143F5"), Ok(address(0, 1, "12345")));
+    }
+
+    #[test]
+    fn what_no_address_holds_is_not_written() {
+        let field = "TP-OA";
+        let error = |form: Address| encoded(&form).unwrap_err();
+        assert_eq!(error(address(1, 1, "+447700900123")), TpduError::Digit { field });
+        let length = |stated| TpduError::Length { field, stated, most: MAX_SEMI_OCTETS };
+        assert_eq!(error(address(1, 1, &"1".repeat(21))), length(21));
+        assert_eq!(error(address(5, 0, "Twelve chars")), length(21));
+        assert!(matches!(error(address(5, 0, "Ж")), TpduError::Text { .. }));
+    }
+
+    #[test]
+    fn the_sca_is_the_sims_own_or_an_address_counted_in_octets() {
+        assert_eq!(split_sca(&[0, 0x11, 0x22]), Ok((None, &[0x11, 0x22][..])));
+        assert_eq!(encode_sca(None), Ok(vec![0]));
+        let line = hex::decode("07915348500202F011").unwrap();
+        let sca = address(1, 1, "35840520200");
+        assert_eq!(split_sca(&line), Ok((Some(sca.clone()), &[0x11][..])));
+        assert_eq!(encode_sca(Some(&sca)).unwrap(), line[..8]);
+    }
+
+    #[test]
+    fn an_sca_that_cannot_be_is_refused() {
+        let field = SCA;
+        assert_eq!(split_sca(&[]), Err(TpduError::Truncated { field }));
+        assert_eq!(split_sca(&[3, 0x91, 0x44]), Err(TpduError::Truncated { field }));
+        assert_eq!(split_sca(&[12, 0x91]), Err(TpduError::Length { field, stated: 12, most: 11 }));
+        assert_eq!(split_sca(&[3, 0x91, 0xF4, 0x21]), Err(TpduError::Digit { field }));
+        assert_eq!(encode_sca(Some(&address(5, 0, "ACME"))), Err(TpduError::Digit { field }));
+    }
+}

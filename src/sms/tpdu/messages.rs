@@ -238,3 +238,224 @@ fn parameters(reader: &mut Reader<'_>) -> Result<u8, TpduError> {
     }
     Ok(parameters)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::sms::address::{Address, TON_ALPHANUMERIC};
+    use crate::sms::dcs::Alphabet;
+    use crate::sms::tpdu::{Content, Element, MAX_USER_DATA, encode_sca, split_sca};
+    use crate::sms::{alphabet, septets};
+
+    /// Every form an address may have: names of up to 11 septets, numbers of up to 20 digits.
+    fn any_address() -> impl Strategy<Value = Address> {
+        let name = vec(0..128_u8, 0..=11).prop_map(|septets| alphabet::decode_gsm7(&septets));
+        let name = name.prop_filter("a pair may be longer than it was", |name| {
+            alphabet::encode_gsm7(name).is_ok_and(|septets| septets.len() <= 11)
+        });
+        let name = (name, 0..16_u8).prop_map(|(text, npi)| Address { ton: TON_ALPHANUMERIC, npi, text });
+        let ton = proptest::sample::select(vec![0, 1, 2, 3, 4, 6, 7]);
+        let number = (ton, 0..16_u8, "[0-9*#abc]{0,20}");
+        prop_oneof![name, number.prop_map(|(ton, npi, text)| Address { ton, npi, text })]
+    }
+
+    fn any_header() -> impl Strategy<Value = Vec<Element>> {
+        let id = prop_oneof![proptest::sample::select(vec![0x00, 0x04, 0x05, 0x08]), any::<u8>()];
+        let any_element = (id, vec(any::<u8>(), 0..8)).prop_map(|(id, value)| Element { id, value });
+        let tables = (0x24..=0x25_u8, 0..16_u8).prop_map(|(id, table)| Element { id, value: vec![table] });
+        let elements = prop_oneof![any_element, tables];
+        prop_oneof![Just(Vec::new()), vec(elements, 0..5)]
+    }
+
+    /// A coding and user data that it can write: text of the header's tables, of any length that fits.
+    fn any_data() -> impl Strategy<Value = (u8, UserData)> {
+        let fill = vec(any::<u8>(), 0..=160);
+        (any::<u8>(), any_header(), fill, ".{0,70}").prop_map(|(dcs, header, octets, text)| {
+            let header_octets: usize = header.iter().map(|e| 2 + e.value.len()).sum();
+            let header_octets = if header.is_empty() { 0 } else { 1 + header_octets };
+            let room = MAX_USER_DATA - header_octets;
+            let mut data = UserData { header, content: Content::Octets(Vec::new()) };
+            data.content = match dcs::read(dcs).alphabet {
+                Alphabet::Octets | Alphabet::Compressed => {
+                    Content::Octets(octets.into_iter().take(room).collect())
+                }
+                Alphabet::Gsm7 => {
+                    let room = 160 - septets::header_septets(header_octets);
+                    let septets: Vec<u8> = octets.iter().map(|o| o & 0x7F).take(room).collect();
+                    Content::Text(Element::tables_in(&data.header).decode(&septets).replace('\u{FFFD}', ""))
+                }
+                Alphabet::Ucs2 => {
+                    let units = text.chars().scan(0, |units, character| {
+                        *units += character.len_utf16();
+                        (*units * 2 <= room).then_some(character)
+                    });
+                    Content::Text(units.collect())
+                }
+            };
+            (dcs, data)
+        })
+    }
+
+    fn any_time() -> impl Strategy<Value = ServiceTime> {
+        any::<[u8; 7]>().prop_map(ServiceTime)
+    }
+
+    fn any_validity() -> impl Strategy<Value = Option<Validity>> {
+        prop_oneof![
+            Just(None),
+            any::<u8>().prop_map(|octet| Some(Validity::Relative(octet))),
+            any_time().prop_map(|at| Some(Validity::Absolute(at))),
+            any::<[u8; 7]>().prop_map(|octets| Some(Validity::Enhanced(octets))),
+        ]
+    }
+
+    fn any_submit() -> impl Strategy<Value = Submit> {
+        (any::<[bool; 3]>(), any::<[u8; 2]>(), any_address(), any_validity(), any_data()).prop_map(
+            |(flags, [reference, pid], to, validity, (dcs, data))| Submit {
+                reject_duplicates: flags[0],
+                reply_path: flags[1],
+                status_report: flags[2],
+                reference,
+                to,
+                pid,
+                dcs,
+                validity,
+                data,
+            },
+        )
+    }
+
+    fn any_deliver() -> impl Strategy<Value = Deliver> {
+        (any::<[bool; 4]>(), any::<u8>(), any_address(), any_time(), any_data()).prop_map(
+            |(flags, pid, from, sent_at, (dcs, data))| Deliver {
+                more: flags[0],
+                loop_prevention: flags[1],
+                status_report: flags[2],
+                reply_path: flags[3],
+                from,
+                pid,
+                dcs,
+                sent_at,
+                data,
+            },
+        )
+    }
+
+    fn any_report() -> impl Strategy<Value = StatusReport> {
+        let times = (any_time(), any_time());
+        let follows = (any::<Option<u8>>(), any::<bool>(), proptest::option::of(any_data()));
+        (any::<[bool; 3]>(), any::<[u8; 2]>(), any_address(), times, follows).prop_map(
+            |(flags, [reference, status], recipient, (sent_at, discharged_at), (pid, coded, data))| {
+                let (dcs, data) = data.unzip();
+                // Without TP-DCS the user data is of the default alphabet.
+                let dcs = dcs.filter(|dcs| coded || dcs::read(*dcs).alphabet != Alphabet::Gsm7);
+                StatusReport {
+                    more: flags[0],
+                    loop_prevention: flags[1],
+                    qualifier: flags[2],
+                    reference,
+                    recipient,
+                    sent_at,
+                    discharged_at,
+                    status,
+                    pid,
+                    dcs,
+                    data,
+                }
+            },
+        )
+    }
+
+    /// A TPDU of any kind, whole or with some octets changed, left out or added.
+    fn nearly_a_tpdu() -> impl Strategy<Value = Vec<u8>> {
+        let whole = prop_oneof![
+            any_submit().prop_map(|submit| submit.encode().unwrap()),
+            any_deliver().prop_map(|deliver| deliver.encode().unwrap()),
+            any_report().prop_map(|report| report.encode().unwrap()),
+        ];
+        let changes = vec((any::<proptest::sample::Index>(), any::<u8>(), 0..3_u8), 0..4);
+        (whole, changes).prop_map(|(mut octets, changes)| {
+            for (at, octet, change) in changes {
+                if octets.is_empty() {
+                    break;
+                }
+                let at = at.index(octets.len());
+                match change {
+                    0 => octets[at] = octet,
+                    1 => octets.truncate(at),
+                    _ => octets.insert(at, octet),
+                }
+            }
+            octets
+        })
+    }
+
+    /// What is read is written to be read alike, or was unreadable in part.
+    fn hold<T: PartialEq + std::fmt::Debug>(
+        octets: &[u8],
+        decode: fn(&[u8]) -> Result<T, TpduError>,
+        encode: fn(&T) -> Result<Vec<u8>, TpduError>,
+    ) {
+        let Ok(read) = decode(octets) else { return };
+        match encode(&read) {
+            Ok(again) => assert_eq!(decode(&again), Ok(read)),
+            Err(error) => assert!(format!("{read:?}").contains('\u{FFFD}'), "{read:?}: {error}"),
+        }
+    }
+
+    fn hold_all(octets: &[u8]) {
+        hold(octets, Submit::decode, Submit::encode);
+        hold(octets, Deliver::decode, Deliver::encode);
+        hold(octets, StatusReport::decode, StatusReport::encode);
+        if let Ok((sca, rest)) = split_sca(octets) {
+            let again = [encode_sca(sca.as_ref()).unwrap(), rest.to_vec()].concat();
+            assert_eq!(split_sca(&again), Ok((sca, rest)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_submit_is_read_as_it_was_written(submit in any_submit()) {
+            let octets = submit.encode().unwrap();
+            prop_assert_eq!(Submit::decode(&octets), Ok(submit));
+            prop_assert!(octets.len() <= 2 + 12 + 2 + 7 + 1 + MAX_USER_DATA);
+        }
+
+        #[test]
+        fn every_deliver_is_read_as_it_was_written(deliver in any_deliver()) {
+            prop_assert_eq!(Deliver::decode(&deliver.encode().unwrap()), Ok(deliver));
+        }
+
+        #[test]
+        fn every_status_report_is_read_as_it_was_written(report in any_report()) {
+            prop_assert_eq!(StatusReport::decode(&report.encode().unwrap()), Ok(report));
+        }
+
+        #[test]
+        fn no_octets_make_any_of_them_panic(octets in vec(any::<u8>(), 0..200)) {
+            hold_all(&octets);
+        }
+
+        #[test]
+        fn no_spoilt_tpdu_makes_any_of_them_panic(octets in nearly_a_tpdu()) {
+            hold_all(&octets);
+        }
+
+        #[test]
+        fn octets_behind_the_user_data_are_left_alone(deliver in any_deliver(), padding in vec(any::<u8>(), 0..20)) {
+            let octets = [deliver.encode().unwrap(), padding].concat();
+            prop_assert_eq!(Deliver::decode(&octets), Ok(deliver));
+        }
+    }
+
+    #[test]
+    fn another_kind_is_refused_and_the_reserved_one_is_an_sms_deliver() {
+        assert_eq!(Submit::decode(&[0x00]), Err(TpduError::Kind(0)));
+        assert_eq!(Deliver::decode(&[0x01]), Err(TpduError::Kind(1)));
+        assert_eq!(StatusReport::decode(&[0x03]), Err(TpduError::Kind(3)));
+        assert_eq!(Deliver::decode(&[0x03]), Err(TpduError::Truncated { field: OA }));
+    }
+}

@@ -126,7 +126,7 @@ pub enum Content {
 pub const MAX_USER_DATA: usize = 140;
 
 /// Which of the three a TPDU is; from an SMSC only the last two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Submit,
     Deliver,

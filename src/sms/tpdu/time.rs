@@ -80,7 +80,7 @@ pub fn digits(octet: u8) -> Option<u8> {
 }
 
 fn swapped(value: u8) -> u8 {
-    value / 10 | value % 10 << 4
+    (value / 10) | ((value % 10) << 4)
 }
 
 #[cfg(test)]
