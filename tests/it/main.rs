@@ -17,6 +17,7 @@ mod intake;
 mod modem_client;
 mod modem_link;
 mod modem_port;
+mod modem_session;
 mod optout;
 mod order;
 mod pace;
