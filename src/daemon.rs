@@ -148,7 +148,7 @@ impl Daemon {
                 (engine, None)
             }
         };
-        let app = App::new(engine.clone(), clock.clone(), &dir);
+        let app = App::with_tables(engine.clone(), clock.clone(), &dir, config.queue.national_tables.clone());
         let http_stop = stop.clone();
         tasks.spawn(async move {
             if let Err(error) = serve::serve(bound, app, http_stop, HTTP_GRACE).await {
@@ -213,6 +213,7 @@ fn ready(
     };
     let settings = Settings {
         queue: config.queue.clone(),
+        inbound: config.inbound.clone(),
         routes: config.routes.clone(),
         links: config.smpp.iter().map(facts).collect(),
     };

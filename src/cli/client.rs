@@ -3,6 +3,7 @@
 //! Invariants: the token goes to the named address only (no proxy, no redirect); nothing an answer holds
 //! reaches the terminal raw. Exit codes: 0, 1 refused, 64 usage, 69 nobody answered.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -36,8 +37,15 @@ pub struct Call<'a> {
     /// Segments of the path below the address; each is percent-encoded as it goes.
     pub path: &'a [&'a str],
     pub query: Vec<(&'static str, String)>,
-    pub body: Option<Value>,
+    pub body: Option<Body>,
     pub idempotency_key: Option<String>,
+}
+
+/// What a request carries.
+#[derive(Clone, Debug)]
+pub enum Body {
+    Json(Value),
+    Csv(Vec<u8>),
 }
 
 /// Why a client command ends without an answer to show; each has its exit code.
@@ -57,6 +65,11 @@ pub enum Failure {
 }
 
 impl Failure {
+    fn tell(&self) -> ExitCode {
+        eprintln!("nudged: {}", plain(&self.to_string()));
+        self.code()
+    }
+
     fn code(&self) -> ExitCode {
         ExitCode::from(match self {
             Failure::Usage(_) => EXIT_USAGE,
@@ -81,26 +94,64 @@ impl Call<'_> {
 impl Server {
     /// Makes the call and prints its answer: as it came with `--json`, else as `show` has it.
     pub fn run(&self, call: Call<'_>, show: impl Fn(&Value) -> String) -> ExitCode {
-        match self.ask(call) {
-            Ok(value) if self.json => answer(&format!("{value}\n"), ExitCode::SUCCESS),
-            Ok(value) => answer(&show(&value), ExitCode::SUCCESS),
-            Err(failure) => {
-                eprintln!("nudged: {}", plain(&failure.to_string()));
-                failure.code()
-            }
+        self.run_judged(call, show, |_| ExitCode::SUCCESS)
+    }
+
+    /// The same, where an answer can say that not all of it was done.
+    pub fn run_judged(
+        &self,
+        call: Call<'_>,
+        show: impl Fn(&Value) -> String,
+        judge: impl Fn(&Value) -> ExitCode,
+    ) -> ExitCode {
+        match self.wait(self.exchange(call)) {
+            Ok(value) if self.json => answer(&format!("{value}\n"), judge(&value)),
+            Ok(value) => answer(&show(&value), judge(&value)),
+            Err(failure) => failure.tell(),
         }
     }
 
-    fn ask(&self, call: Call<'_>) -> Result<Value, Failure> {
+    /// Makes the call and copies its answer to standard output as it comes: a file, of any length.
+    pub fn copy(&self, call: Call<'_>) -> ExitCode {
+        match self.wait(self.download(call)) {
+            Ok(code) => code,
+            Err(failure) => failure.tell(),
+        }
+    }
+
+    fn wait<T>(&self, exchange: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| self.unreachable(error.to_string()))?;
-        runtime.block_on(self.exchange(call))
+        runtime.block_on(exchange)
+    }
+
+    async fn download(&self, call: Call<'_>) -> Result<ExitCode, Failure> {
+        let mut response = self.request(call)?.send().await.map_err(|error| self.lost(&error))?;
+        if !response.status().is_success() {
+            return self.judge(response).await.map(|_| ExitCode::FAILURE);
+        }
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(&error))? {
+            let mut out = std::io::stdout().lock();
+            match out.write_all(&chunk).and_then(|()| out.flush()) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => break,
+                Err(error) => {
+                    eprintln!("nudged: standard output: {error}");
+                    return Ok(ExitCode::FAILURE);
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
     }
 
     async fn exchange(&self, call: Call<'_>) -> Result<Value, Failure> {
         let response = self.request(call)?.send().await.map_err(|error| self.lost(&error))?;
+        self.judge(response).await
+    }
+
+    async fn judge(&self, response: Response) -> Result<Value, Failure> {
         let status = response.status();
         let retry_after = header(&response, "retry-after");
         let bytes = self.read(response).await?;
@@ -137,7 +188,8 @@ impl Server {
             request = request.header("Idempotency-Key", key);
         }
         Ok(match call.body {
-            Some(body) => request.json(&body),
+            Some(Body::Json(value)) => request.json(&value),
+            Some(Body::Csv(file)) => request.header("Content-Type", "text/csv; charset=utf-8").body(file),
             None => request,
         })
     }

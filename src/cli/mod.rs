@@ -10,10 +10,12 @@ pub mod completions;
 pub mod config_file;
 pub mod debug;
 pub mod demo;
+pub mod inbound;
 pub mod links;
 pub mod log;
 pub mod man;
 pub mod messages;
+pub mod optout;
 pub mod pause;
 pub mod run;
 pub mod send;
@@ -64,6 +66,10 @@ enum Command {
     Links(links::Args),
     /// Show messages
     Messages(messages::Args),
+    /// Show replies
+    Inbound(inbound::Args),
+    /// List and change who gets no messages
+    Optout(optout::Args),
     /// Pause all sending, or one link
     Pause(pause::Args),
     /// Resume all sending, or one link
@@ -105,6 +111,8 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Status(args) => status::run(args),
         Command::Links(args) => links::run(args),
         Command::Messages(args) => messages::run(args),
+        Command::Inbound(args) => inbound::run(args),
+        Command::Optout(args) => optout::run(args),
         Command::Pause(args) => pause::run(args, "pause"),
         Command::Resume(args) => pause::run(args, "resume"),
         Command::Demo(args) => demo::run(args),

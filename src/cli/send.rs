@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::{Map, Value};
 
-use super::client::{Call, Server, field};
+use super::client::{Body, Call, Server, field};
 use super::plain;
 
 /// The API takes no larger body.
@@ -82,7 +82,7 @@ pub fn run(mut args: Args) -> ExitCode {
         }
     }
     let call = Call {
-        body: Some(body(&args)),
+        body: Some(Body::Json(body(&args))),
         idempotency_key: args.idempotency_key.clone(),
         ..Call::post(&["v1", "messages"])
     };

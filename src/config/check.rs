@@ -11,8 +11,11 @@ use std::time::Duration;
 
 use super::raw::{self, Section};
 use super::value::{self, Bad};
-use super::{Alphabet, Config, Http, Listen, Long, Numbering, Policy, Queue, ReceiptId, Route, Secret, Smpp};
+use super::{
+    Alphabet, Config, Http, Inbound, Listen, Long, Numbering, Policy, Queue, ReceiptId, Route, Secret, Smpp,
+};
 use crate::message::LinkName;
+use crate::sms::segment;
 
 /// One thing that is wrong with the configuration. `Display` is one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,10 +47,9 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 /// Keys of the contract that nothing reads yet; silence about them would be a promise not kept.
-const LATER: [&str; 11] = [
+const LATER: [&str; 10] = [
     "timezone",
     "country",
-    "inbound",
     "modem",
     "webhook",
     "alert",
@@ -96,6 +98,11 @@ const SYSTEM_ID_MAX: usize = 15;
 const PASSWORD_MAX: usize = 8;
 const SYSTEM_TYPE_MAX: usize = 12;
 
+/// Networks hand the rest of a long reply over within minutes; a day is as long as a person may wait to see it.
+const CONCAT_TIMEOUT: RangeInclusive<Duration> = MINUTE..=DAY;
+/// A confirmation of more segments is a letter.
+const STOP_REPLY_SEGMENTS: u8 = 3;
+
 pub(super) const ALPHABETS: [(&str, Alphabet); 3] =
     [("gsm", Alphabet::Gsm), ("latin1", Alphabet::Latin1), ("ascii", Alphabet::Ascii)];
 pub(super) const LONGS: [(&str, Long); 2] = [("udh", Long::Udh), ("sar", Long::Sar)];
@@ -119,7 +126,9 @@ pub fn check(text: &str, secrets: Secrets<'_>) -> Result<Config, Vec<Problem>> {
     let state_dir = top.text("state_dir", PathBuf::from("/var/lib/nudged"), state_dir);
     let http = http(top.table("http"), &mut problems);
     let queue = queue(top.table("queue"), &mut problems);
-    let smpp = links(top.tables("smpp"), secrets, &mut problems);
+    let inbound = inbound(top.table("inbound"), &mut problems);
+    let national = !queue.national_tables.is_empty();
+    let smpp = links(top.tables("smpp"), national, secrets, &mut problems);
     let names: Vec<LinkName> = smpp.iter().map(|link| link.name.clone()).collect();
     let mut routes = Vec::new();
     for section in top.tables("route") {
@@ -128,7 +137,7 @@ pub fn check(text: &str, secrets: Secrets<'_>) -> Result<Config, Vec<Problem>> {
     problems.extend(top.end(&LATER));
     if problems.is_empty() {
         let smpp = smpp.into_iter().filter_map(|link| link.link).collect();
-        return Ok(Config { state_dir, http, queue, modems: Vec::new(), smpp, routes });
+        return Ok(Config { state_dir, http, queue, inbound, modems: Vec::new(), smpp, routes });
     }
     problems.sort_by(|a, b| (a.line, &a.key).cmp(&(b.line, &b.key)));
     Err(problems)
@@ -172,6 +181,24 @@ fn listen_fault(listen: &[Listen], trusted_proxy: bool) -> Option<Bad> {
     }
 }
 
+fn inbound(mut section: Section<'_>, problems: &mut Vec<Problem>) -> Inbound {
+    let inbound = Inbound {
+        stop_reply: section.text("stop_reply", String::new(), stop_reply),
+        concat_timeout: span(&mut section, "concat_timeout", Duration::from_secs(7_200), CONCAT_TIMEOUT),
+    };
+    problems.extend(section.end(&[]));
+    inbound
+}
+
+fn stop_reply(text: &str) -> Result<String, Bad> {
+    let remedy = format!("write at most {STOP_REPLY_SEGMENTS} segments of text, or nothing");
+    match segment::measure(text, segment::choose(text)) {
+        Ok(measure) if measure.segment_count <= STOP_REPLY_SEGMENTS => Ok(text.to_owned()),
+        Ok(measure) => Err(Bad::new(format!("has {} segments", measure.segment_count), remedy)),
+        Err(error) => Err(Bad::new(error.to_string(), remedy)),
+    }
+}
+
 fn queue(mut section: Section<'_>, problems: &mut Vec<Problem>) -> Queue {
     let plan = [30, 120, 600, 3_600].map(Duration::from_secs).to_vec();
     let queue = Queue {
@@ -183,7 +210,14 @@ fn queue(mut section: Section<'_>, problems: &mut Vec<Problem>) -> Queue {
         min_free: section.text("min_free", 256 << 20, min_free),
         retention: span(&mut section, "retention", 180 * DAY, RETENTION),
         duplicate_window: span(&mut section, "duplicate_window", DAY, DUPLICATE_WINDOW),
+        national_tables: section
+            .texts("national_tables", Vec::new(), |text| value::word(text, &value::LANGUAGES)),
     };
+    let named = &queue.national_tables;
+    if let Some((_, twice)) = named.iter().enumerate().find(|(i, language)| named[..*i].contains(language)) {
+        let why = format!("{:?} is named twice", value::show_word(*twice, &value::LANGUAGES));
+        section.refuse_value("national_tables", Bad::new(why, "remove one"));
+    }
     if queue.retry.len() > RETRY_MAX {
         let why = format!("has {} waits", queue.retry.len());
         section.refuse_value("retry", Bad::new(why, format!("name at most {RETRY_MAX}")));
@@ -232,7 +266,13 @@ struct NamedLink {
     link: Option<Smpp>,
 }
 
-fn links(sections: Vec<Section<'_>>, secrets: Secrets<'_>, problems: &mut Vec<Problem>) -> Vec<NamedLink> {
+/// With `national` tables a bind must carry septets: in another alphabet they mean nothing.
+fn links(
+    sections: Vec<Section<'_>>,
+    national: bool,
+    secrets: Secrets<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<NamedLink> {
     let mut links: Vec<NamedLink> = Vec::new();
     for mut section in sections {
         let name = section.required("name", "\"carrier\"", value::name);
@@ -244,6 +284,10 @@ fn links(sections: Vec<Section<'_>>, secrets: Secrets<'_>, problems: &mut Vec<Pr
         }
         // A stand-in lets the rest of a nameless link be checked; it never leaves, for its problem is noted.
         let link = smpp(&mut section, name.clone().unwrap_or_else(|| "unnamed".into()), secrets);
+        if national && link.as_ref().is_some_and(|link| link.alphabet != Alphabet::Gsm) {
+            let remedy = "write \"gsm\", or remove national_tables";
+            section.refuse_value("alphabet", Bad::new("does not go with queue.national_tables", remedy));
+        }
         links.extend(name.map(|name| NamedLink { name, link }));
         problems.extend(section.end(&LATER_SMPP));
     }

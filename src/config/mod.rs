@@ -20,6 +20,7 @@ use serde::Serialize;
 use crate::message::{Class, LinkName, Msisdn, OnUnknown, Sender};
 use crate::pace::Rate;
 use crate::retry::RetryClass;
+use crate::sms::national::Language;
 
 pub use check::{Problem, check};
 pub use effective::effective;
@@ -30,6 +31,7 @@ pub struct Config {
     pub state_dir: PathBuf,
     pub http: Http,
     pub queue: Queue,
+    pub inbound: Inbound,
     pub modems: Vec<Modem>,
     pub smpp: Vec<Smpp>,
     pub routes: Vec<Route>,
@@ -63,6 +65,17 @@ pub struct Queue {
     pub retention: Duration,
     /// Zero: off.
     pub duplicate_window: Duration,
+    /// Languages whose tables a text may be written by where that takes fewer segments than UCS-2.
+    pub national_tables: Vec<Language>,
+}
+
+/// `[inbound]`: what becomes of replies.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inbound {
+    /// Confirms an opt-out; empty: a built-in text in the language of the reply.
+    pub stop_reply: String,
+    /// An incomplete long reply is shown after it.
+    pub concat_timeout: Duration,
 }
 
 /// One modem.

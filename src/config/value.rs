@@ -11,6 +11,7 @@ use super::Listen;
 use crate::message::{Class, LinkName, OnUnknown, Sender, TokenName};
 use crate::pace::Rate;
 use crate::retry::RetryClass;
+use crate::sms::national::Language;
 
 /// What is wrong with a value, and how it is mended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,6 +235,22 @@ pub fn show_word<T: Copy + PartialEq>(value: T, words: &[(&'static str, T)]) -> 
 
 pub const CLASSES: [(&str, Class); 4] =
     [("reminder", Class::Reminder), ("otp", Class::Otp), ("alert", Class::Alert), ("reply", Class::Reply)];
+/// The languages that have tables (3GPP TS 23.038 section 6.2.1.2.4).
+pub const LANGUAGES: [(&str, Language); 13] = [
+    ("turkish", Language::Turkish),
+    ("spanish", Language::Spanish),
+    ("portuguese", Language::Portuguese),
+    ("bengali", Language::Bengali),
+    ("gujarati", Language::Gujarati),
+    ("hindi", Language::Hindi),
+    ("kannada", Language::Kannada),
+    ("malayalam", Language::Malayalam),
+    ("oriya", Language::Oriya),
+    ("punjabi", Language::Punjabi),
+    ("tamil", Language::Tamil),
+    ("telugu", Language::Telugu),
+    ("urdu", Language::Urdu),
+];
 pub const ON_UNKNOWN: [(&str, OnUnknown); 2] = [("hold", OnUnknown::Hold), ("resend", OnUnknown::Resend)];
 pub const RETRY_CLASSES: [(&str, RetryClass); 4] = [
     ("temporary", RetryClass::Temporary),

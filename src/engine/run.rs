@@ -20,8 +20,9 @@ use super::view::View;
 use super::{Command, CommitHistogram, Engine, LinkSnapshot, Refusal, Snapshot, StatusTotal};
 use crate::clock::{Clock, Now, Timestamp};
 use crate::engine::COMMIT_BUCKETS;
-use crate::link::{Control, LinkEvent, LinkPort, Submission};
+use crate::link::{Control, Inbound, InboundToken, LinkEvent, LinkPort, Submission};
 use crate::message::{Outcome, Status, UnknownWhy};
+use crate::reminder::suppression::Intent;
 use crate::store::{Store, StoreError};
 
 /// Commands that wait for the core at most; a sender beyond it waits in its own request.
@@ -179,21 +180,25 @@ impl Loop {
     /// What has come: outcomes of all links first, then commands, then what the links received.
     fn gather(&mut self) -> Vec<Input> {
         let mut inputs = Vec::new();
+        let received: Vec<Vec<_>> = self.parts.ports.iter_mut().map(take_received).collect();
         let outcomes = (self.sync_took.as_micros() / PER_OUTCOME.as_micros()) as usize;
         let outcomes = outcomes.clamp(OUTCOMES_PER_STEP, PER_STEP);
         for (link, port) in self.parts.ports.iter_mut().enumerate() {
-            let events = std::iter::from_fn(|| port.outcomes.try_recv().ok()).take(outcomes);
+            // What was answered before these came must be known before them: all of it, then.
+            let none = received.get(link).is_none_or(Vec::is_empty);
+            let most = if none { outcomes } else { port.outcomes.len() };
+            let events = std::iter::from_fn(|| port.outcomes.try_recv().ok()).take(most);
             inputs.extend(events.map(|event| {
                 // A link that came or went is news that nobody should wait for.
-                self.news |= !matches!(event, LinkEvent::Outcome { .. });
+                self.news |= !matches!(event, LinkEvent::Outcome { .. } | LinkEvent::Answered { .. });
                 Input::Link { link, event }
             }));
         }
         inputs
             .extend(std::iter::from_fn(|| self.commands.try_recv().ok()).take(PER_STEP).map(Input::Command));
-        for (link, port) in self.parts.ports.iter_mut().enumerate() {
-            let received = std::iter::from_fn(|| port.inbound.try_recv().ok()).take(PER_STEP);
-            inputs.extend(received.map(|(token, inbound)| Input::Inbound { link, token, inbound }));
+        for (link, received) in received.into_iter().enumerate() {
+            let one = |(token, inbound)| Input::Inbound { link, token, inbound };
+            inputs.extend(received.into_iter().map(one));
         }
         inputs
     }
@@ -331,6 +336,10 @@ impl Loop {
     }
 }
 
+fn take_received(port: &mut LinkPort) -> Vec<(InboundToken, Inbound)> {
+    std::iter::from_fn(|| port.inbound.try_recv().ok()).take(PER_STEP).collect()
+}
+
 /// What the links get once the step is on the disk.
 fn hand_out(
     ports: &[LinkPort],
@@ -380,7 +389,11 @@ impl Core {
             oldest_unknown: self.unknowns.values().map(|note| note.since).min(),
             paused: self.pauses.all.clone(),
             intake_closed: self.intake.clone(),
-            inbound_total: self.counters.inbound,
+            inbound_total: self.counters.inbound_by_intent.iter().sum(),
+            inbound_by_intent: self.counters.inbound_by_intent,
+            inbound_repeated: self.counters.inbound_repeated,
+            opt_outs: self.opt_outs.len() as u64,
+            holds: self.holds.len() as u64,
             receipts_unmatched: self.counters.receipts_unmatched,
             ..Snapshot::empty(now)
         }
@@ -429,6 +442,10 @@ impl Snapshot {
             intake_closed: None,
             quarantine: None,
             inbound_total: 0,
+            inbound_by_intent: [0; Intent::ALL.len()],
+            inbound_repeated: 0,
+            opt_outs: 0,
+            holds: 0,
             receipts_unmatched: 0,
             commits: CommitHistogram::default(),
             journal_seq: 0,
@@ -475,10 +492,13 @@ impl Command {
             Command::Cancel { reply, .. } | Command::Resolve { reply, .. } => {
                 Answer::Status(reply, Err(why.clone()))
             }
-            Command::ResolveMany { reply, .. } => Answer::Count(reply, Err(why.clone())),
-            Command::Pause { reply, .. } | Command::Resume { reply, .. } => {
-                Answer::Done(reply, Err(why.clone()))
+            Command::ResolveMany { reply, .. } | Command::OptOut { reply, .. } => {
+                Answer::Count(reply, Err(why.clone()))
             }
+            Command::Pause { reply, .. }
+            | Command::Resume { reply, .. }
+            | Command::LiftOptOut { reply, .. }
+            | Command::ReleaseHold { reply, .. } => Answer::Done(reply, Err(why.clone())),
         };
         answer.send();
     }

@@ -14,6 +14,7 @@ use super::{App, Peer};
 use crate::engine::{COMMIT_BUCKETS, Snapshot};
 use crate::link::{Connection, LinkStatus, SUBMIT_BUCKETS};
 use crate::message::Status;
+use crate::reminder::suppression::Intent;
 
 /// Alive means that this answers; whether it can work is [`ready`]'s answer.
 pub async fn live() -> Response {
@@ -131,7 +132,7 @@ fn render_known(text: &mut Text, snapshot: &Snapshot) {
         &snapshot.commits.buckets,
         snapshot.commits.sum.as_secs_f64(),
     );
-    text.single("nudged_inbound_total", "counter", "Replies received.", snapshot.inbound_total);
+    replies(text, snapshot);
     let unmatched = "nudged_receipts_unmatched_total";
     text.single(unmatched, "counter", "Receipts that fitted no message.", snapshot.receipts_unmatched);
     text.single(
@@ -146,6 +147,23 @@ fn render_known(text: &mut Text, snapshot: &Snapshot) {
         "Sequence number of the journal's head.",
         snapshot.journal_seq,
     );
+}
+
+fn replies(text: &mut Text, snapshot: &Snapshot) {
+    let name = "nudged_inbound_total";
+    text.family(name, "counter", "Replies received, by what they mean for sending.");
+    for (intent, count) in Intent::ALL.iter().zip(snapshot.inbound_by_intent) {
+        text.line(format_args!("{name}{{intent=\"{}\"}} {count}", intent.as_str()));
+    }
+    let repeated = "nudged_inbound_repeated_total";
+    text.single(
+        repeated,
+        "counter",
+        "Inbound PDUs that came again and were known.",
+        snapshot.inbound_repeated,
+    );
+    text.single("nudged_optouts", "gauge", "Numbers that get nothing more.", snapshot.opt_outs);
+    text.single("nudged_holds", "gauge", "Numbers whose reply needs a person.", snapshot.holds);
 }
 
 fn messages(text: &mut Text, snapshot: &Snapshot) {

@@ -14,17 +14,15 @@ use serde_json::json;
 use super::auth::Scope;
 use super::draft::{self, Parsed};
 use super::fields::{Fields, first_16};
+use super::listing::{DEFAULT_LIMIT, limit, moment, newest_first, number};
 use super::problem::{FieldError, Problem};
 use super::show::{self, MessageJson};
 use super::{App, Segment, no_query, query, read_json};
-use crate::clock::Timestamp;
 use crate::engine::{Accepted, Draft, Filter, Idempotency, Resolution, UnknownFilter};
 use crate::id::{BatchId, MessageId};
 use crate::message::{Msisdn, Status};
 
 const MAX_KEY_BYTES: usize = 255;
-const DEFAULT_LIMIT: usize = 50;
-const MAX_LIMIT: usize = 500;
 
 /// The answer to an accepted message, also one line of a batch.
 #[derive(Debug, Serialize)]
@@ -90,7 +88,7 @@ pub async fn create(State(app): State<App>, request: Request) -> Result<Response
     let body = read_json(&app, &parts, body).await?;
     let fields = Fields::parse(&body)?;
     let idempotency = key.map(|key| Idempotency { key, body: fields.digest() });
-    let Parsed { draft, dry_run, warnings } = draft::parse(fields, &token, idempotency)?;
+    let Parsed { draft, dry_run, warnings } = draft::parse(fields, &token, idempotency, app.languages())?;
     let echo = Echo::of(&draft, warnings);
     if dry_run {
         if let Some(refusal) = draft.untimely(app.now().wall) {
@@ -190,38 +188,15 @@ impl ListWish {
             }
             "status" => filter.status = Some(Status::parse(value).ok_or("is no status of a message")?),
             "link" => filter.link = Some(draft::link_name(value)?),
-            "since" => filter.since = Some(past_or_future(value)?),
-            "until" => filter.until = Some(past_or_future(value)?),
+            "since" => filter.since = Some(moment(value)?),
+            "until" => filter.until = Some(moment(value)?),
             "cursor" => self.after = Some(value.parse().map_err(|_| String::from("is no cursor"))?),
             "limit" => self.limit = limit(value)?,
-            "order" => {
-                self.newest_first = match value {
-                    "desc" => true,
-                    "asc" => false,
-                    _ => return Err(String::from("must be asc or desc")),
-                }
-            }
+            "order" => self.newest_first = newest_first(value)?,
             _ => return Err(String::from("is not a parameter of this call")),
         }
         Ok(())
     }
-}
-
-/// A + that was not escaped arrives as a blank.
-fn number(text: &str) -> Result<Msisdn, String> {
-    let text = text.strip_prefix(' ').map_or_else(|| text.to_owned(), |digits| format!("+{digits}"));
-    Msisdn::parse_e164(&text).map_err(|e| e.to_string())
-}
-
-/// As in a query, where the + of an offset arrives as a blank as well.
-fn past_or_future(text: &str) -> Result<Timestamp, String> {
-    let why = || String::from("must be a time as RFC 3339 writes it, with an offset");
-    Timestamp::parse_rfc3339(&text.replace(' ', "+")).ok_or_else(why)
-}
-
-fn limit(text: &str) -> Result<usize, String> {
-    let limit = text.parse().ok().filter(|n| (1..=MAX_LIMIT).contains(n));
-    limit.ok_or_else(|| format!("must be a whole number from 1 to {MAX_LIMIT}"))
 }
 
 pub async fn cancel(State(app): State<App>, id: Segment, parts: Parts) -> Result<Response, Problem> {
@@ -252,8 +227,8 @@ pub async fn resolve_many(State(app): State<App>, request: Request) -> Result<Re
     let how = resolution(&mut fields);
     let which = UnknownFilter {
         link: fields.parsed("link", draft::link_name),
-        since: fields.parsed("since", past_or_future),
-        until: fields.parsed("until", past_or_future),
+        since: fields.parsed("since", moment),
+        until: fields.parsed("until", moment),
     };
     fields.finish()?;
     let count = app.engine().resolve_many(which, how.ok_or_else(Problem::internal)?).await?;

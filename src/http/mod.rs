@@ -6,12 +6,17 @@
 
 pub mod auth;
 mod batch;
+mod csv;
 mod draft;
 mod fields;
 mod guard;
 mod health;
+mod holds;
+mod inbound;
 mod links;
+mod listing;
 mod messages;
+mod optouts;
 mod page;
 pub mod problem;
 pub mod serve;
@@ -35,8 +40,9 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Serialize;
 
 use crate::clock::{Clock, Now};
-use crate::engine::Engine;
+use crate::engine::{Engine, ReadError, View};
 use crate::message::TokenName;
+use crate::sms::national::Language;
 
 use auth::{Scope, TokenFile, Tokens};
 use problem::Problem;
@@ -57,13 +63,23 @@ struct Shared {
     engine: Engine,
     tokens: Tokens,
     clock: Clock,
+    languages: Vec<Language>,
 }
 
 impl App {
     /// `state_dir` is where the token list is looked for.
     pub fn new(engine: Engine, clock: Clock, state_dir: &Path) -> App {
+        App::with_tables(engine, clock, state_dir, Vec::new())
+    }
+
+    /// One whose texts may go by national tables of `languages`.
+    pub fn with_tables(engine: Engine, clock: Clock, state_dir: &Path, languages: Vec<Language>) -> App {
         let tokens = Tokens::new(TokenFile::new(state_dir), clock.clone());
-        App(Arc::new(Shared { engine, tokens, clock }))
+        App(Arc::new(Shared { engine, tokens, clock, languages }))
+    }
+
+    fn languages(&self) -> &[Language] {
+        &self.0.languages
     }
 
     fn engine(&self) -> &Engine {
@@ -76,6 +92,16 @@ impl App {
 
     fn now(&self) -> Now {
         self.0.clock.now()
+    }
+
+    /// Reads the applied state. It may be thousands of rows: not on a thread that answers others.
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&View) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let view = self.engine().view().clone();
+        let read = tokio::task::spawn_blocking(move || look(&view));
+        Ok(read.await.map_err(|_| Problem::internal())??)
     }
 
     /// Whoever asks must hold a token with `scope`.
@@ -93,6 +119,14 @@ impl App {
             .route("/v1/messages/{id}", get(messages::show).delete(messages::cancel))
             .route("/v1/messages/{id}/resolve", post(messages::resolve))
             .route("/v1/unknowns/resolve", post(messages::resolve_many))
+            .route("/v1/inbound", get(inbound::list))
+            .route("/v1/inbound/{id}", get(inbound::look))
+            .route("/v1/conversations/{number}", get(inbound::conversation))
+            .route("/v1/optouts", get(optouts::list).post(optouts::add).delete(optouts::remove_named))
+            .route("/v1/optouts.csv", get(optouts::export))
+            .route("/v1/optouts/{number}", get(optouts::look).delete(optouts::remove))
+            .route("/v1/holds", get(holds::list))
+            .route("/v1/holds/{number}", get(holds::look).delete(holds::release))
             .route("/v1/links", get(links::list))
             .route("/v1/links/{name}", get(links::look))
             .route("/v1/links/{name}/pause", post(links::pause))
@@ -198,8 +232,13 @@ fn wrong_type(right: &str) -> Problem {
     Problem::closing(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", detail)
 }
 
-/// The media type without parameters; a charset other than UTF-8 makes it another type.
-fn media_type(headers: &HeaderMap) -> Option<&str> {
+/// Which type of JSON the body is.
+fn media_type(headers: &HeaderMap) -> Option<&'static str> {
+    media_of(headers, &["application/json", "application/x-ndjson", "application/ndjson"])
+}
+
+/// Which of these the body is, without parameters; a charset other than UTF-8 makes it another type.
+fn media_of(headers: &HeaderMap, known: &[&'static str]) -> Option<&'static str> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let text = values.next()?.to_str().ok()?;
     let mut parameters = text.split(';').map(str::trim);
@@ -209,9 +248,8 @@ fn media_type(headers: &HeaderMap) -> Option<&str> {
             || parameter.eq_ignore_ascii_case("charset=utf-8")
             || parameter.eq_ignore_ascii_case("charset=\"utf-8\"")
     };
-    let known = ["application/json", "application/x-ndjson", "application/ndjson"];
-    let known = known.into_iter().find(|name| media.eq_ignore_ascii_case(name))?;
-    (values.next().is_none() && parameters.all(utf8)).then_some(known)
+    let known = known.iter().find(|name| media.eq_ignore_ascii_case(name))?;
+    (values.next().is_none() && parameters.all(utf8)).then_some(*known)
 }
 
 /// A JSON answer.

@@ -25,6 +25,7 @@ use crate::message::{Encoding, LinkName, Msisdn, RawCode, ReceiptState, Referenc
 
 pub use crate::message::Outcome;
 pub use crate::retry::RetryClass;
+pub use crate::sms::segment::Concat;
 
 /// Replies and receipts that a link may have handed up without an answer from the core, over all its
 /// sessions: what a session that is gone left unanswered still takes its place. [`LinkPort::tell`] says what
@@ -62,14 +63,6 @@ pub fn user_message_reference(id: MessageId, index: u8) -> u16 {
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     (mixed ^ (mixed >> 31)) as u16
-}
-
-/// Concatenation (3GPP TS 23.040 9.2.3.24.1 and .8): `number` is 1-based.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Concat {
-    pub reference: u16,
-    pub total: u8,
-    pub number: u8,
 }
 
 /// A session's handle for one inbound PDU that waits for its confirmation.
@@ -145,7 +138,8 @@ pub struct RawReply {
 pub enum LinkEvent {
     /// A session is up; submissions may be leased.
     Up,
-    /// The session ended. All its outcomes came before this.
+    /// The session ended and all its outcomes came before this; or it lives and can send nothing for now, and
+    /// outcomes of what is on its way may follow.
     Down { reason: String },
     /// A person must act before it can come up (password, account, PIN). All outcomes came before this.
     Parked { reason: String },
@@ -273,7 +267,7 @@ pub struct LinkPort {
     pub submissions: mpsc::Sender<Vec<Submission>>,
     /// Capacity twice [`INBOUND_CAPACITY`] + `window` + slack; the core writes to it by [`LinkPort::tell`].
     pub control: mpsc::Sender<Control>,
-    /// Capacity `window` + [`OUTCOME_SLACK`].
+    /// Capacity `window` + [`OUTCOME_SLACK`] + [`INBOUND_CAPACITY`], each of which may be answered once.
     pub outcomes: mpsc::Receiver<LinkEvent>,
     /// Capacity [`INBOUND_CAPACITY`].
     pub inbound: mpsc::Receiver<(InboundToken, Inbound)>,
@@ -316,7 +310,7 @@ pub fn channel(facts: LinkFacts, bell: Arc<Notify>, now: Timestamp) -> (LinkPort
     let window = usize::from(facts.window.max(1));
     let (submissions, submissions_rx) = mpsc::channel(window);
     let (control, control_rx) = mpsc::channel(window + 2 * INBOUND_CAPACITY + OUTCOME_SLACK);
-    let (outcomes_tx, outcomes) = mpsc::channel(window + OUTCOME_SLACK);
+    let (outcomes_tx, outcomes) = mpsc::channel(window + OUTCOME_SLACK + INBOUND_CAPACITY);
     let (inbound_tx, inbound) = mpsc::channel(INBOUND_CAPACITY);
     let (status_tx, status) = watch::channel(LinkStatus::new(now));
     let port = LinkPort { facts: facts.clone(), submissions, control, outcomes, inbound, status };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nudged::config::effective::MASKED;
 use nudged::config::{Config, Problem, Secret, check, effective};
+use nudged::sms::national::Language;
 
 const LINK: &str = "[[smpp]]\nname = 'c'\naddress = 'h:1'\nsystem_id = 's'\npassword_file = 'pw'\n";
 const ANNOTATED: &str = include_str!("../../config/nudged.toml");
@@ -104,6 +105,8 @@ fn problems_of_the_queue_say_line_key_why_and_remedy() {
                 "shorter than validity",
                 "as long as",
             ),
+            ("national_tables = ['klingon']\n", 1, "queue.national_tables", "not one of", "\"turkish\""),
+            ("national_tables = ['urdu', 'urdu']\n", 1, "queue.national_tables", "twice", "remove one"),
             ("duplicate_window = '31d'\n", 1, "queue.duplicate_window", "out of range", "0s to 30d"),
             ("normal_per_hour = 0\n", 1, "queue.normal_per_hour", "not supported", "remove"),
             ("validty = '1h'\n", 1, "queue.validty", "not a key", "did you mean validity?"),
@@ -288,4 +291,15 @@ fn collect(path: &str, value: &toml::Value, found: &mut BTreeSet<String>) {
             found.insert(path.to_owned());
         }
     }
+}
+
+#[test]
+fn national_tables_go_only_with_binds_that_carry_septets() {
+    let tables = "[queue]\nnational_tables = ['turkish', 'spanish']\n";
+    let config = read(&format!("{tables}{LINK}")).unwrap();
+    assert_eq!(config.queue.national_tables, [Language::Turkish, Language::Spanish]);
+    assert!(effective(&config).contains("national_tables = [\"turkish\", \"spanish\"]"));
+    let problems = read(&format!("{tables}{LINK}alphabet = 'latin1'\n")).unwrap_err();
+    assert_eq!((problems.len(), problems[0].line), (1, Some(8)));
+    assert!(problems[0].to_string().contains("queue.national_tables"));
 }

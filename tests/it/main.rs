@@ -1,6 +1,7 @@
 //! Behaviour tests in one binary, a file per behaviour.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it stands")]
 
+mod alone;
 mod budget;
 mod cancel;
 mod cli;
@@ -8,8 +9,12 @@ mod clocks;
 mod config;
 mod core;
 mod demo;
+mod holds;
 mod http;
+mod http_inbound;
+mod inbound;
 mod intake;
+mod optout;
 mod order;
 mod pace;
 mod pause;
@@ -33,3 +38,4 @@ mod support;
 mod unknown;
 mod vectors_smpp;
 mod vectors_sms;
+mod vectors_tpdu;

@@ -337,6 +337,20 @@ impl World {
         self.begin().await;
     }
 
+    /// A further token, once the daemon knows it.
+    pub async fn token_with(&self, scopes: &[Scope]) -> String {
+        let name =
+            format!("extra-{}", scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join("-"));
+        let token = TokenFile::new(self.dir.path()).add(&name, scopes, self.clock.now().wall).unwrap();
+        let url = format!("http://{}/v1/status", self.address());
+        let known = async || {
+            let answer = self.client.get(&url).bearer_auth(&token).send().await.unwrap();
+            (answer.status() != 401).then_some(())
+        };
+        until(&self.clock, "the new token is known", known).await;
+        token
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.daemon.as_ref().unwrap().address.unwrap()
     }
