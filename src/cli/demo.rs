@@ -73,7 +73,7 @@ pub struct Args {
     sabotage: Option<Sabotage>,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Sabotage {
     /// It says it took a message and did not
     Lose,
@@ -200,7 +200,9 @@ async fn perform(
     client.post_each(samples(HANG_UP_AT, MESSAGES), over).await?;
     println!("{} messages accepted; now the phones answer ...", client.accepted.len());
     for (phone, first) in reminded {
-        if let Some(answer) = let_answer(client, &carriers[phone.link], phone, &first, clock, over, cheats).await? {
+        if let Some(answer) =
+            let_answer(client, &carriers[phone.link], phone, &first, clock, over, cheats).await?
+        {
             answers.push(answer);
         }
     }
@@ -380,13 +382,15 @@ async fn carriers(sabotage: Option<Sabotage>, dir: &Path, clock: &Clock) -> Resu
         Carrier::start(smsc, "north", "healthy, receipts of all kinds", dir, &healthy, clock).await?,
         Carrier::start(smsc, "south", "limited to 60/s, fails for a while", dir, &failing, clock).await?,
         Carrier::start(gsm, "gsm1", "a modem, healthy", dir, &modem, clock).await?,
-        Carrier::start(gsm, "gsm2", "a modem that restarts, floods and refuses", dir, &restless, clock).await?,
+        Carrier::start(gsm, "gsm2", "a modem that restarts, floods and refuses", dir, &restless, clock)
+            .await?,
     ])
 }
 
 fn config(listen: SocketAddr, state_dir: &Path, carriers: &[Carrier; 4]) -> Result<Config, DemoError> {
     let state_dir = toml::Value::from(state_dir.display().to_string());
-    let [north, south, gsm1, gsm2] = carriers.each_ref().map(|carrier| toml::Value::from(carrier.address.as_str()));
+    let [north, south, gsm1, gsm2] =
+        carriers.each_ref().map(|carrier| toml::Value::from(carrier.address.as_str()));
     let text = format!(
         r#"
 state_dir = {state_dir}

@@ -113,7 +113,8 @@ pub fn modem(name: &str, gsm: &Gsm) -> String {
 /// A reply of `from` by a simulator's control address.
 pub fn reply(control: SocketAddr, from: &str, text: &str) -> Fallible<()> {
     let body = format!("{{\"from\":\"{from}\",\"to\":\"+491510\",\"text\":\"{text}\"}}");
-    let head = format!("POST /reply HTTP/1.1\r\nHost: sim\r\nContent-Type: application/json\r\nContent-Length: ");
+    let head =
+        format!("POST /reply HTTP/1.1\r\nHost: sim\r\nContent-Type: application/json\r\nContent-Length: ");
     let (status, answer) = client::ask(control, &format!("{head}{}\r\n\r\n{body}", body.len()))?;
     if status < 300 { Ok(()) } else { Err(format!("reply: {status} {answer}").into()) }
 }

@@ -194,7 +194,11 @@ pub fn stop(scale: Scale, verdicts: &mut Verdicts) -> Fallible<()> {
     }
     println!();
     let worst = seen.iter().map(|way| way.last_byte).max().unwrap_or(Duration::MAX);
-    let what = format!("no byte to the number later than {} ms after its STOP: {}", STOP.as_millis(), worst.as_millis());
+    let what = format!(
+        "no byte to the number later than {} ms after its STOP: {}",
+        STOP.as_millis(),
+        worst.as_millis()
+    );
     verdicts.add(what, worst < STOP);
     Ok(())
 }

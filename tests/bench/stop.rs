@@ -38,7 +38,7 @@ pub struct Way {
 
 #[derive(serde::Deserialize)]
 struct Line {
-    at: jiff::Timestamp,
+    at: String,
     #[serde(default)]
     to: String,
     #[serde(default)]
@@ -94,7 +94,11 @@ pub fn run(queued: u32) -> Fallible<Vec<Way>> {
 /// Queues the phone's messages, before all that waits.
 fn queue_for(nudged: &Nudged, number: &str) -> Fallible<()> {
     let lines: Vec<String> = (0..FOR_EACH)
-        .map(|n| format!("{{\"to\":\"{number}\",\"text\":\"{MARK} {n} is due.\",\"priority\":9,\"receipt\":false}}"))
+        .map(|n| {
+            format!(
+                "{{\"to\":\"{number}\",\"text\":\"{MARK} {n} is due.\",\"priority\":9,\"receipt\":false}}"
+            )
+        })
         .collect();
     let (body, token) = (format!("[{}]", lines.join(",")), &nudged.token);
     let head = format!(
@@ -116,7 +120,7 @@ fn last_to(wire: &Path, number: &str) -> Fallible<Option<SystemTime>> {
         }
         let line: Line = serde_json::from_str(&line)?;
         if line.kind.contains("submit") && line.to == number && line.text.starts_with(MARK) {
-            last = Some(SystemTime::from(line.at));
+            last = Some(SystemTime::from(line.at.parse::<jiff::Timestamp>()?));
         }
     }
     Ok(last)

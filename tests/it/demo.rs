@@ -5,7 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 
 use nudged::cli::demo::compare::{
-    Answers, CONFIRMATION, CarrierLog, Findings, Place, Posted, Receipt, Reply, Row, RowSegment, Submit, compare,
+    Answers, CONFIRMATION, CarrierLog, Findings, Place, Posted, Receipt, Reply, Row, RowSegment, Submit,
+    compare,
 };
 use nudged::cli::demo::phones::Answer;
 use nudged::clock::Timestamp;

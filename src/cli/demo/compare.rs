@@ -190,7 +190,9 @@ fn check_answers(answers: &Answers, findings: &mut Findings) {
             [] => findings.lost.push(format!("the answer of {} is not shown", answer.from)),
             [reply] if reply.complete => {}
             [reply] => findings.unaccounted.push(format!("{} is shown as incomplete", reply.id)),
-            _ => findings.doubled.push(format!("the answer of {} is shown {} times", answer.from, shown.len())),
+            _ => {
+                findings.doubled.push(format!("the answer of {} is shown {} times", answer.from, shown.len()))
+            }
         }
     }
     if answers.shown.len() > answers.said.len() {
@@ -224,7 +226,9 @@ fn check_stop(
     if times > 0 {
         findings.unaccounted.push(format!("{number} said stop, and {times} segments went to it after that"));
     }
-    let open = |id: &str| rows.iter().any(|row| row.id == id && ["queued", "scheduled"].contains(&row.status.as_str()));
+    let open = |id: &str| {
+        rows.iter().any(|row| row.id == id && ["queued", "scheduled"].contains(&row.status.as_str()))
+    };
     for message in posted.iter().filter(|message| message.to == number && open(&message.id)) {
         findings.unaccounted.push(format!("{number} said stop, and {} still waits for it", message.id));
     }

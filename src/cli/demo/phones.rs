@@ -83,7 +83,10 @@ mod tests {
     fn every_link_with_phones_has_a_stop_and_an_answer_that_is_none() {
         for link in [0, 2, 3] {
             for means in [Means::Stop, Means::Anything] {
-                assert!(PHONES.iter().any(|phone| phone.link == link && phone.means == means), "{link} {means:?}");
+                assert!(
+                    PHONES.iter().any(|phone| phone.link == link && phone.means == means),
+                    "{link} {means:?}"
+                );
             }
         }
     }

@@ -8,19 +8,23 @@
 //! network.rs   registration, signal, what is due         submit.rs   Submission -> PDU
 //! choose.rs    memories and announcements to use         profile.rs  what is different about a vendor
 //! command.rs   a command, its limit, its answer          pin.rs      PINs that were entered
-//! carried.rs   what outlives a session of the link
+//! carried.rs   what outlives a session of the link       port.rs     a tty or TCP, opened, watched, given up
+//! connect.rs   a port and a session on it                holder.rs   who has the device that we may not have
 //! ```
 //! Nothing in the session does I/O but the PIN ledger, which must be on the disk before the PIN is on the wire.
 
 pub mod carried;
 mod choose;
 pub mod command;
+pub mod connect;
 mod decode;
 pub mod errors;
+mod holder;
 mod init;
 pub mod lines;
 mod network;
 pub mod pin;
+pub mod port;
 mod profile;
 mod receive;
 mod send;

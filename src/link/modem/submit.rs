@@ -36,7 +36,7 @@ pub fn encode(submission: &Submission, config: &Modem) -> Result<Item, TpduError
         pid: 0,
         dcs: coding(submission.encoding, submission.flash),
         validity: Some(Validity::relative(submission.validity)),
-        data: UserData::segment(&submission.text, submission.concat),
+        data: UserData::segment(&submission.text, submission.encoding, submission.concat),
     };
     let tpdu = submit.encode()?;
     // The SIM's own service centre, or the one that AT+CSCA was told.
