@@ -15,6 +15,7 @@ mod messages;
 mod page;
 pub mod problem;
 pub mod serve;
+mod session;
 mod show;
 mod wire;
 
@@ -39,7 +40,9 @@ use crate::engine::Engine;
 use crate::message::TokenName;
 
 use auth::{Scope, TokenFile, Tokens};
+use page::traffic::Traffic;
 use problem::Problem;
+use session::{Doing, Sessions, Signed};
 
 /// A body beyond this is refused, except for a batch.
 pub const MAX_BODY: usize = 256 * 1024;
@@ -56,6 +59,8 @@ pub struct App(Arc<Shared>);
 struct Shared {
     engine: Engine,
     tokens: Tokens,
+    sessions: Sessions,
+    traffic: Traffic,
     clock: Clock,
 }
 
@@ -63,11 +68,29 @@ impl App {
     /// `state_dir` is where the token list is looked for.
     pub fn new(engine: Engine, clock: Clock, state_dir: &Path) -> App {
         let tokens = Tokens::new(TokenFile::new(state_dir), clock.clone());
-        App(Arc::new(Shared { engine, tokens, clock }))
+        let sessions = Sessions::new(clock.clone());
+        App(Arc::new(Shared { engine, tokens, sessions, traffic: Traffic::default(), clock }))
     }
 
     fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    fn tokens(&self) -> &Tokens {
+        &self.0.tokens
+    }
+
+    fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    fn traffic(&self) -> &Traffic {
+        &self.0.traffic
+    }
+
+    /// Who is signed in on the page.
+    fn signed(&self, headers: &HeaderMap, doing: Doing) -> Option<Signed> {
+        self.0.sessions.find(headers, &self.0.tokens, doing)
     }
 
     fn clock(&self) -> &Clock {
@@ -103,9 +126,7 @@ impl App {
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
             .route("/metrics", get(health::metrics))
-            .route("/", get(page::show))
-            .route(page::STYLE_PATH, get(page::style))
-            .route(page::SCRIPT_PATH, get(page::script))
+            .merge(page::routes())
             .fallback(|| async { Problem::not_found() })
             .with_state(self.clone())
     }

@@ -1,6 +1,7 @@
 //! Behaviour tests in one binary, a file per behaviour.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it stands")]
 
+mod browser;
 mod budget;
 mod cancel;
 mod cli;
@@ -10,8 +11,10 @@ mod core;
 mod demo;
 mod http;
 mod intake;
+mod login;
 mod order;
 mod pace;
+mod page;
 mod pause;
 mod process;
 mod quarantine;
@@ -20,6 +23,7 @@ mod replies;
 mod restart;
 mod retry;
 mod routes;
+mod showcase;
 mod sim_mail;
 mod sim_pdus;
 mod sim_smsc;

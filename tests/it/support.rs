@@ -337,6 +337,16 @@ impl World {
         self.begin().await;
     }
 
+    /// The token of all scopes but those of the reminders.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The list of tokens, to add to and to revoke from.
+    pub fn tokens(&self) -> TokenFile {
+        TokenFile::new(self.dir.path())
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.daemon.as_ref().unwrap().address.unwrap()
     }
