@@ -155,7 +155,7 @@ async fn somebody_without_scripts_signs_in_pauses_resumes_and_signs_out() {
     browser.click("#all").await;
     browser.shows("Pause all sending").await;
     browser.click("#pause-1").await;
-    browser.shows("carrier is paused.").await;
+    browser.shows("No link is up").await;
     world.await_link("carrier", "paused").await;
     browser.click("#pause-1").await;
     world.await_link("carrier", "up").await;
