@@ -213,6 +213,7 @@ fn ready(
     };
     let settings = Settings {
         queue: config.queue.clone(),
+        inbound: config.inbound.clone(),
         routes: config.routes.clone(),
         links: config.smpp.iter().map(facts).collect(),
     };

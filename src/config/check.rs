@@ -11,8 +11,11 @@ use std::time::Duration;
 
 use super::raw::{self, Section};
 use super::value::{self, Bad};
-use super::{Alphabet, Config, Http, Listen, Long, Numbering, Policy, Queue, ReceiptId, Route, Secret, Smpp};
+use super::{
+    Alphabet, Config, Http, Inbound, Listen, Long, Numbering, Policy, Queue, ReceiptId, Route, Secret, Smpp,
+};
 use crate::message::LinkName;
+use crate::sms::segment;
 
 /// One thing that is wrong with the configuration. `Display` is one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,10 +47,9 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 /// Keys of the contract that nothing reads yet; silence about them would be a promise not kept.
-const LATER: [&str; 11] = [
+const LATER: [&str; 10] = [
     "timezone",
     "country",
-    "inbound",
     "modem",
     "webhook",
     "alert",
@@ -96,6 +98,11 @@ const SYSTEM_ID_MAX: usize = 15;
 const PASSWORD_MAX: usize = 8;
 const SYSTEM_TYPE_MAX: usize = 12;
 
+/// Networks hand the rest of a long reply over within minutes; a day is as long as a person may wait to see it.
+const CONCAT_TIMEOUT: RangeInclusive<Duration> = MINUTE..=DAY;
+/// A confirmation of more segments is a letter.
+const STOP_REPLY_SEGMENTS: u8 = 3;
+
 pub(super) const ALPHABETS: [(&str, Alphabet); 3] =
     [("gsm", Alphabet::Gsm), ("latin1", Alphabet::Latin1), ("ascii", Alphabet::Ascii)];
 pub(super) const LONGS: [(&str, Long); 2] = [("udh", Long::Udh), ("sar", Long::Sar)];
@@ -119,6 +126,7 @@ pub fn check(text: &str, secrets: Secrets<'_>) -> Result<Config, Vec<Problem>> {
     let state_dir = top.text("state_dir", PathBuf::from("/var/lib/nudged"), state_dir);
     let http = http(top.table("http"), &mut problems);
     let queue = queue(top.table("queue"), &mut problems);
+    let inbound = inbound(top.table("inbound"), &mut problems);
     let smpp = links(top.tables("smpp"), secrets, &mut problems);
     let names: Vec<LinkName> = smpp.iter().map(|link| link.name.clone()).collect();
     let mut routes = Vec::new();
@@ -128,7 +136,7 @@ pub fn check(text: &str, secrets: Secrets<'_>) -> Result<Config, Vec<Problem>> {
     problems.extend(top.end(&LATER));
     if problems.is_empty() {
         let smpp = smpp.into_iter().filter_map(|link| link.link).collect();
-        return Ok(Config { state_dir, http, queue, modems: Vec::new(), smpp, routes });
+        return Ok(Config { state_dir, http, queue, inbound, modems: Vec::new(), smpp, routes });
     }
     problems.sort_by(|a, b| (a.line, &a.key).cmp(&(b.line, &b.key)));
     Err(problems)
@@ -169,6 +177,24 @@ fn listen_fault(listen: &[Listen], trusted_proxy: bool) -> Option<Bad> {
             "listen on 127.0.0.1, or set trusted_proxy = true where a proxy in front speaks TLS",
         )),
         _ => None,
+    }
+}
+
+fn inbound(mut section: Section<'_>, problems: &mut Vec<Problem>) -> Inbound {
+    let inbound = Inbound {
+        stop_reply: section.text("stop_reply", String::new(), stop_reply),
+        concat_timeout: span(&mut section, "concat_timeout", Duration::from_secs(7_200), CONCAT_TIMEOUT),
+    };
+    problems.extend(section.end(&[]));
+    inbound
+}
+
+fn stop_reply(text: &str) -> Result<String, Bad> {
+    let remedy = format!("write at most {STOP_REPLY_SEGMENTS} segments of text, or nothing");
+    match segment::measure(text, segment::choose(text)) {
+        Ok(measure) if measure.segment_count <= STOP_REPLY_SEGMENTS => Ok(text.to_owned()),
+        Ok(measure) => Err(Bad::new(format!("has {} segments", measure.segment_count), remedy)),
+        Err(error) => Err(Bad::new(error.to_string(), remedy)),
     }
 }
 

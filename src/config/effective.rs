@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 
 use super::check::{ALPHABETS, LONGS, POLICIES, RECEIPT_IDS};
 use super::value::{self, CLASSES, ON_UNKNOWN, RETRY_CLASSES, show_duration, show_listen, show_word};
-use super::{Config, Http, Numbering, Queue, Route, Smpp};
+use super::{Config, Http, Inbound, Numbering, Queue, Route, Smpp};
 
 /// Stands where the name of a secret's file stood, which the checked configuration no longer knows.
 pub const MASKED: &str = "(masked)";
@@ -23,10 +23,11 @@ pub fn effective(config: &Config) -> String {
 }
 
 fn write_config(out: &mut String, config: &Config) -> fmt::Result {
-    let Config { state_dir, http, queue, modems: _, smpp, routes } = config;
+    let Config { state_dir, http, queue, inbound, modems: _, smpp, routes } = config;
     writeln!(out, "state_dir = {}", quoted(&state_dir.display().to_string()))?;
     write_http(out, http)?;
     write_queue(out, queue)?;
+    write_inbound(out, inbound)?;
     smpp.iter().try_for_each(|link| write_smpp(out, link))?;
     routes.iter().try_for_each(|route| write_route(out, route))
 }
@@ -48,6 +49,13 @@ fn write_queue(out: &mut String, queue: &Queue) -> fmt::Result {
     writeln!(out, "min_free = {}", quoted(&value::show_size(*min_free)))?;
     writeln!(out, "retention = {}", quoted(&show_duration(*retention)))?;
     writeln!(out, "duplicate_window = {}", quoted(&show_duration(*duplicate_window)))
+}
+
+fn write_inbound(out: &mut String, inbound: &Inbound) -> fmt::Result {
+    let Inbound { stop_reply, concat_timeout } = inbound;
+    writeln!(out, "\n[inbound]")?;
+    writeln!(out, "stop_reply = {}", quoted(stop_reply))?;
+    writeln!(out, "concat_timeout = {}", quoted(&show_duration(*concat_timeout)))
 }
 
 fn write_smpp(out: &mut String, link: &Smpp) -> fmt::Result {

@@ -30,6 +30,7 @@ pub struct Config {
     pub state_dir: PathBuf,
     pub http: Http,
     pub queue: Queue,
+    pub inbound: Inbound,
     pub modems: Vec<Modem>,
     pub smpp: Vec<Smpp>,
     pub routes: Vec<Route>,
@@ -63,6 +64,15 @@ pub struct Queue {
     pub retention: Duration,
     /// Zero: off.
     pub duplicate_window: Duration,
+}
+
+/// `[inbound]`: what becomes of replies.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inbound {
+    /// Confirms an opt-out; empty: a built-in text in the language of the reply.
+    pub stop_reply: String,
+    /// An incomplete long reply is shown after it.
+    pub concat_timeout: Duration,
 }
 
 /// One modem.

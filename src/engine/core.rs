@@ -5,15 +5,18 @@
 //! no await, no clock, no randomness: the same inputs give the same step. The modules beside this file are
 //! parts of the same machine, one room each, all with `fn (&mut Core, .., &mut Work)`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::assembly::Assembly;
+use super::inbound::Heard;
 use super::lanes::Lanes;
 use super::notice::{Notice, NoticeKind};
+use super::optout::{Parties, Walk};
 use super::order::Order;
 use super::receipts::Orphans;
 use super::sweep::Sweep;
@@ -21,10 +24,11 @@ use super::txn::Txn;
 use super::unknown::UnknownNote;
 use super::{AcceptAnswer, Command, IntakeClosed, Pause, Refusal};
 use crate::clock::{Now, Timestamp};
-use crate::config::{Queue, Route};
+use crate::config::{Inbound as InboundSettings, Queue, Route};
 use crate::id::{Allotter, MessageId};
 use crate::link::{Control, Inbound, InboundToken, LinkEvent, LinkFacts, Submission};
 use crate::message::{Body, Head, LinkName, State, Status};
+use crate::reminder::suppression::{Intent, Source};
 use crate::route::{LaneClash, Router};
 use crate::store::{Batch, Read, StoreError, keys, record};
 
@@ -35,6 +39,7 @@ pub type LinkIndex = usize;
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub queue: Queue,
+    pub inbound: InboundSettings,
     pub routes: Vec<Route>,
     pub links: Vec<LinkFacts>,
 }
@@ -158,7 +163,9 @@ pub struct Counters {
     pub by_status: [u64; Status::ALL.len()],
     /// Changes of status ever, by link.
     pub totals: BTreeMap<(Status, Option<LinkName>), u64>,
-    pub inbound: u64,
+    pub inbound_by_intent: [u64; Intent::ALL.len()],
+    /// Inbound PDUs that came again and were known.
+    pub inbound_repeated: u64,
     pub receipts_unmatched: u64,
     pub orphans: u32,
 }
@@ -222,6 +229,15 @@ pub struct Core {
     pub(super) unknowns: BTreeMap<MessageId, UnknownNote>,
     pub(super) orphans: Orphans,
     pub(super) cancels: BTreeMap<MessageId, Vec<PendingCancel>>,
+    /// With the one message that may still go.
+    pub(super) opt_outs: Parties<Option<MessageId>>,
+    pub(super) holds: Parties<()>,
+    /// Recipients who opted out of late, to be walked for what waits for them.
+    pub(super) walks: VecDeque<Walk>,
+    /// Inbound PDUs whose answer the network may not have yet, with their digests.
+    pub(super) unanswered: HashMap<(LinkIndex, InboundToken), [u8; 16]>,
+    pub(super) assembly: Assembly,
+    pub(super) heard: Heard,
     pub(super) intake: Option<IntakeClosed>,
     pub(super) stopping: bool,
     pub(super) sweep: Sweep,
@@ -270,6 +286,12 @@ impl Core {
             unknowns: BTreeMap::new(),
             orphans: Orphans::default(),
             cancels: BTreeMap::new(),
+            opt_outs: Parties::default(),
+            holds: Parties::default(),
+            walks: VecDeque::new(),
+            unanswered: HashMap::new(),
+            assembly: Assembly::default(),
+            heard: Heard::default(),
             intake: None,
             stopping: false,
             sweep: Sweep::default(),
@@ -294,6 +316,7 @@ impl Core {
         }
         self.sweep_due(&mut work)?;
         self.hear_orphans(&mut work)?;
+        self.walk_chains(&mut work)?;
         self.dispatch(&mut work)?;
         self.seal(&mut work);
         let wake_at = self.wake_at(now);
@@ -359,6 +382,23 @@ impl Core {
                 work.answers.push(Answer::Done(reply, answer));
                 Ok(())
             }
+            Command::OptOut { entries, by, reply } => {
+                let added = self.opt_out_many(entries, by, work)?;
+                work.answers.push(Answer::Count(reply, added));
+                Ok(())
+            }
+            Command::LiftOptOut { party, by, reply } => {
+                let source = Source::Token { by, note: String::new() };
+                let lifted = self.lift_opt_out(party, source, work);
+                work.answers.push(Answer::Done(reply, lifted.then_some(()).ok_or(Refusal::NotFound)));
+                Ok(())
+            }
+            Command::ReleaseHold { party, by, reply } => {
+                let source = Source::Token { by, note: String::new() };
+                let released = self.release_hold(party, source, work);
+                work.answers.push(Answer::Done(reply, released.then_some(()).ok_or(Refusal::NotFound)));
+                Ok(())
+            }
         }
     }
 
@@ -372,6 +412,9 @@ impl Core {
     /// Monotonic, so that a wall clock that is set back cannot put the core to sleep; the sweep's tick
     /// finds what a wall clock that is set forward makes due.
     fn wake_at(&self, now: Now) -> Option<Instant> {
+        if !self.walks.is_empty() {
+            return None;
+        }
         if (self.cut_short || self.lanes.wants_refill()) && self.any_credit() {
             return None;
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::core::{Active, Core, Lease, LeasedSegments, LinkIndex, Work, counted};
 use super::lanes::Waiting;
+use super::optout::blocked;
 use crate::config::Policy;
 use crate::id::MessageId;
 use crate::link::{Concat, Submission};
@@ -51,7 +52,7 @@ impl Core {
     /// Gives a link its next segments; whether it got any, or a message left its lane otherwise.
     fn serve(&mut self, link: LinkIndex, looked_at: &mut usize, work: &mut Work) -> Result<bool, StoreError> {
         if let Some(id) = self.links.get(link).and_then(|seat| seat.unfinished.first().copied()) {
-            if !self.expire_between(id, work)? {
+            if !self.expire_between(id, work)? && !self.stop_between(id, work)? {
                 self.go_on(id, link, work);
             }
             return Ok(true);
@@ -62,9 +63,10 @@ impl Core {
             self.turn += 1;
             self.served.insert(lane, self.turn);
             let Some(waiting) = self.lanes.remove(key) else { return Ok(false) };
-            if !self.order.may_start(waiting.entry.to, key.id, key.rank) {
+            let to = waiting.entry.to;
+            if !self.order.may_start(to, key.id, key.rank) || self.is_held(to, key.id) {
                 if self.order.is_full() {
-                    self.order.skip(waiting.entry.to, key);
+                    self.order.skip(to, key);
                     self.lanes.skip(key);
                 } else {
                     self.order.park(key, waiting);
@@ -136,8 +138,10 @@ impl Core {
             self.put_right(key, waiting.entry, &body, &head, work)?;
             return Ok(false);
         }
-        if body.valid_until <= work.wall() {
-            self.close_waiting(id, &body, &head, Event::Expire, work)?;
+        let late = body.valid_until <= work.wall();
+        if late || self.is_opted_out(body.to, id) {
+            let event = if late { Event::Expire } else { blocked() };
+            self.close_waiting(id, &body, &head, event, work)?;
             return Ok(false);
         }
         work.txn.delete(key.encode());

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::core::{Answer, Core, LinkIndex, PAUSES, PendingCancel, Work, counted};
 use super::lanes::{LaneEntry, Waiting};
 use super::notice::{Notice, NoticeKind};
+use super::optout::blocked;
 use super::recover::lanes_on_disk;
 use super::{AcceptAnswer, Accepted, BatchWish, Draft, Idempotency, Pause, Refusal};
 use crate::clock::Timestamp;
@@ -105,18 +106,39 @@ impl Core {
         if let Some(refusal) = self.refusal(&draft, text, work)? {
             return Ok(Err(refusal));
         }
-        let now = work.wall();
+        let accepted = self.enqueue(draft, batch, work)?;
+        if let Ok(accepted) = &accepted {
+            places.write(accepted.id, work);
+        }
+        Ok(accepted)
+    }
+
+    /// Makes it a message: in its lane, or blocked where its recipient opted out.
+    pub(super) fn enqueue(
+        &mut self,
+        draft: Draft,
+        batch: Option<BatchId>,
+        work: &mut Work,
+    ) -> Result<Result<Accepted, Refusal>, StoreError> {
+        let (now, text) = (work.wall(), text_digest(&draft.text));
         let id = MessageId::from_u64(self.counters.ids.next(now));
         keep_lead(id, work)?;
-        places.write(id, work);
         let body = self.body(draft, batch, now);
         let Some(lane) = self.router.lane(&body, None) else { return Ok(Err(Refusal::NoSuchLink)) };
         work.txn.put(keys::body(id), &body);
         work.txn.put(keys::chain(body.to, id), &Link { text });
-        let head = Head::accepted(&body);
+        let mut head = Head::accepted(&body);
+        let suppressed = self.is_opted_out(body.to, id);
+        if suppressed && let Ok(blocked) = apply(head.clone(), blocked(), &body, &[], now) {
+            work.txn.put(keys::head(id), &blocked);
+            head = blocked;
+        }
         let status = counted(&body, &head);
         self.recount(None, Some(status));
         self.tell(id, status, &head, work);
+        if suppressed {
+            return Ok(Ok(Accepted { id, status, repeated: false }));
+        }
         let entry = LaneEntry { to: body.to, valid_until: body.valid_until, begun: false };
         let key = LaneKey::new(lane, body.priority, body.due, id);
         work.txn.put_new(key.encode(), &entry);
@@ -405,7 +427,7 @@ impl KeyPlaces {
 
 /// Keeps the most by which an id was ever ahead of the clock, for lists by time: a write at each step back
 /// of the clock that is larger than those before, no more than a look otherwise.
-fn keep_lead(id: MessageId, work: &mut Work) -> Result<(), StoreError> {
+pub(super) fn keep_lead(id: MessageId, work: &mut Work) -> Result<(), StoreError> {
     let lead = id.allotted_at().since(work.wall());
     if !lead.is_zero() && lead > work.txn.get(&keys::core(LEAD))?.unwrap_or_default() {
         work.txn.put(keys::core(LEAD), &lead);

@@ -4,13 +4,16 @@
 //! core's ends of the links. Everybody else holds an [`Engine`]: commands go through a bounded channel and
 //! are answered once their step is on the disk; reads go to the applied state beside it ([`view`]).
 
+pub mod assembly;
 pub mod core;
+pub mod correspondence;
 pub mod dispatch;
 pub mod inbound;
 pub mod intake;
 pub mod lanes;
 pub mod memory;
 pub mod notice;
+pub mod optout;
 pub mod order;
 pub mod outcomes;
 pub mod receipts;
@@ -31,9 +34,13 @@ use crate::clock::Timestamp;
 use crate::id::{BatchId, MessageId};
 use crate::link::{LinkFacts, LinkStatus};
 use crate::message::{Class, Encoding, LinkName, Msisdn, OnUnknown, Priority, Sender, Status, TokenName};
+use crate::reminder::suppression::{Intent, Party};
 use crate::store::StoreError;
 
 pub use crate::message::Resolution;
+pub use correspondence::{
+    Conversation, Entry, HoldPage, HoldView, OptOutPage, OptOutView, ReplyFilter, ReplyPage, ReplyView,
+};
 pub use view::{Filter, MessageView, Page, View};
 
 /// A message as the outside asks for it, checked but not yet accepted.
@@ -110,6 +117,8 @@ pub enum Refusal {
     NotFound,
     #[error("the state forbids it")]
     State(Status),
+    #[error("the list of opt-outs is full")]
+    OptOutsFull,
 }
 
 /// Which unknowns a person resolves at once.
@@ -118,6 +127,16 @@ pub struct UnknownFilter {
     pub link: Option<LinkName>,
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
+}
+
+/// One opt-out as the outside adds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptOutEntry {
+    pub party: Party,
+    /// `None`: now.
+    pub at: Option<Timestamp>,
+    /// Where it is known from, in the caller's words.
+    pub note: String,
 }
 
 /// What the core is asked to do, with the way back for the answer.
@@ -153,6 +172,22 @@ pub enum Command {
         by: TokenName,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// Answers how many were not there before. An opt-out ends a hold of the same party.
+    OptOut {
+        entries: Vec<OptOutEntry>,
+        by: TokenName,
+        reply: oneshot::Sender<Result<u64, Refusal>>,
+    },
+    LiftOptOut {
+        party: Party,
+        by: TokenName,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    ReleaseHold {
+        party: Party,
+        by: TokenName,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
 }
 
 /// Which batch a group of drafts belongs to.
@@ -178,6 +213,9 @@ pub struct AcceptAnswer {
 
 /// Drafts handed to the core in one command; a batch request is cut into groups of this size.
 pub const ACCEPT_GROUP: usize = 500;
+
+/// Opt-outs handed to the core in one command.
+pub const OPT_OUT_GROUP: usize = 500;
 
 /// The handle everybody but the core holds. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -246,6 +284,27 @@ impl Engine {
         self.ask(|reply| Command::Resume { link, by, reply }).await?
     }
 
+    /// How many were not there before. What comes before a group that is refused is done and stays so: to say
+    /// it again is harmless.
+    pub async fn opt_out(&self, entries: Vec<OptOutEntry>, by: TokenName) -> Result<u64, Refusal> {
+        let mut added = 0;
+        for group in entries.chunks(OPT_OUT_GROUP) {
+            let (entries, by) = (group.to_vec(), by.clone());
+            added += self.ask(|reply| Command::OptOut { entries, by, reply }).await??;
+        }
+        Ok(added)
+    }
+
+    /// [`Refusal::NotFound`]: there is none.
+    pub async fn lift_opt_out(&self, party: Party, by: TokenName) -> Result<(), Refusal> {
+        self.ask(|reply| Command::LiftOptOut { party, by, reply }).await?
+    }
+
+    /// [`Refusal::NotFound`]: there is none.
+    pub async fn release_hold(&self, party: Party, by: TokenName) -> Result<(), Refusal> {
+        self.ask(|reply| Command::ReleaseHold { party, by, reply }).await?
+    }
+
     /// Whether the core still takes commands and answers them: it is asked about a message there cannot be.
     pub async fn ping(&self) -> bool {
         let answer = self.cancel(MessageId::from_u64(0)).await;
@@ -293,7 +352,14 @@ pub struct Snapshot {
     pub intake_closed: Option<IntakeClosed>,
     /// Why nothing may be sent or written: the state did not fit the journal.
     pub quarantine: Option<String>,
+    /// Replies, a long one once.
     pub inbound_total: u64,
+    /// The same by what they mean.
+    pub inbound_by_intent: [u64; Intent::ALL.len()],
+    /// Inbound PDUs that came again and were known.
+    pub inbound_repeated: u64,
+    pub opt_outs: u64,
+    pub holds: u64,
     pub receipts_unmatched: u64,
     pub commits: CommitHistogram,
     pub journal_seq: u64,

@@ -7,6 +7,7 @@ use super::Pause;
 use crate::clock::Timestamp;
 use crate::id::{InboundId, MessageId};
 use crate::message::{LinkName, Status};
+use crate::reminder::suppression::{Intent, Party, Source};
 
 /// One published event; its number is its place in the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,5 +47,29 @@ pub enum NoticeKind {
     },
     Resumed {
         link: Option<LinkName>,
+    },
+    /// A reply, whole or as much of it as came.
+    ReplyReceived {
+        id: InboundId,
+        link: LinkName,
+        intent: Intent,
+    },
+    OptOutAdded {
+        party: Party,
+        source: Source,
+    },
+    /// By a reply or by a person.
+    OptOutRemoved {
+        party: Party,
+        source: Source,
+    },
+    HoldAdded {
+        party: Party,
+        reply: InboundId,
+    },
+    /// By a reply or by a person; not where an opt-out took its place.
+    HoldRemoved {
+        party: Party,
+        source: Source,
     },
 }

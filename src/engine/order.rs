@@ -126,6 +126,14 @@ impl Order {
         self.release(to)
     }
 
+    /// What may start of those that a hold kept aside, for all recipients that fit.
+    pub fn let_out(&mut self, fits: impl Fn(Msisdn) -> bool) -> Vec<(LaneKey, Waiting)> {
+        let mut fitting: Vec<Msisdn> = self.turns.keys().copied().filter(|&to| fits(to)).collect();
+        // In order: the same inputs give the same step.
+        fitting.sort_unstable();
+        fitting.into_iter().flat_map(|to| self.release(to)).collect()
+    }
+
     /// The first parked message of each lane that may start.
     fn release(&mut self, to: Msisdn) -> Vec<(LaneKey, Waiting)> {
         let Some(turn) = self.turns.get(&to).filter(|turn| turn.leased.is_none()) else { return Vec::new() };

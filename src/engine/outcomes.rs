@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::core::{Answer, Core, LinkIndex, Work};
 use super::lanes::{LaneEntry, Waiting};
 use super::notice::{Notice, NoticeKind};
+use super::optout::blocked;
 use super::{Refusal, dispatch};
 use crate::id::MessageId;
 use crate::link::{Control, LinkEvent};
@@ -39,7 +40,7 @@ impl Core {
             LinkEvent::Late { id, index, lease, outcome } => {
                 self.settle_late((id, index, lease), outcome, work)?
             }
-            LinkEvent::Answered { .. } => {}
+            LinkEvent::Answered { token } => self.answered(link, token, work)?,
         }
         Ok(())
     }
@@ -51,6 +52,8 @@ impl Core {
         kind: impl FnOnce(crate::message::LinkName) -> NoticeKind,
         work: &mut Work,
     ) {
+        // What a session that is gone left unanswered stays so.
+        self.unanswered.retain(|(of, _), _| *of != link);
         let Some(seat) = self.links.get_mut(link) else { return };
         if seat.up != up {
             seat.up = up;
@@ -72,9 +75,11 @@ impl Core {
             tracing::error!(event = "outcome_without_lease", %id, index);
             return Ok(());
         };
+        let to = self.active.get(&id).map(|active| active.body.to);
+        let asked_back = self.cancels.contains_key(&id) || to.is_some_and(|to| self.must_not_go(to, id));
         if let Some(seat) = self.links.get_mut(link) {
             seat.leased = seat.leased.saturating_sub(1);
-            if outcome == Outcome::Unwritten && !self.cancels.contains_key(&id) {
+            if outcome == Outcome::Unwritten && !asked_back {
                 // It did not want it: leased again at once, it would come back at once.
                 seat.rests_until = Some(work.now.mono + REST);
             }
@@ -138,6 +143,7 @@ impl Core {
             }
             return self.hand_back_if_stuck(id, work);
         }
+        let after = self.unless_opted_out(id, after, body, work);
         let (rank, held) =
             self.active.remove(&id).map_or((0, Vec::new()), |active| (active.rank, active.held));
         held.into_iter().for_each(|number| self.end_lease(number, work));
@@ -152,6 +158,14 @@ impl Core {
         }
         self.store_head(id, body, before, &after, work)?;
         self.answer_cancels(id, work)
+    }
+
+    /// The head, or its end where it would wait for a recipient who opted out.
+    fn unless_opted_out(&self, id: MessageId, head: Head, body: &Body, work: &Work) -> Head {
+        if !matches!(head.state, State::Waiting { .. }) || !self.is_opted_out(body.to, id) {
+            return head;
+        }
+        apply(head.clone(), blocked(), body, &[], work.wall()).unwrap_or(head)
     }
 
     /// A long message whose link went away between two of its segments waits again.

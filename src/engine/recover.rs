@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use super::assembly::Assembly;
 use super::core::{COUNTERS, Core, Lease, LeasedSegments, PAUSES, Settings, Work};
 use super::intake::u64_digest;
 use super::lanes::{LaneEntry, Waiting};
@@ -56,6 +57,8 @@ impl Core {
         core.unknowns = unknown::load(state)?.into_iter().collect();
         core.orphans = Orphans::load(state)?;
         core.load_begun(state)?;
+        core.load_parties(state)?;
+        core.assembly = Assembly::load(state)?;
         core.end_open_leases(&mut work)?;
         core.hear_orphans(&mut work)?;
         if work.txn.get(&keys::core(ROUTING))? != Some(core.routing()) {

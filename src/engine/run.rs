@@ -22,6 +22,7 @@ use crate::clock::{Clock, Now, Timestamp};
 use crate::engine::COMMIT_BUCKETS;
 use crate::link::{Control, LinkEvent, LinkPort, Submission};
 use crate::message::{Outcome, Status, UnknownWhy};
+use crate::reminder::suppression::Intent;
 use crate::store::{Store, StoreError};
 
 /// Commands that wait for the core at most; a sender beyond it waits in its own request.
@@ -380,7 +381,11 @@ impl Core {
             oldest_unknown: self.unknowns.values().map(|note| note.since).min(),
             paused: self.pauses.all.clone(),
             intake_closed: self.intake.clone(),
-            inbound_total: self.counters.inbound,
+            inbound_total: self.counters.inbound_by_intent.iter().sum(),
+            inbound_by_intent: self.counters.inbound_by_intent,
+            inbound_repeated: self.counters.inbound_repeated,
+            opt_outs: self.opt_outs.len() as u64,
+            holds: self.holds.len() as u64,
             receipts_unmatched: self.counters.receipts_unmatched,
             ..Snapshot::empty(now)
         }
@@ -429,6 +434,10 @@ impl Snapshot {
             intake_closed: None,
             quarantine: None,
             inbound_total: 0,
+            inbound_by_intent: [0; Intent::ALL.len()],
+            inbound_repeated: 0,
+            opt_outs: 0,
+            holds: 0,
             receipts_unmatched: 0,
             commits: CommitHistogram::default(),
             journal_seq: 0,
@@ -475,10 +484,13 @@ impl Command {
             Command::Cancel { reply, .. } | Command::Resolve { reply, .. } => {
                 Answer::Status(reply, Err(why.clone()))
             }
-            Command::ResolveMany { reply, .. } => Answer::Count(reply, Err(why.clone())),
-            Command::Pause { reply, .. } | Command::Resume { reply, .. } => {
-                Answer::Done(reply, Err(why.clone()))
+            Command::ResolveMany { reply, .. } | Command::OptOut { reply, .. } => {
+                Answer::Count(reply, Err(why.clone()))
             }
+            Command::Pause { reply, .. }
+            | Command::Resume { reply, .. }
+            | Command::LiftOptOut { reply, .. }
+            | Command::ReleaseHold { reply, .. } => Answer::Done(reply, Err(why.clone())),
         };
         answer.send();
     }

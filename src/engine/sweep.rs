@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::core::{Core, LinkIndex, Work};
-use super::inbound::StoredReply;
+use super::inbound::{Came, StoredReply};
 use super::intake::{IDEMPOTENCY_KEPT, KeyRecord, digest};
 use super::lanes::LaneEntry;
+use super::optout::CONFIRM_ONCE;
 use super::receipts::{ORPHAN_KEPT, RECEIPT_DAYS};
 use crate::clock::{Now, Timestamp};
-use crate::id::{BatchId, MessageId};
+use crate::id::{BatchId, InboundId, MessageId};
 use crate::link::Control;
 use crate::message::{Body, Event, Head, State};
 use crate::store::keys::{self, LaneKey, family};
@@ -34,6 +35,8 @@ pub struct Sweep {
     keys: Cursor,
     bodies: Cursor,
     replies: Cursor,
+    repeats: Cursor,
+    confirmed: Cursor,
     batches: Cursor,
 }
 
@@ -85,7 +88,10 @@ impl Core {
         self.sweep_orphans(work);
         self.sweep_keys(work)?;
         self.sweep_bodies(work)?;
+        self.close_overdue(STRETCH, work)?;
         self.sweep_replies(work)?;
+        self.sweep_repeats(work)?;
+        self.sweep_confirmed(work)?;
         self.sweep_batches(work)
     }
 
@@ -113,6 +119,9 @@ impl Core {
                 && let Some((body, head)) = self.load(id, work)?
             {
                 self.close_waiting(id, &body, &head, Event::Expire, work)?;
+            } else {
+                // By the tail of its number, or since before a restart.
+                self.block_waiting(entry.to, id, work)?;
             }
         }
         Ok(())
@@ -197,12 +206,36 @@ impl Core {
     fn sweep_replies(&mut self, work: &mut Work) -> Result<(), StoreError> {
         let before = work.wall().saturating_sub(self.settings.queue.retention);
         for (key, value) in self.sweep.replies.stretch(family::INBOUND, work)? {
-            let received_at = record::decode::<StoredReply>(&value)?.received_at;
+            let Some(id) = keys::decode_id(&key).map(InboundId::from_u64) else { continue };
+            let reply: StoredReply = record::decode(&value)?;
+            let received_at = reply.received_at;
             if (before..=work.wall()).contains(&received_at) {
                 self.sweep.replies.restart();
                 break;
             }
             if received_at < before {
+                work.txn.delete(key);
+                if let Some(party) = reply.party() {
+                    work.txn.delete(keys::reply_of(party, id));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn sweep_repeats(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        for (key, value) in self.sweep.repeats.stretch(family::REPEAT, work)? {
+            let came: Came = record::decode(&value)?;
+            if work.wall().since(came.at) >= came.kept {
+                work.txn.delete(key);
+            }
+        }
+        Ok(())
+    }
+
+    fn sweep_confirmed(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        for (key, value) in self.sweep.confirmed.stretch(family::CONFIRMED, work)? {
+            if work.wall().since(record::decode::<Timestamp>(&value)?) >= CONFIRM_ONCE {
                 work.txn.delete(key);
             }
         }

@@ -19,12 +19,12 @@ use crate::store::{Read, record};
 /// Rows looked at for one page at most; a page with a sparse filter may be short and still go on.
 pub const ROWS_PER_PAGE: usize = 5_000;
 /// Rows read at once.
-const STRETCH: usize = 512;
+pub(super) const STRETCH: usize = 512;
 
 /// A reader of the applied state, cheap to clone.
 #[derive(Clone)]
 pub struct View {
-    state: Arc<dyn Read + Send + Sync>,
+    pub(super) state: Arc<dyn Read + Send + Sync>,
     leased: Arc<RwLock<HashSet<MessageId>>>,
 }
 
@@ -155,8 +155,7 @@ impl View {
             from = place(MessageId::earliest(since));
         }
         if let Some(until) = filter.until {
-            let lead = self.state.get(&keys::core(LEAD))?.map(|bytes| record::decode(&bytes)).transpose()?;
-            to = place(MessageId::earliest(until.saturating_add(lead.unwrap_or_default())));
+            to = place(MessageId::earliest(until.saturating_add(self.lead()?)));
         }
         let entries = match (after, back) {
             (None, false) => self.state.scan(&from, &to, STRETCH)?,
@@ -172,6 +171,12 @@ impl View {
             Some(MessageId::from_u64(u64::from_be_bytes(bytes)))
         };
         Ok(entries.iter().filter_map(|(key, _)| id(key)).collect())
+    }
+
+    /// How far ids were ahead of the clock at most.
+    pub(super) fn lead(&self) -> Result<std::time::Duration, ReadError> {
+        let lead = self.state.get(&keys::core(LEAD))?.map(|bytes| record::decode(&bytes)).transpose()?;
+        Ok(lead.unwrap_or_default())
     }
 
     /// The messages of a batch that are still kept, with their statuses, in order of acceptance; empty

@@ -202,6 +202,7 @@ impl From<Refusal> for Problem {
             Refusal::NeverValid => Problem::field("valid_until", detail),
             Refusal::TooFar { field } => Problem::field(field, detail),
             Refusal::NotFound => Problem::not_found(),
+            Refusal::OptOutsFull => Problem::new(StatusCode::CONFLICT, "opt_outs_full", detail),
             Refusal::State(status) => Problem::new(
                 StatusCode::CONFLICT,
                 "state_forbids",
@@ -240,6 +241,7 @@ mod tests {
             (Refusal::NeverValid, 422, "fields_refused"),
             (Refusal::TooFar { field: "send_at" }, 422, "fields_refused"),
             (Refusal::NotFound, 404, "not_found"),
+            (Refusal::OptOutsFull, 409, "opt_outs_full"),
             (Refusal::State(Status::Sent), 409, "state_forbids"),
         ] {
             let problem = Problem::from(refusal);

@@ -145,7 +145,8 @@ pub struct RawReply {
 pub enum LinkEvent {
     /// A session is up; submissions may be leased.
     Up,
-    /// The session ended. All its outcomes came before this.
+    /// The session ended and all its outcomes came before this; or it lives and can send nothing for now, and
+    /// outcomes of what is on its way may follow.
     Down { reason: String },
     /// A person must act before it can come up (password, account, PIN). All outcomes came before this.
     Parked { reason: String },
@@ -273,7 +274,7 @@ pub struct LinkPort {
     pub submissions: mpsc::Sender<Vec<Submission>>,
     /// Capacity twice [`INBOUND_CAPACITY`] + `window` + slack; the core writes to it by [`LinkPort::tell`].
     pub control: mpsc::Sender<Control>,
-    /// Capacity `window` + [`OUTCOME_SLACK`].
+    /// Capacity `window` + [`OUTCOME_SLACK`] + [`INBOUND_CAPACITY`], each of which may be answered once.
     pub outcomes: mpsc::Receiver<LinkEvent>,
     /// Capacity [`INBOUND_CAPACITY`].
     pub inbound: mpsc::Receiver<(InboundToken, Inbound)>,
@@ -316,7 +317,7 @@ pub fn channel(facts: LinkFacts, bell: Arc<Notify>, now: Timestamp) -> (LinkPort
     let window = usize::from(facts.window.max(1));
     let (submissions, submissions_rx) = mpsc::channel(window);
     let (control, control_rx) = mpsc::channel(window + 2 * INBOUND_CAPACITY + OUTCOME_SLACK);
-    let (outcomes_tx, outcomes) = mpsc::channel(window + OUTCOME_SLACK);
+    let (outcomes_tx, outcomes) = mpsc::channel(window + OUTCOME_SLACK + INBOUND_CAPACITY);
     let (inbound_tx, inbound) = mpsc::channel(INBOUND_CAPACITY);
     let (status_tx, status) = watch::channel(LinkStatus::new(now));
     let port = LinkPort { facts: facts.clone(), submissions, control, outcomes, inbound, status };

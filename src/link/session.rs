@@ -5,6 +5,9 @@
 //! driver polls all three until they are dry. A submission counts as written once `poll_output` has
 //! returned its bytes; until then a recall or a close gives it back as [`Outcome::Unwritten`].
 //!
+//! The driver asks for output again only when it has written all of the last, so a session knows by being
+//! asked that those bytes have left; what it says of that is heard at once.
+//!
 //! [`Outcome::Unwritten`]: super::Outcome::Unwritten
 
 use std::time::Instant;

@@ -131,8 +131,8 @@ pub fn apply(
         // A part of it at the network cannot be taken back: it goes on.
         Event::Cancel if head.bound_to().is_some() => return Err(Stale),
         Event::Cancel => close_waiting(&mut head, body, Final::Canceled, now)?,
-        Event::Expire => expire(&mut head, body, now)?,
-        Event::Block(cause) => close_waiting(&mut head, body, Final::Blocked(cause), now)?,
+        Event::Expire => stop(&mut head, body, Final::Expired, now)?,
+        Event::Block(cause) => stop(&mut head, body, Final::Blocked(cause), now)?,
         Event::Fail(cause) => close_waiting(&mut head, body, Final::Failed(cause), now)?,
         Event::Resolve(how) => resolve(&mut head, body, how, now)?,
         Event::Resend if head.resent => return Err(Stale),
@@ -451,16 +451,16 @@ fn close_waiting(head: &mut Head, body: &Body, how: Final, now: Timestamp) -> Re
 }
 
 /// Waiting, or a long message of which no segment is outstanding: the rest is not sent any more.
-fn expire(head: &mut Head, body: &Body, now: Timestamp) -> Result<(), Stale> {
+fn stop(head: &mut Head, body: &Body, how: Final, now: Timestamp) -> Result<(), Stale> {
     let between = match (&head.state, head.attempts.last()) {
         (State::Leased { .. }, Some(attempt)) => !attempt.segments.contains(&SegmentState::Written),
         _ => false,
     };
     if between {
-        give_up(head, body, Final::Expired, now);
+        give_up(head, body, how, now);
         return Ok(());
     }
-    close_waiting(head, body, Final::Expired, now)
+    close_waiting(head, body, how, now)
 }
 
 fn resolve(head: &mut Head, body: &Body, how: Resolution, now: Timestamp) -> Result<(), Stale> {

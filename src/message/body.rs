@@ -216,6 +216,7 @@ pub struct Priority(u8);
 
 impl Priority {
     pub const LEVELS: u8 = 10;
+    pub const HIGHEST: Priority = Priority(Priority::LEVELS - 1);
 
     pub const fn new(level: u8) -> Option<Priority> {
         if level < Priority::LEVELS { Some(Priority(level)) } else { None }

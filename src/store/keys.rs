@@ -12,10 +12,17 @@
 //! k | token hash 8 | key hash 16                       idempotency
 //! f | client_ref hash 16                               unique_ref
 //! a | batch 8 | n 4                                    ids of a batch
-//! i | id 8                                             replies, raw
+//! i | id 8                                             replies, with their segments as they came
+//! m | party 9 | id 8                                   replies of a party; value: nothing
+//! y | group 8 | number 1                               segments of long replies that are not whole yet
+//! j | digest 16                                        inbound PDUs that may come again; value: when it came
+//! o | party 9                                          who wants no messages
+//! q | party 9                                          who may not want any, until a person says so
+//! t | recipient 8                                      who was told of an opt-out; value: when
 //! e | time ms 8 | n 4                                  receipts that matched nothing yet
 //! c | name                                             counters, allotter, pauses: one record each
 //! ```
+//! A party is a whole number (0, then its digits) or the tail of numbers (1, then the digits).
 
 /// First byte of each family.
 pub mod family {
@@ -31,6 +38,12 @@ pub mod family {
     pub const UNIQUE_REF: u8 = b'f';
     pub const BATCH: u8 = b'a';
     pub const INBOUND: u8 = b'i';
+    pub const PARTY: u8 = b'm';
+    pub const PENDING: u8 = b'y';
+    pub const REPEAT: u8 = b'j';
+    pub const OPT_OUT: u8 = b'o';
+    pub const HOLD: u8 = b'q';
+    pub const CONFIRMED: u8 = b't';
     pub const ORPHAN: u8 = b'e';
     pub const CORE: u8 = b'c';
 }
@@ -39,6 +52,7 @@ use crate::clock::Timestamp;
 use crate::id::{BatchId, InboundId, MessageId};
 use crate::message::body::AT_ONCE;
 use crate::message::{Msisdn, Priority};
+use crate::reminder::suppression::{Party, Tail};
 
 fn key(family: u8, fields: &[&[u8]]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + fields.iter().map(|f| f.len()).sum::<usize>());
@@ -189,6 +203,62 @@ pub fn batch_of(batch: BatchId) -> Vec<u8> {
 
 pub fn inbound(id: InboundId) -> Vec<u8> {
     key(family::INBOUND, &[&id.as_u64().to_be_bytes()])
+}
+
+fn party_bytes(party: Party) -> [u8; 9] {
+    let (kind, digits) = match party {
+        Party::Number(number) => (0, number.as_u64()),
+        Party::Tail(tail) => (1, tail.as_u64()),
+    };
+    let mut bytes = [kind; 9];
+    bytes[1..].copy_from_slice(&digits.to_be_bytes());
+    bytes
+}
+
+pub fn reply_of(party: Party, id: InboundId) -> Vec<u8> {
+    key(family::PARTY, &[&party_bytes(party), &id.as_u64().to_be_bytes()])
+}
+
+/// Prefix of a party's replies.
+pub fn replies_of(party: Party) -> Vec<u8> {
+    key(family::PARTY, &[&party_bytes(party)])
+}
+
+pub fn pending(group: u64, number: u8) -> Vec<u8> {
+    key(family::PENDING, &[&group.to_be_bytes(), &[number]])
+}
+
+/// Group and number in a `y` key.
+pub fn decode_pending(bytes: &[u8]) -> Option<(u64, u8)> {
+    let rest: &[u8; 9] = bytes.get(1..)?.try_into().ok()?;
+    Some((be64(&rest[..8]), rest[8]))
+}
+
+pub fn repeat(digest: &[u8; 16]) -> Vec<u8> {
+    key(family::REPEAT, &[digest])
+}
+
+pub fn opt_out(party: Party) -> Vec<u8> {
+    key(family::OPT_OUT, &[&party_bytes(party)])
+}
+
+pub fn hold(party: Party) -> Vec<u8> {
+    key(family::HOLD, &[&party_bytes(party)])
+}
+
+/// The party in an `o` or `q` key.
+pub fn decode_party(bytes: &[u8]) -> Option<Party> {
+    let rest: &[u8; 9] = bytes.get(1..)?.try_into().ok()?;
+    let digits = be64(&rest[1..]);
+    match rest[0] {
+        0 => Some(Party::Number(Msisdn::from_u64(digits))),
+        1 => Some(Party::Tail(Tail::from_u64(digits))),
+        _ => None,
+    }
+}
+
+pub fn confirmed(to: Msisdn) -> Vec<u8> {
+    key(family::CONFIRMED, &[&to.as_u64().to_be_bytes()])
 }
 
 pub fn orphan(at: Timestamp, n: u32) -> Vec<u8> {

@@ -33,7 +33,12 @@ impl Bench {
     fn new() -> Bench {
         let carrier =
             LinkFacts { name: "a".into(), account: "a".into(), kind: "smpp", window: MESSAGES as u16 };
-        let settings = Settings { queue: checked("").queue, routes: Vec::new(), links: vec![carrier] };
+        let settings = Settings {
+            queue: checked("").queue,
+            inbound: checked("").inbound,
+            routes: Vec::new(),
+            links: vec![carrier],
+        };
         let (state, clock) = (Memory::default(), Clock::manual(START));
         let (core, _) = Core::recover(settings, &state, clock.now()).unwrap();
         Bench { core, state, clock, operations: BTreeMap::new(), journal_bytes: 0 }

@@ -147,7 +147,8 @@ struct Alone {
 impl Alone {
     fn new(queue: Queue, window: u16) -> Alone {
         let link = LinkFacts { name: "a".into(), account: "a".into(), kind: "smpp", window };
-        let settings = Settings { queue, routes: Vec::new(), links: vec![link] };
+        let settings =
+            Settings { queue, inbound: checked("").inbound, routes: Vec::new(), links: vec![link] };
         let (state, clock) = (Memory::default(), Clock::manual(START));
         let (core, _) = Core::recover(settings.clone(), &state, clock.now()).unwrap();
         let mut alone = Alone { settings, core, state, clock, open: Vec::new(), texts: Vec::new() };

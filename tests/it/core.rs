@@ -224,7 +224,12 @@ impl Alone {
 
 fn settings(names: &[&str], window: u16) -> Settings {
     let link = |&name: &&str| LinkFacts { name: name.into(), account: name.into(), kind: "smpp", window };
-    Settings { queue: checked("").queue, routes: Vec::new(), links: names.iter().map(link).collect() }
+    Settings {
+        queue: checked("").queue,
+        inbound: checked("").inbound,
+        routes: Vec::new(),
+        links: names.iter().map(link).collect(),
+    }
 }
 
 fn link_says(event: LinkEvent) -> Input {

@@ -94,7 +94,12 @@ async fn a_stop_with_a_silent_carrier_marks_what_it_never_answered_unknown_befor
 async fn what_a_link_that_hangs_never_settles_is_unknown_when_the_stop_ends() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::manual(START));
     let facts = LinkFacts { name: "a".into(), account: "a".into(), kind: "smpp", window: 4 };
-    let settings = Settings { queue: checked("").queue, routes: Vec::new(), links: vec![facts.clone()] };
+    let settings = Settings {
+        queue: checked("").queue,
+        inbound: checked("").inbound,
+        routes: Vec::new(),
+        links: vec![facts.clone()],
+    };
     let store = opened(dir.path());
     let (core, _) = Core::recover(settings, &store.reader(), clock.now()).unwrap();
     let (bell, stop) = (Arc::new(Notify::new()), CancellationToken::new());

@@ -9,7 +9,8 @@
 //! * A segment is written once, unless the SMSC itself refused it for coming too fast.
 //! * Segments are written in the order submitted; a throttled one goes back to its place.
 //! * Never more unanswered submit_sm than the window, those given up as unknown included.
-//! * A deliver_sm is answered only when the core says that it is stored, or that it is not.
+//! * A deliver_sm is answered only when the core says that it is stored, or that it is not; that its OK is
+//!   written is told when the driver asks for more, and never of one that may not have left.
 //! * enquire_link is answered whatever the window holds.
 //!
 //! Tables are in `window.rs`, statuses in `status.rs`; what a response or a request does is in `traffic.rs`.
@@ -64,6 +65,9 @@ pub struct SmppSession {
     /// Requests of the SMSC that wait for the core: sequence number and command_id.
     pub(super) inbound: HashMap<InboundToken, (u32, u32)>,
     pub(super) next_token: u64,
+    /// Deliveries whose OK is among the responses, and those whose OK the driver is writing.
+    pub(super) answering: Vec<InboundToken>,
+    writing: Vec<InboundToken>,
     pub(super) enquiry: Enquiry,
     pub(super) oddities: Oddities,
     events: VecDeque<SessionEvent>,
@@ -134,6 +138,8 @@ impl SmppSession {
             paced_until: None,
             inbound: HashMap::new(),
             next_token: first_token,
+            answering: Vec::new(),
+            writing: Vec::new(),
             enquiry: Enquiry::Idle { heard_at: now },
             oddities: Oddities::default(),
             events: VecDeque::new(),
@@ -375,6 +381,9 @@ impl Session for SmppSession {
         }
         self.unwrite(|_| true);
         self.inbound.clear();
+        // Whether these came through nobody can know, so the SMSC may send them again.
+        self.answering.clear();
+        self.writing.clear();
         self.responses.clear();
         self.oddities.sum_up(&self.config.name);
         self.state = State::Finished;
@@ -422,9 +431,13 @@ impl Session for SmppSession {
     }
 
     fn poll_output(&mut self, now: Instant) -> Option<Bytes> {
+        for token in std::mem::take(&mut self.writing) {
+            self.emit(LinkEvent::Answered { token });
+        }
         if matches!(self.state, State::Bound) {
             self.write_segments(now);
         }
+        self.writing = std::mem::take(&mut self.answering);
         (!self.responses.is_empty()).then(|| self.responses.split().freeze())
     }
 

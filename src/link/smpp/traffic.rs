@@ -226,6 +226,9 @@ impl SmppSession {
     pub(super) fn settle_inbound(&mut self, token: InboundToken, command_status: u32) {
         if let Some((sequence, request)) = self.inbound.remove(&token) {
             pdu::encode_delivered(request, command_status, sequence, &mut self.responses);
+            if command_status == status::OK {
+                self.answering.push(token);
+            }
         }
     }
 }

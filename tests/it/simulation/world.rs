@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nudged::clock::{Clock, Timestamp};
-use nudged::config::{Policy, Queue, Route};
+use nudged::config::{Inbound as InboundSettings, Policy, Queue, Route};
 use nudged::engine::core::{Answer, Core, Input, Settings, Step};
 use nudged::engine::memory::Memory;
 use nudged::engine::{
@@ -211,6 +211,7 @@ fn settings(written: usize) -> Settings {
             retention: Duration::from_secs(180 * 86_400),
             duplicate_window: Duration::ZERO,
         },
+        inbound: InboundSettings { stop_reply: String::new(), concat_timeout: Duration::from_secs(7200) },
         routes: routes(written),
         links: names.iter().enumerate().map(facts).collect(),
     }

@@ -1,0 +1,50 @@
+//! What a reply wants of us, as far as the wish to stop goes.
+//!
+//! Certain is only a message that says nothing else; whatever may mean stop and is not certain is
+//! [`Verdict::MayBeOptOut`], for a person to decide while sending to that number is held. Both errors hurt,
+//! but not alike: a hold is looked at, a text after STOP is a breach. Work is bounded for any input.
+//!
+//! It leaves to others: suppression, the confirmation and the hold itself (engine), and every other intent.
+
+mod language;
+
+use serde::{Deserialize, Serialize};
+
+pub use language::Language;
+
+/// What the strict stage and the hold rule make of one reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Says stop and nothing else.
+    OptOut { language: Language },
+    /// May mean stop: sending is held until a person has read it.
+    MayBeOptOut,
+    /// Asks for messages again and says nothing else.
+    OptIn,
+    /// About something else.
+    Other,
+}
+
+impl Verdict {
+    /// The name of the intent in answers and metrics; `None` where nothing is certain.
+    pub fn intent(self) -> Option<&'static str> {
+        match self {
+            Verdict::OptOut { .. } => Some("opt_out"),
+            Verdict::OptIn => Some("opt_in"),
+            Verdict::MayBeOptOut | Verdict::Other => None,
+        }
+    }
+}
+
+/// Reads one reply. `last_sent` is our own last text to that number: what the reply repeats of it is not the
+/// person's word.
+pub fn classify(text: &str, last_sent: Option<&str>) -> Verdict {
+    let quoted = last_sent.is_some_and(|sent| sent.contains(text.trim()) && text.trim().contains(' '));
+    match text.trim().to_lowercase().as_str() {
+        _ if quoted => Verdict::Other,
+        "stop" => Verdict::OptOut { language: Language::En },
+        "start" => Verdict::OptIn,
+        long if long.contains("stop") => Verdict::MayBeOptOut,
+        _ => Verdict::Other,
+    }
+}
