@@ -10,12 +10,16 @@ use super::traffic::{DAY, Graph, HOUR};
 use super::verdict::{count, shown, since};
 use super::{problems, problems::Trouble};
 use crate::clock::Now;
-use crate::engine::{Filter, LinkSnapshot, MessageView, ReadError, Snapshot};
+use crate::engine::{
+    Filter, HoldView, LinkSnapshot, MessageView, OptOutView, ReadError, ReplyFilter, ReplyView, Snapshot,
+    View,
+};
 use crate::http::App;
 use crate::http::links::state_of;
 use crate::http::session::Signed;
 use crate::link::{Connection, ModemStatus, Registration};
-use crate::message::Status;
+use crate::message::{Msisdn, Status};
+use crate::reminder::suppression::{Intent, Party, Source};
 
 /// Rows of any list.
 pub const ROWS: usize = 20;
@@ -42,8 +46,42 @@ pub struct Board {
 /// What names people.
 pub struct Lists {
     pub messages: Vec<MessageRow>,
+    pub replies: Vec<ReplyRow>,
     pub unknowns: Vec<MessageRow>,
     pub unknowns_left: u64,
+    pub held: Vec<HeldRow>,
+    pub held_left: u64,
+    pub opt_outs: Vec<OptOutRow>,
+    pub opt_outs_total: u64,
+}
+
+pub struct ReplyRow {
+    /// As written on the wire where it names no number.
+    pub from: String,
+    /// Whose conversation it belongs to.
+    pub number: Option<String>,
+    pub text: Option<String>,
+    /// What it means for sending, where that is something.
+    pub means: Option<&'static str>,
+    /// Why there is no text, or not all of it.
+    pub lacks: Option<String>,
+    pub link: String,
+    pub at: Since,
+}
+
+pub struct HeldRow {
+    /// As forms say it.
+    pub party: String,
+    pub reply: Option<ReplyRow>,
+    pub since: Since,
+}
+
+pub struct OptOutRow {
+    pub party: String,
+    pub number: Option<String>,
+    /// How it came about.
+    pub source: String,
+    pub since: Since,
 }
 
 pub struct LinkRow {
@@ -127,9 +165,92 @@ impl Lists {
             0 => Vec::new(),
             _ => rows(&list(Some(Status::Unknown), false)?.messages),
         };
-        let shown = unknowns.len() as u64;
-        let unknowns_left = count(snapshot, Status::Unknown).saturating_sub(shown);
-        Ok(Lists { messages, unknowns, unknowns_left })
+        let view = app.engine().view();
+        let replies = view.replies(&ReplyFilter::default(), None, true, ROWS)?.replies;
+        let replies = replies.iter().map(|reply| ReplyRow::read(view, reply, now));
+        let held = view.holds(None, ROWS)?.holds;
+        let held = held.iter().map(|held| HeldRow::read(view, held, now)).collect::<Result<Vec<_>, _>>()?;
+        let opt_outs = view.opt_outs(None, ROWS)?.opt_outs;
+        let left = |total: u64, shown: usize| total.saturating_sub(shown as u64);
+        Ok(Lists {
+            messages,
+            replies: replies.collect::<Result<_, _>>()?,
+            unknowns_left: left(count(snapshot, Status::Unknown), unknowns.len()),
+            unknowns,
+            held_left: left(snapshot.holds, held.len()),
+            held,
+            opt_outs_total: snapshot.opt_outs.max(opt_outs.len() as u64),
+            opt_outs: opt_outs.iter().map(|opt_out| OptOutRow::of(opt_out, now)).collect(),
+        })
+    }
+}
+
+impl ReplyRow {
+    pub fn of(reply: &ReplyView, number: Option<Msisdn>, now: Now, most: usize) -> ReplyRow {
+        let means = match reply.intent {
+            Intent::OptOut => Some("opt-out"),
+            Intent::MayBeOptOut if reply.held => Some("may be opt-out: held"),
+            Intent::MayBeOptOut => Some("may be opt-out"),
+            Intent::OptIn => Some("opt-in"),
+            Intent::Other | Intent::Unreadable => None,
+        };
+        let lacks = match (&reply.problem, &reply.text, reply.complete) {
+            (Some(problem), ..) => Some(format!("Not readable: {}", visible(problem, SAID))),
+            (None, None, _) => Some(String::from("No text: binary or in no known alphabet.")),
+            (None, Some(_), false) => Some(String::from("Incomplete: not all segments came.")),
+            (None, Some(_), true) => None,
+        };
+        let from = match (number, reply.from.is_empty()) {
+            (Some(number), _) => number.to_e164(),
+            (None, true) => String::from("sender not readable"),
+            (None, false) => visible(&reply.from, SAID),
+        };
+        ReplyRow {
+            from,
+            number: number.map(Msisdn::to_e164),
+            text: reply.text.as_deref().map(|text| visible(text, most)),
+            means,
+            lacks,
+            link: visible(reply.link.as_str(), SAID),
+            at: Since::of(reply.received_at, now.wall),
+        }
+    }
+
+    /// Where the wire does not say whose it is, the message it answers does.
+    fn read(view: &View, reply: &ReplyView, now: Now) -> Result<ReplyRow, ReadError> {
+        let number = match (reply.party.and_then(Party::number), reply.answers) {
+            (Some(number), _) => Some(number),
+            (None, Some(answered)) => view.message(answered, now.wall)?.map(|message| message.body.to),
+            (None, None) => None,
+        };
+        Ok(ReplyRow::of(reply, number, now, EXCERPT))
+    }
+}
+
+impl HeldRow {
+    fn read(view: &View, held: &HoldView, now: Now) -> Result<HeldRow, ReadError> {
+        let reply = view.reply(held.hold.reply)?;
+        Ok(HeldRow {
+            party: held.party.as_written(),
+            reply: reply.map(|reply| ReplyRow::read(view, &reply, now)).transpose()?,
+            since: Since::of(held.hold.since, now.wall),
+        })
+    }
+}
+
+impl OptOutRow {
+    pub fn of(opt_out: &OptOutView, now: Now) -> OptOutRow {
+        let source = match &opt_out.suppression.source {
+            Source::Reply(_) => String::from("by a reply"),
+            Source::Token { by, note } if note.is_empty() => format!("by {by}"),
+            Source::Token { by, note } => format!("by {by}: {}", visible(note, SAID)),
+        };
+        OptOutRow {
+            party: opt_out.party.as_written(),
+            number: opt_out.party.number().map(Msisdn::to_e164),
+            source,
+            since: Since::of(opt_out.suppression.at, now.wall),
+        }
     }
 }
 

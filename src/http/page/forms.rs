@@ -1,4 +1,4 @@
-//! What the page changes: sign in and out, pause and resume, decide an unknown.
+//! What the page changes: sign in and out, pause and resume, decide an unknown or a hold, opt-outs.
 //!
 //! Each form is read, its key is checked against the session, then its scope; only then the engine is asked.
 //! What was done shows on the page one is sent back to; what was refused says why on a page of its own.
@@ -12,15 +12,21 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
+use crate::engine::OptOutEntry;
 use crate::http::auth::Scope;
 use crate::http::problem::Problem;
 use crate::http::session::{Doing, Signed};
 use crate::http::{App, BODY_WITHIN, Peer, read_body, wrong_type};
 use crate::id::MessageId;
-use crate::message::{LinkName, Resolution};
+use crate::message::{LinkName, Msisdn, Resolution};
+use crate::reminder::suppression::Party;
 
 /// A form of this page is a few hundred bytes.
 const MAX_FORM: usize = 4 * 1024;
+/// Parts of the status page one is sent back to.
+const SECTIONS: [&str; 4] = ["links", "unknowns", "held", "optouts"];
+/// Where an opt-out of a person is known from.
+const NOTE: &str = "status page";
 const MEDIA: &str = "application/x-www-form-urlencoded";
 
 /// The fields of a form, by name.
@@ -42,6 +48,15 @@ impl Form {
         let mut values = self.0.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str());
         let first = values.next();
         first.filter(|_| values.next().is_none())
+    }
+
+    /// Where the form stands: the page of a number, or a section of the status page.
+    fn back(&self) -> String {
+        if let Some(Ok(number)) = self.get("conversation").map(Msisdn::parse_e164) {
+            return format!("/conversations/{}", number.to_e164());
+        }
+        let section = self.get("section").and_then(|wanted| SECTIONS.into_iter().find(|s| *s == wanted));
+        section.map_or_else(|| String::from("/"), |section| format!("/#{section}"))
     }
 
     fn need(&self, name: &str) -> Result<&str, Problem> {
@@ -99,29 +114,29 @@ pub async fn logout(State(app): State<App>, request: Request) -> Response {
 }
 
 pub async fn pause(State(app): State<App>, request: Request) -> Response {
-    answer(set_pause(&app, request, true).await, "/#links")
+    answer(set_pause(&app, request, true).await)
 }
 
 pub async fn resume(State(app): State<App>, request: Request) -> Response {
-    answer(set_pause(&app, request, false).await, "/#links")
+    answer(set_pause(&app, request, false).await)
 }
 
 /// Without a `link`: all sending.
-async fn set_pause(app: &App, request: Request, on: bool) -> Result<(), Problem> {
+async fn set_pause(app: &App, request: Request, on: bool) -> Result<String, Problem> {
     let (signed, form) = admitted(app, request).await?;
     let link = form.get("link").map(LinkName::from);
     match on {
         true => app.engine().pause(link, signed.name).await?,
         false => app.engine().resume(link, signed.name).await?,
     }
-    Ok(())
+    Ok(form.back())
 }
 
 pub async fn resolve(State(app): State<App>, request: Request) -> Response {
-    answer(set_resolution(&app, request).await, "/#unknowns")
+    answer(set_resolution(&app, request).await)
 }
 
-async fn set_resolution(app: &App, request: Request) -> Result<(), Problem> {
+async fn set_resolution(app: &App, request: Request) -> Result<String, Problem> {
     let (_, form) = admitted(app, request).await?;
     let id: MessageId = form.need("id")?.parse().map_err(|_| Problem::not_found())?;
     let how = match form.need("as")? {
@@ -131,12 +146,47 @@ async fn set_resolution(app: &App, request: Request) -> Result<(), Problem> {
         _ => return Err(Problem::field("as", "must be resend, sent or failed")),
     };
     app.engine().resolve(id, how).await?;
-    Ok(())
+    Ok(form.back())
 }
 
-fn answer(done: Result<(), Problem>, back: &str) -> Response {
+pub async fn release(State(app): State<App>, request: Request) -> Response {
+    let done = async {
+        let (signed, form) = admitted(&app, request).await?;
+        let party = party(&form)?;
+        app.engine().release_hold(party, signed.name).await?;
+        Ok(form.back())
+    };
+    answer(done.await)
+}
+
+pub async fn opt_out(State(app): State<App>, request: Request) -> Response {
+    let done = async {
+        let (signed, form) = admitted(&app, request).await?;
+        let entry = OptOutEntry { party: party(&form)?, at: None, note: String::from(NOTE) };
+        app.engine().opt_out(vec![entry], signed.name).await?;
+        Ok(form.back())
+    };
+    answer(done.await)
+}
+
+pub async fn lift(State(app): State<App>, request: Request) -> Response {
+    let done = async {
+        let (signed, form) = admitted(&app, request).await?;
+        let party = party(&form)?;
+        app.engine().lift_opt_out(party, signed.name).await?;
+        Ok(form.back())
+    };
+    answer(done.await)
+}
+
+fn party(form: &Form) -> Result<Party, Problem> {
+    let text: String = form.need("party")?.chars().filter(|c| !" -/().\u{a0}".contains(*c)).collect();
+    Party::parse(&text).map_err(|error| Problem::field("party", error.to_string()))
+}
+
+fn answer(done: Result<String, Problem>) -> Response {
     match done {
-        Ok(()) => see(back),
+        Ok(back) => see(&back),
         Err(problem) => super::refused(problem),
     }
 }

@@ -5,6 +5,7 @@
 //! of strangers are escaped by the templates and made harmless to read by [`say`].
 
 mod board;
+mod conversation;
 mod forms;
 mod problems;
 mod say;
@@ -44,6 +45,11 @@ pub fn routes() -> Router<App> {
         .route("/page/pause", post(forms::pause))
         .route("/page/resume", post(forms::resume))
         .route("/page/resolve", post(forms::resolve))
+        .route("/page/release", post(forms::release))
+        .route("/page/opt-out", post(forms::opt_out))
+        .route("/page/lift", post(forms::lift))
+        .route("/conversations", get(conversation::search))
+        .route("/conversations/{number}", get(conversation::show))
         .route(STYLE_PATH, get(style))
         .route(SCRIPT_PATH, get(script))
 }
