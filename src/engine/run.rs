@@ -20,7 +20,7 @@ use super::view::View;
 use super::{Command, CommitHistogram, Engine, LinkSnapshot, Refusal, Snapshot, StatusTotal};
 use crate::clock::{Clock, Now, Timestamp};
 use crate::engine::COMMIT_BUCKETS;
-use crate::link::{Control, LinkEvent, LinkPort, Submission};
+use crate::link::{Control, Inbound, InboundToken, LinkEvent, LinkPort, Submission};
 use crate::message::{Outcome, Status, UnknownWhy};
 use crate::reminder::suppression::Intent;
 use crate::store::{Store, StoreError};
@@ -180,21 +180,25 @@ impl Loop {
     /// What has come: outcomes of all links first, then commands, then what the links received.
     fn gather(&mut self) -> Vec<Input> {
         let mut inputs = Vec::new();
+        let received: Vec<Vec<_>> = self.parts.ports.iter_mut().map(take_received).collect();
         let outcomes = (self.sync_took.as_micros() / PER_OUTCOME.as_micros()) as usize;
         let outcomes = outcomes.clamp(OUTCOMES_PER_STEP, PER_STEP);
         for (link, port) in self.parts.ports.iter_mut().enumerate() {
-            let events = std::iter::from_fn(|| port.outcomes.try_recv().ok()).take(outcomes);
+            // What was answered before these came must be known before them: all of it, then.
+            let none = received.get(link).is_none_or(Vec::is_empty);
+            let most = if none { outcomes } else { port.outcomes.len() };
+            let events = std::iter::from_fn(|| port.outcomes.try_recv().ok()).take(most);
             inputs.extend(events.map(|event| {
                 // A link that came or went is news that nobody should wait for.
-                self.news |= !matches!(event, LinkEvent::Outcome { .. });
+                self.news |= !matches!(event, LinkEvent::Outcome { .. } | LinkEvent::Answered { .. });
                 Input::Link { link, event }
             }));
         }
         inputs
             .extend(std::iter::from_fn(|| self.commands.try_recv().ok()).take(PER_STEP).map(Input::Command));
-        for (link, port) in self.parts.ports.iter_mut().enumerate() {
-            let received = std::iter::from_fn(|| port.inbound.try_recv().ok()).take(PER_STEP);
-            inputs.extend(received.map(|(token, inbound)| Input::Inbound { link, token, inbound }));
+        for (link, received) in received.into_iter().enumerate() {
+            let one = |(token, inbound)| Input::Inbound { link, token, inbound };
+            inputs.extend(received.into_iter().map(one));
         }
         inputs
     }
@@ -330,6 +334,10 @@ impl Loop {
             leased: self.parts.core.leased_by(at),
         }
     }
+}
+
+fn take_received(port: &mut LinkPort) -> Vec<(InboundToken, Inbound)> {
+    std::iter::from_fn(|| port.inbound.try_recv().ok()).take(PER_STEP).collect()
 }
 
 /// What the links get once the step is on the disk.

@@ -119,6 +119,18 @@ impl Core {
                 self.other.push(format!("resume {link:?} by {by}"));
                 reply.send(Ok(())).unwrap();
             }
+            Command::OptOut { entries, by, reply } => {
+                self.other.push(format!("opt out {} by {by}", entries.len()));
+                reply.send(Ok(entries.len() as u64)).unwrap();
+            }
+            Command::LiftOptOut { party, by, reply } => {
+                self.other.push(format!("lift {party} by {by}"));
+                reply.send(Ok(())).unwrap();
+            }
+            Command::ReleaseHold { party, by, reply } => {
+                self.other.push(format!("release {party} by {by}"));
+                reply.send(Ok(())).unwrap();
+            }
         }
     }
 }
