@@ -6,22 +6,24 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
-use fantoccini::{Client, ClientBuilder, Locator, error::CmdError};
+use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use nudged::clock::Clock;
-use nudged::sim::smsc::SmscOptions;
+use nudged::engine::{LinkSnapshot, StatusTotal};
+use nudged::http::auth::Scope;
+use nudged::link::{LinkFacts, LinkStatus, ModemStatus, Registration};
+use nudged::message::Status;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
-use crate::support::{Carrier, World, faulty, number, one, silent, until};
+use crate::http::{Rig, stored};
+use crate::support::{World, faulty, one, silent, until};
 
 /// A reply of somebody who would like to run his script in the browser of whoever reads it.
 const HOSTILE: &str = "<script>window.owned=1</script>\"><img src=x onerror=window.owned=1>\u{202e}txet";
 const FORMULA: &str = "=cmd|' /C calc'!A0";
-/// Seconds between two updates of the page, and then some.
 const NUMBER: &str = "+4915112345678";
 
 pub struct Browser {
@@ -96,10 +98,6 @@ impl Browser {
 
     pub async fn run(&self, script: &str) -> Value {
         self.page.execute(script, Vec::new()).await.unwrap()
-    }
-
-    async fn text(&self) -> String {
-        self.page.find(Locator::Css("body")).await.unwrap().text().await.unwrap()
     }
 
     /// The text of the page once it contains `what`.
@@ -228,4 +226,110 @@ async fn whoever_comes_by_sees_no_digit_of_a_number() {
     browser.shows("Sign in").await;
     let source = browser.page.source().await.unwrap();
     assert!(!source.contains(&NUMBER[1..8]) && !source.contains("secret") && !source.contains("carrier"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_that_tries_script_direction_and_formula_is_only_text() {
+    let (world, carrier) = one(silent(), "").await;
+    world.await_link("carrier", "up").await;
+    let browser = Browser::start().await;
+    browser.sign_in(&world).await;
+    carrier.reply(&NUMBER[1..], HOSTILE).await;
+    carrier.reply(&NUMBER[1..], FORMULA).await;
+    for path in ["/", "/conversations/+4915112345678"] {
+        browser.page.goto(&format!("http://{}{path}", world.address())).await.unwrap();
+        let text = browser.shows(FORMULA).await;
+        assert!(
+            text.contains("<script>window.owned=1</script>\"><img src=x onerror=window.owned=1>"),
+            "{text}"
+        );
+        assert!(text.contains("⟨U+202E⟩txet"), "{text}");
+        let made = "return [typeof window.owned, document.images.length, document.scripts.length]";
+        assert_eq!(browser.run(made).await, json!(["undefined", 0, 1]), "{path}");
+    }
+    // The same through the update, which parses the page itself.
+    browser.page.goto(&format!("http://{}/", world.address())).await.unwrap();
+    browser.run("window.kept = 1").await;
+    carrier.reply(&NUMBER[1..], &format!("{HOSTILE} again")).await;
+    browser.shows("again").await;
+    let made = "return [window.kept, typeof window.owned, document.images.length]";
+    assert_eq!(browser.run(made).await, json!([1, "undefined", 0]));
+    assert!(browser.page.get_alert_text().await.is_err(), "no alert is open");
+}
+
+/// Texts and names that would push a page apart, and a modem with everything to say.
+async fn crowded() -> Rig {
+    let rig = Rig::with(&Scope::ALL, stored(7)).await;
+    rig.publish(|snapshot| {
+        let modem = ModemStatus {
+            model: Some(String::from("E173")),
+            imsi: Some(String::from("262011234567890")),
+            operator: Some("Ö".repeat(60)),
+            registration: Some(Registration::Home),
+            signal_dbm: Some(-79),
+            storage: Some((19, 20)),
+            last_error: Some(format!("+CMS ERROR: {}", "x".repeat(120))),
+            ..ModemStatus::default()
+        };
+        let name = "a-name-of-a-modem-that-is-as-long-as-it-may-be";
+        let facts = LinkFacts { name: name.into(), account: name.into(), kind: "modem", window: 1 };
+        let status = LinkStatus { modem: Some(modem), ..LinkStatus::new(snapshot.at) };
+        snapshot.links.push(LinkSnapshot { facts, status, paused: None, leased: 0 });
+        snapshot.by_status = [1_234_567_890; Status::ALL.len()];
+        let sent = StatusTotal { status: Status::Sent, link: None, count: 4_711 };
+        snapshot.totals = vec![sent];
+    });
+    rig
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_phone_nothing_is_wider_than_the_screen() {
+    let rig = crowded().await;
+    let browser = Browser::start().await;
+    browser.size(360, 740).await;
+    browser.page.goto(&rig.url("/")).await.unwrap();
+    let width = "return document.scrollingElement.scrollWidth";
+    assert_eq!(browser.run(width).await, 360, "for whoever comes by");
+    browser.sign_in_at(&rig.url("/"), &rig.token).await;
+    for path in ["/", "/conversations/+4915112345678", "/nothing-but/a-refusal"] {
+        browser.page.goto(&rig.url(path)).await.unwrap();
+        assert_eq!(browser.run(width).await, 360, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_of_combining_marks_stays_in_its_box() {
+    let (world, carrier) = one(silent(), "").await;
+    world.await_link("carrier", "up").await;
+    let browser = Browser::start().await;
+    browser.sign_in(&world).await;
+    let marks = format!("Z{}", "\u{30d}\u{316}".repeat(300));
+    carrier.reply(&NUMBER[1..], &marks).await;
+    browser.shows("carrier, ").await;
+    let boxes = "return [...document.querySelectorAll('.text')].map(e => [e.clientHeight, getComputedStyle(e).overflowY, getComputedStyle(e).contain])";
+    let boxes = browser.run(boxes).await;
+    for found in boxes.as_array().unwrap() {
+        assert!(found[0].as_u64().unwrap() <= 144, "{found}");
+        assert_eq!((&found[1], &found[2]), (&json!("auto"), &json!("content")));
+    }
+    assert!(!boxes.as_array().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_dark_where_the_reader_likes_it_dark() {
+    let rig = crowded().await;
+    let browser = Browser::start().await;
+    let mut grounds = Vec::new();
+    for scheme in ["light", "dark"] {
+        browser.scheme(scheme).await;
+        browser.page.goto(&rig.url("/")).await.unwrap();
+        let colours = "const s = getComputedStyle(document.body); return [s.backgroundColor, s.color]";
+        let colours = browser.run(colours).await;
+        let light = |colour: &Value| {
+            let digits = colour.as_str().unwrap().split(|c: char| !c.is_ascii_digit());
+            digits.filter_map(|part| part.parse::<u32>().ok()).sum::<u32>() > 3 * 128
+        };
+        grounds.push((light(&colours[0]), light(&colours[1])));
+    }
+    assert_eq!(grounds, [(true, false), (false, true)], "ground and ink");
 }

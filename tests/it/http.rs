@@ -34,7 +34,7 @@ const NUMBER: &str = "+4915112345678";
 
 /// The applied state, filled before the daemon starts.
 #[derive(Default)]
-pub struct Map(BTreeMap<Vec<u8>, Vec<u8>>);
+pub struct Map(pub BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl Read for Map {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

@@ -342,11 +342,6 @@ impl World {
         &self.token
     }
 
-    /// The list of tokens, to add to and to revoke from.
-    pub fn tokens(&self) -> TokenFile {
-        TokenFile::new(self.dir.path())
-    }
-
     pub fn address(&self) -> SocketAddr {
         self.daemon.as_ref().unwrap().address.unwrap()
     }

@@ -372,7 +372,7 @@ fn drain(snapshot: &Snapshot) -> String {
     }
     let whole = Duration::try_from_secs_f64(queued as f64 / pace).unwrap_or(Duration::MAX);
     let least = if whole < Duration::from_secs(1) { Duration::from_secs(1) } else { whole };
-    let messages = counted(queued, "message");
+    let messages = counted(queued, "queued message");
     format!("{messages} of one segment each take {} at the pace of the links that are up.", spoken(least))
 }
 

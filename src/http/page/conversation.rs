@@ -37,7 +37,7 @@ struct Page {
     bubbles: Vec<Bubble>,
     held: Vec<(String, Since)>,
     opt_outs: Vec<OptOutRow>,
-    at: String,
+    at: Since,
 }
 
 enum Bubble {
@@ -105,7 +105,7 @@ fn page(app: &App, signed: &Signed, number: &str, uri: &Uri) -> Result<Page, Pro
         bubbles: stretch.entries.into_iter().rev().map(|entry| bubble(entry, now)).collect(),
         held: held.map(|held| (held.party.as_written(), Since::of(held.hold.since, now.wall))).collect(),
         opt_outs: opt_outs.map(|opt_out| OptOutRow::of(&opt_out, now)).collect(),
-        at: now.wall.to_rfc3339(),
+        at: Since::of(now.wall, now.wall),
     })
 }
 

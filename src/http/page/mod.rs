@@ -28,7 +28,7 @@ use crate::clock::Timestamp;
 use crate::engine::Snapshot;
 use crate::message::Status;
 use board::Board;
-use say::{Since, spoken};
+use say::{Since, grouped, spoken};
 
 pub use verdict::Verdict;
 
@@ -139,11 +139,11 @@ struct Page {
     board: Option<Board>,
     /// Why nobody was let in.
     refused: Option<String>,
-    at: String,
+    at: Since,
 }
 
 struct Counts {
-    by_status: Vec<(&'static str, u64)>,
+    by_status: Vec<(&'static str, String)>,
     oldest: Option<String>,
 }
 
@@ -161,7 +161,7 @@ impl Page {
             counts: snapshot.known().map(|known| Counts::of(known, now)),
             board,
             refused,
-            at: snapshot.at.to_rfc3339(),
+            at: Since::of(snapshot.at, now),
         }
     }
 }
@@ -170,7 +170,7 @@ impl Counts {
     fn of(snapshot: &Snapshot, now: Timestamp) -> Counts {
         let counts = Status::ALL.iter().zip(snapshot.by_status);
         Counts {
-            by_status: counts.map(|(status, count)| (status.as_str(), count)).collect(),
+            by_status: counts.map(|(status, count)| (status.as_str(), grouped(count))).collect(),
             oldest: snapshot.oldest_due.map(|at| spoken(now.since(at))),
         }
     }

@@ -43,6 +43,19 @@ pub fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{plural}")
 }
 
+/// A number in groups of three digits.
+pub fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut shown = String::with_capacity(digits.len() * 2);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            shown.push('\u{202f}');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
 /// A text with nothing in it that acts, at most `most` characters of it.
 pub fn visible(text: &str, most: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(4 * most));
@@ -80,6 +93,12 @@ mod tests {
             assert_eq!(spoken(Duration::from_secs(seconds)), said);
         }
         assert_eq!(spoken(Duration::from_secs(3 * 86_400)), "3 days");
+    }
+
+    #[test]
+    fn large_numbers_are_read_in_groups() {
+        let said = [0, 999, 1_000, 1_290_412].map(grouped);
+        assert_eq!(said, ["0", "999", "1\u{202f}000", "1\u{202f}290\u{202f}412"]);
     }
 
     #[test]
