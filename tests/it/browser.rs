@@ -257,6 +257,32 @@ async fn a_reply_that_tries_script_direction_and_formula_is_only_text() {
     assert!(browser.page.get_alert_text().await.is_err(), "no alert is open");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_types_is_not_taken_away() {
+    let (world, _carrier) = one(silent(), "").await;
+    let browser = Browser::start().await;
+    browser.sign_in(&world).await;
+    let field = browser.page.find(Locator::Id("number")).await.unwrap();
+    field.send_keys("+49 151").await.unwrap();
+    let id = world.send(NUMBER, "the news").await;
+    world.await_status(&id, "sent").await;
+    let state = "return update().then(() => [document.getElementById('number').value, document.body.textContent.includes('the news')])";
+    assert_eq!(browser.run(state).await, json!(["+49 151", false]));
+    let left = format!("document.activeElement.blur(); {state}");
+    assert_eq!(browser.run(&left).await, json!(["", true]), "once it is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_does_not_answer_is_said_to() {
+    let (mut world, _carrier) = one(silent(), "").await;
+    let browser = Browser::start().await;
+    browser.sign_in(&world).await;
+    world.stop().await;
+    browser.run("return update()").await;
+    browser.shows("The daemon does not answer.").await;
+    assert_eq!(browser.page.title().await.unwrap(), "No answer - nudged");
+}
+
 /// Texts and names that would push a page apart, and a modem with everything to say.
 async fn crowded() -> Rig {
     let rig = Rig::with(&Scope::ALL, stored(7)).await;
@@ -291,7 +317,7 @@ async fn on_a_phone_nothing_is_wider_than_the_screen() {
     let width = "return document.scrollingElement.scrollWidth";
     assert_eq!(browser.run(width).await, 360, "for whoever comes by");
     browser.sign_in_at(&rig.url("/"), &rig.token).await;
-    for path in ["/", "/conversations/+4915112345678", "/nothing-but/a-refusal"] {
+    for path in ["/", "/conversations/+4915112345678", "/messages", "/replies", "/conversations/no-number"] {
         browser.page.goto(&rig.url(path)).await.unwrap();
         assert_eq!(browser.run(width).await, 360, "{path}");
     }

@@ -159,3 +159,38 @@ async fn lists_on_the_page_are_bounded() {
     let visitor = Visitor::signed_in_at(rig.address, &rig.token).await;
     assert_eq!(visitor.page("/").await.matches("<p class=\"text\">").count(), 20);
 }
+
+#[tokio::test]
+async fn all_messages_are_reached_a_stretch_at_a_time() {
+    let rig = Rig::with(&nudged::http::auth::Scope::ALL, stored(120)).await;
+    let visitor = Visitor::signed_in_at(rig.address, &rig.token).await;
+    let mut path = String::from("/messages?status=queued");
+    let mut seen = Vec::new();
+    loop {
+        let page = visitor.page(&path).await;
+        seen.push(page.matches("<p class=\"text\">").count());
+        let Some((before, _)) = page.split_once("\" rel=\"next\">") else { break };
+        path = before.rsplit_once("href=\"").unwrap().1.replace("&#38;", "&");
+    }
+    assert_eq!(seen, [50, 50, 20]);
+    assert!(visitor.page("/messages?status=failed").await.contains("None here."));
+    for (path, expected) in [("/messages?status=lost", 422), ("/replies?status=sent", 422), ("/replies", 200)]
+    {
+        assert_eq!(status(visitor.request(Method::GET, path)).await, expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn pages_with_numbers_are_for_those_who_have_signed_in() {
+    let rig = Rig::with(&nudged::http::auth::Scope::ALL, stored(3)).await;
+    let signed = Visitor::signed_in_at(rig.address, &rig.token).await;
+    for path in
+        ["/messages", "/replies", "/conversations/+4915112345678", "/conversations?number=%2B4915112345678"]
+    {
+        let answer = rig.client.get(rig.url(path)).send().await.unwrap();
+        assert_eq!(answer.status(), 401, "{path}");
+        let page = answer.text().await.unwrap();
+        assert!(page.contains("name=\"token\"") && !page.contains("49151"), "{path}: {page}");
+        assert!([200, 303].contains(&status(signed.request(Method::GET, path)).await), "{path}");
+    }
+}

@@ -88,3 +88,56 @@ async fn screens() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn talks() {
+    use crate::support::*;
+    let (world, carrier) = one(faulty("no-answer@4"), "response_timeout = '1s'\nrate = '600/min'").await;
+    world.await_link("carrier", "up").await;
+    let n = "+4915112345678";
+    world.send(n, "Dear Ms Example, your invoice 4711 of EUR 120.50 is due on 1 December. Pay at https://example.org/p/4711 or reply 1 for a plan. Reply STOP to end.").await;
+    carrier.await_submits(1, &world.clock).await;
+    carrier.reply(&n[1..], "1 please, and thank you \u{1f642}").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    world.send(n, "Thank you. You can pay in three parts: 1 Dec, 1 Jan, 1 Feb.").await;
+    carrier.await_submits(2, &world.clock).await;
+    carrier
+        .reply(
+            &n[1..],
+            "שלום עולם <script>window.owned=1</script>\"><img src=x onerror=alert(1)>\u{202e}txet",
+        )
+        .await;
+    carrier.reply("4915112340000", "please stop these texts at some point").await;
+    carrier.reply("4915112340001", "STOP").await;
+    carrier.reply(&n[1..], &format!("Z{}", "\u{30d}\u{316}".repeat(300))).await;
+    carrier.reply("ALERTS", "=cmd|' /C calc'!A0").await;
+    world.send(&number(3), "three").await;
+    let id = world.send(&number(4), "four").await;
+    world.send(&number(5), "five").await;
+    let _ = id;
+    world.await_snapshot("u", |s| s["messages"]["unknown"].as_u64().unwrap() > 0).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let browser = Browser::start().await;
+    browser.size(1100, 800).await;
+    browser.sign_in(&world).await;
+    for (scheme, width, url, name) in [
+        ("light", 1100, "/", "real"),
+        ("dark", 360, "/", "real"),
+        ("light", 1100, "/conversations/+4915112345678", "talk"),
+        ("dark", 360, "/conversations/+4915112345678", "talk"),
+        ("light", 1100, "/conversations/+4915112340000", "held"),
+        ("light", 1100, "/conversations/x", "refused"),
+    ] {
+        browser.scheme(scheme).await;
+        browser.size(width, 800).await;
+        browser.page.goto(&format!("http://{}{url}", world.address())).await.unwrap();
+        browser.run("for (const d of document.querySelectorAll('details')) d.open = true").await;
+        let h = browser.run("return document.scrollingElement.scrollHeight").await.as_u64().unwrap();
+        browser.size(width, h as u32).await;
+        std::fs::write(
+            format!("/tmp/page-{name}-{scheme}-{width}.png"),
+            browser.page.screenshot().await.unwrap(),
+        )
+        .unwrap();
+    }
+}

@@ -24,7 +24,7 @@ use crate::reminder::suppression::{Intent, Party, Source};
 /// Rows of any list.
 pub const ROWS: usize = 20;
 /// Characters of a text in a list; a conversation has all of it.
-const EXCERPT: usize = 320;
+pub const EXCERPT: usize = 320;
 /// Characters of what a peer says of itself.
 const SAID: usize = 160;
 
@@ -217,7 +217,7 @@ impl ReplyRow {
     }
 
     /// Where the wire does not say whose it is, the message it answers does.
-    fn read(view: &View, reply: &ReplyView, now: Now) -> Result<ReplyRow, ReadError> {
+    pub fn read(view: &View, reply: &ReplyView, now: Now) -> Result<ReplyRow, ReadError> {
         let number = match (reply.party.and_then(Party::number), reply.answers) {
             (Some(number), _) => Some(number),
             (None, Some(answered)) => view.message(answered, now.wall)?.map(|message| message.body.to),

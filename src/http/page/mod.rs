@@ -7,6 +7,7 @@
 mod board;
 mod conversation;
 mod forms;
+mod list;
 mod problems;
 mod say;
 pub mod traffic;
@@ -48,6 +49,8 @@ pub fn routes() -> Router<App> {
         .route("/page/release", post(forms::release))
         .route("/page/opt-out", post(forms::opt_out))
         .route("/page/lift", post(forms::lift))
+        .route("/messages", get(list::messages))
+        .route("/replies", get(list::replies))
         .route("/conversations", get(conversation::search))
         .route("/conversations/{number}", get(conversation::show))
         .route(STYLE_PATH, get(style))

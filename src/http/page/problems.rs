@@ -32,6 +32,12 @@ pub fn of(snapshot: &Snapshot) -> Vec<Trouble> {
         let remedy = "Wait for receipts; then decide under Unknown, with the network's records at hand.";
         troubles.push(Trouble { what, remedy });
     }
+    if snapshot.holds > 0 {
+        let what =
+            format!("{} held: a reply may mean that no more is wanted.", counted(snapshot.holds, "number"));
+        troubles
+            .push(Trouble { what, remedy: "Read it under Held, then release it or treat it as an opt-out." });
+    }
     troubles.truncate(MOST);
     troubles
 }
@@ -122,6 +128,7 @@ mod tests {
             links: vec![link(Connection::Parked, None), link(Connection::Up, Some(modem))],
             paused: Some(Pause { since: NOW, by: "crm".into() }),
             intake_closed: Some(IntakeClosed { why: Refusal::DiskLow, since: NOW }),
+            holds: 1,
             ..Snapshot::empty(NOW)
         };
         snapshot.by_status[Status::Unknown as usize] = 2;
@@ -134,6 +141,7 @@ mod tests {
             "gsm1 has hardly any signal.",
             "gsm1 has its memory nearly full.",
             "2 messages unknown.",
+            "1 number held: a reply may mean that no more is wanted.",
         ];
         assert_eq!(what, expected);
     }

@@ -2,8 +2,13 @@
 const every = 5000;
 
 const main = () => document.querySelector("main");
-// Nothing is taken from under the hands of somebody who types or decides.
-const busy = () => document.activeElement?.closest("input:not([type=hidden]), textarea, select, details form") != null;
+// Nothing is taken from under the hands of somebody who types, decides, or is about to press a button.
+let moved = -Infinity;
+addEventListener("pointermove", () => (moved = performance.now()), { passive: true });
+const typing = "main input:not([type=hidden]):focus, main details form :focus";
+const busy = () =>
+  document.querySelector(typing) != null ||
+  (performance.now() - moved < every && document.querySelector(".rows button:hover") != null);
 const path = (element) => {
   // The way from main to an element without an id, so that it is found again in a fresh main.
   const steps = [];
@@ -34,36 +39,39 @@ function replace(fresh) {
 }
 
 function lost() {
-  const verdict = document.querySelector(".verdict");
-  if (!verdict) return;
-  verdict.className = "verdict down";
-  verdict.querySelector("h1").textContent = "No answer";
-  verdict.querySelector("p").textContent =
-    "The daemon does not answer. What stands below is the last that it said.";
+  const [sign, told] = [document.querySelector(".verdict h1"), document.querySelector(".verdict p, footer p")];
+  if (sign) {
+    sign.textContent = "No answer";
+    sign.parentElement.className = "verdict down";
+  }
+  told.textContent = "The daemon does not answer. What stands here is the last that it said.";
   document.title = "No answer - nudged";
 }
 
+let asking = false;
 async function update() {
-  if (!busy() && !document.hidden) {
-    try {
-      const answer = await fetch(location.pathname + location.search, {
-        cache: "no-store",
-        headers: { "X-Nudged-Update": "1" },
-      });
-      const text = await answer.text();
-      if (answer.status >= 500) throw new Error(answer.status);
-      const fresh = new DOMParser().parseFromString(text, "text/html");
-      if (!busy()) {
-        replace(document.adoptNode(fresh.querySelector("main")));
-        // Who is signed in stands above main.
-        const [old, now] = [document, fresh].map((page) => page.querySelector("header"));
-        if (old.textContent !== now.textContent) old.replaceWith(document.adoptNode(now));
-        document.title = fresh.title;
-      }
-    } catch {
-      lost();
+  if (asking || busy() || document.hidden) return;
+  asking = true;
+  try {
+    const answer = await fetch(location.pathname + location.search, {
+      cache: "no-store",
+      headers: { "X-Nudged-Update": "1" },
+    });
+    const text = await answer.text();
+    if (answer.status >= 500) throw new Error(answer.status);
+    const fresh = new DOMParser().parseFromString(text, "text/html");
+    if (!busy()) {
+      replace(document.adoptNode(fresh.querySelector("main")));
+      // Who is signed in stands above main.
+      const [old, now] = [document, fresh].map((page) => page.querySelector("header"));
+      if (old.textContent !== now.textContent) old.replaceWith(document.adoptNode(now));
+      document.title = fresh.title;
     }
+  } catch {
+    lost();
+  } finally {
+    asking = false;
   }
-  setTimeout(update, every);
 }
-setTimeout(update, every);
+setInterval(update, every);
+document.addEventListener("visibilitychange", update);
