@@ -23,7 +23,6 @@ mod replies;
 mod restart;
 mod retry;
 mod routes;
-mod showcase;
 mod sim_mail;
 mod sim_pdus;
 mod sim_smsc;
