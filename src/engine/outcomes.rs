@@ -280,6 +280,7 @@ impl Core {
         let Some((body, before)) = self.load(id, work)? else { return Ok(None) };
         let Ok(after) = apply(before.clone(), event, &body, &plan, work.wall()) else { return Ok(None) };
         let after = self.unless_link_gone(after, &body, work);
+        let after = self.unless_opted_out(id, after, &body, work);
         let waits = |head: &Head| matches!(head.state, State::Waiting { .. });
         if let State::Waiting { due, .. } = before.state {
             // Its lane may be another now, even where it waits on.

@@ -17,7 +17,9 @@ use super::unknown::Doubt;
 use crate::clock::Timestamp;
 use crate::id::MessageId;
 use crate::link::{Receipt, user_message_reference};
-use crate::message::{Attempt, Body, Event, Head, LinkName, Msisdn, ReceiptState, Reference, SegmentState};
+use crate::message::{
+    Attempt, Body, Event, Head, LinkName, Msisdn, ReceiptState, ReceiptWait, Reference, SegmentState, State,
+};
 use crate::sms::receipt::canonical;
 use crate::store::{Read, StoreError, keys, record};
 
@@ -29,6 +31,8 @@ pub const ORPHAN_KEPT: Duration = Duration::from_secs(72 * 3600);
 const MAX_ORPHANS: usize = 50_000;
 /// Final receipts remembered so that a repeat is known as one.
 const RECENT: usize = 4096;
+/// [`crate::link::LinkFacts::kind`] of links whose references are TP-MR.
+const MODEM: &str = "modem";
 /// Candidates of a day looked at under one reference: a carrier with a constant message_id has many.
 const MAX_CANDIDATES: usize = 256;
 /// The latest messages to a recipient looked at where its reference has more candidates than that.
@@ -118,7 +122,7 @@ impl Orphans {
     /// Orphans that speak of a segment of this attempt, oldest first: what came before it began does not.
     fn of(&self, attempt: &Attempt, reference: &Reference, to: Msisdn) -> Vec<Vec<u8>> {
         let found = self.by_reference.get(&(account_hash(&attempt.account), reference_hash(reference)));
-        let speaks = |o: &Orphan| o.at >= attempt.begun && o.recipient.is_none_or(|r| r == to);
+        let speaks = |o: &Orphan| o.at >= attempt.begun && o.recipient.is_none_or(|r| is_same(r, to));
         let fits = |key: &&Vec<u8>| self.kept.get(*key).is_some_and(speaks);
         found.into_iter().flatten().filter(fits).cloned().collect()
     }
@@ -144,6 +148,16 @@ impl Orphans {
     }
 }
 
+/// Of candidates with several numbers only those of the recipient as written; none where that is not clear.
+fn keep_one_number(found: &mut Vec<(Vec<u8>, Awaited)>, recipient: Option<Msisdn>) {
+    let Some(recipient) = recipient else { return };
+    if found.iter().any(|(_, awaited)| awaited.to == recipient) {
+        found.retain(|(_, awaited)| awaited.to == recipient);
+    } else if found.windows(2).any(|pair| pair[0].1.to != pair[1].1.to) {
+        found.clear();
+    }
+}
+
 fn remove_from<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Vec<Vec<u8>>>, place: K, key: &[u8]) {
     if let Some(keys) = index.get_mut(&place) {
         keys.retain(|other| other != key);
@@ -159,6 +173,14 @@ pub fn account_hash(account: &LinkName) -> u32 {
 
 fn reference_hash(reference: &Reference) -> u64 {
     u64_digest(canonical(&reference.0).as_bytes())
+}
+
+/// The same number, or one of them written without its country: digits that end the other, and enough of them.
+fn is_same(a: Msisdn, b: Msisdn) -> bool {
+    const LEAST: u64 = 10_000_000;
+    let (short, long) = (a.as_u64().min(b.as_u64()), a.as_u64().max(b.as_u64()));
+    let digits = short.checked_ilog10().and_then(|log| 10u64.checked_pow(log + 1));
+    a == b || short >= LEAST && digits.is_some_and(|digits| long % digits == short)
 }
 
 fn is_final(state: &ReceiptState) -> bool {
@@ -209,7 +231,7 @@ impl Core {
             return Ok(());
         };
         let hash = account_hash(&account);
-        let found = self.find_awaited(hash, &receipt, work)?;
+        let found = self.find_awaited(&account, &receipt, work)?;
         if let Some((key, id, index)) = found {
             return self.credit(account, Some(key), (id, index), receipt, work);
         }
@@ -217,7 +239,8 @@ impl Core {
             return self.credit(account, None, (id, index), receipt, work);
         }
         let told = receipt.reference.as_ref().map(|r| (hash, reference_hash(r), receipt.recipient));
-        if told.is_some_and(|told| self.orphans.is_repeat(told)) {
+        let early = self.wraps(&account) && receipt.recipient.is_some_and(|to| self.is_sending(to));
+        if told.is_some_and(|told| self.orphans.is_repeat(told)) && !early {
             tracing::debug!(event = "receipt_repeated", link = %account);
             return Ok(());
         }
@@ -280,10 +303,11 @@ impl Core {
     /// The awaited segment a receipt speaks of: as written first, then by its alternatives if just one fits.
     fn find_awaited(
         &self,
-        account: u32,
+        account: &LinkName,
         receipt: &Receipt,
         work: &Work,
     ) -> Result<Option<(Vec<u8>, MessageId, u8)>, StoreError> {
+        let (wraps, account) = (self.wraps(account), account_hash(account));
         if let Some(reference) = &receipt.reference {
             let mut found = self.candidates(account, reference, receipt.recipient, work)?;
             let exact = |(_, awaited): &(Vec<u8>, Awaited)| awaited.reference == *reference;
@@ -293,6 +317,9 @@ impl Core {
             // Without a recipient nothing tells several of one reference apart.
             if found.len() > 1 && receipt.recipient.is_none() {
                 return Ok(None);
+            }
+            if wraps {
+                return self.newest_open(found, work);
             }
             if !found.is_empty() {
                 let (key, _) = found.swap_remove(0);
@@ -309,6 +336,38 @@ impl Core {
             (Some((key, _)), true) => Ok(keys::decode_receipt(&key).map(|(id, index)| (key, id, index))),
             _ => Ok(None),
         }
+    }
+
+    /// The newest whose receipt may still come.
+    fn newest_open(
+        &self,
+        found: Vec<(Vec<u8>, Awaited)>,
+        work: &Work,
+    ) -> Result<Option<(Vec<u8>, MessageId, u8)>, StoreError> {
+        for (key, _) in found.into_iter().rev() {
+            let Some((id, index)) = keys::decode_receipt(&key) else { continue };
+            let over = match self.load(id, work)? {
+                Some((_, Head { state: State::Sent { receipt, .. }, .. })) => match receipt {
+                    ReceiptWait::Until(until) => until < work.wall(),
+                    ReceiptWait::NotAsked | ReceiptWait::NeverCame => true,
+                },
+                _ => false,
+            };
+            if !over {
+                return Ok(Some((key, id, index)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// References of this account come again soon.
+    fn wraps(&self, account: &LinkName) -> bool {
+        self.links.iter().any(|seat| seat.facts.account == *account && seat.facts.kind == MODEM)
+    }
+
+    /// Something to this number is with a link.
+    fn is_sending(&self, to: Msisdn) -> bool {
+        self.active.values().any(|active| is_same(active.body.to, to))
     }
 
     /// A receipt without a reference can only speak of a segment that was given none: of several to its
@@ -344,10 +403,11 @@ impl Core {
             let mut found = Vec::new();
             for (key, value) in entries {
                 let awaited: Awaited = record::decode(&value)?;
-                if recipient.is_none_or(|r| r == awaited.to) {
+                if recipient.is_none_or(|r| is_same(r, awaited.to)) {
                     found.push((key, awaited));
                 }
             }
+            keep_one_number(&mut found, recipient);
             if found.is_empty()
                 && crowded
                 && let Some(to) = to_ask.take()
@@ -403,7 +463,7 @@ impl Core {
     ) -> Result<Option<(MessageId, u8)>, StoreError> {
         let Some(to) = receipt.recipient else { return Ok(None) };
         let mut fitting = BTreeSet::new();
-        for (&id, note) in self.unknowns.iter().filter(|(_, note)| note.to == to) {
+        for (&id, note) in self.unknowns.iter().filter(|(_, note)| is_same(note.to, to)) {
             let of_account = note.doubts.iter().filter(|doubt| doubt.account == *account);
             fitting.extend(of_account.flat_map(|doubt| doubt.segments.iter().map(|&index| (id, index))));
         }
@@ -411,7 +471,10 @@ impl Core {
             return Ok(fitting.into_iter().find(|&(id, index)| user_message_reference(id, index) == echo));
         }
         match fitting.pop_first() {
-            Some(only) if fitting.is_empty() && !self.awaits_others(to, work)? => Ok(Some(only)),
+            Some(_) if !fitting.is_empty() => Ok(None),
+            // What was accepted has another TP-MR, or the receipt had been its own.
+            Some(only) if self.wraps(account) => Ok((!self.is_sending(to)).then_some(only)),
+            Some(only) if !self.awaits_others(to, work)? => Ok(Some(only)),
             _ => Ok(None),
         }
     }
@@ -423,8 +486,7 @@ impl Core {
         for (key, _) in work.txn.scan_back(&from, &end, DEPTH)? {
             let Some((_, id)) = keys::decode_recipient_id(&key) else { continue };
             let loaded = self.load(id, work)?;
-            let waits =
-                |head: &crate::message::Head| matches!(head.state, crate::message::State::Sent { .. });
+            let waits = |head: &Head| matches!(head.state, State::Sent { .. });
             if self.active.contains_key(&id)
                 || loaded.is_some_and(|(body, head)| body.receipt && waits(&head))
             {

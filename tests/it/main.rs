@@ -1,6 +1,7 @@
 //! Behaviour tests in one binary, a file per behaviour.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it stands")]
 
+mod alone;
 mod browser;
 mod budget;
 mod cancel;
@@ -9,9 +10,12 @@ mod clocks;
 mod config;
 mod core;
 mod demo;
+mod holds;
 mod http;
+mod inbound;
 mod intake;
 mod login;
+mod optout;
 mod order;
 mod pace;
 mod page;

@@ -1,8 +1,15 @@
 //! From accepted to delivered, and every way in which a receipt may come.
 
-use crate::support::{Carrier, World, holding, link, number, one, silent, until};
+use std::time::Duration;
+
+use nudged::engine::Draft;
+use nudged::link::Outcome;
+use nudged::message::{Status, UnknownWhy};
 use nudged::sim::smsc::{Receipts, SmscOptions};
 use serde_json::{Value, json};
+
+use crate::alone::{self, Alone, report};
+use crate::support::{Carrier, World, draft, holding, link, number, one, silent, until};
 
 fn events(message: &Value) -> Vec<&str> {
     message["timeline"].as_array().unwrap().iter().map(|moment| moment["event"].as_str().unwrap()).collect()
@@ -191,4 +198,92 @@ async fn two_messages_held_at_the_carrier_get_their_own_receipts() {
     let delivered = async || (world.count("delivered").await == 1).then_some(());
     until(&world.clock, "one delivered", delivered).await;
     assert_eq!(world.status(&ids[0]).await, "sent");
+}
+
+const ANN: &str = "+447700900123";
+const BEN: &str = "+447700900124";
+
+/// TP-MR is one octet: what it says depends on the modem, the recipient and the time.
+#[test]
+fn a_report_is_credited_by_modem_reference_and_recipient_together() {
+    let mut alone = Alone::with(&["gsm1", "gsm2"], "");
+    let by = |link: &str, to: &str| Draft { link: Some(link.into()), ..draft(alone::number(to), "x") };
+    let ids: Vec<_> = [("gsm1", ANN), ("gsm2", ANN), ("gsm1", BEN)]
+        .map(|(link, to)| {
+            let id = alone.try_accept(by(link, to)).unwrap().id;
+            alone.taken(id, "17");
+            id
+        })
+        .to_vec();
+    alone.inbound(1, report("17", "447700900123"));
+    let delivered: Vec<bool> = ids.iter().map(|&id| alone.status(id) == Status::Delivered).collect();
+    assert_eq!(delivered, [false, true, false]);
+    alone.inbound(0, report("17", "447700900125"));
+    alone.inbound(0, report("18", "447700900123"));
+    assert_eq!((alone.status(ids[0]), alone.status(ids[2])), (Status::Sent, Status::Sent));
+}
+
+#[test]
+fn a_report_names_the_number_without_its_country_and_is_credited_if_only_one_ends_so() {
+    let mut alone = Alone::new();
+    let id = alone.send(ANN, "x", "17");
+    alone.inbound(0, report("17", "7700900123"));
+    assert_eq!(alone.status(id), Status::Delivered);
+    let ids = [ANN, "+497700900123"].map(|to| alone.send(to, "y", "18"));
+    alone.inbound(0, report("18", "7700900123"));
+    assert_eq!(ids.map(|id| alone.status(id)), [Status::Sent; 2], "either may be meant");
+    let id = alone.send("+447711234567", "z", "19");
+    alone.inbound(0, report("19", "1234567"));
+    assert_eq!(alone.status(id), Status::Sent, "too few digits");
+}
+
+#[test]
+fn when_the_reference_has_come_round_the_newest_open_message_is_meant() {
+    let mut alone = Alone::new();
+    let short = Draft {
+        valid_until: Some(alone.clock.now().wall.saturating_add(Duration::from_secs(3600))),
+        ..draft(alone::number(ANN), "old")
+    };
+    let over = alone.try_accept(short).unwrap().id;
+    alone.taken(over, "17");
+    let (old, new) = (alone.send(ANN, "x", "17"), alone.send(ANN, "y", "17"));
+    alone.inbound(0, report("17", "447700900123"));
+    assert_eq!([old, new].map(|id| alone.status(id)), [Status::Sent, Status::Delivered]);
+    alone.inbound(0, report("17", "447700900123"));
+    assert_eq!(alone.status(old), Status::Delivered);
+    alone.pass(Duration::from_secs(26 * 3600));
+    alone.inbound(0, report("17", "447700900123"));
+    assert_eq!(alone.status(over), Status::Sent, "its window is over");
+}
+
+#[test]
+fn a_report_that_came_before_its_reference_is_found_by_it_also_after_a_wrap() {
+    let mut alone = Alone::new();
+    let first = alone.send(ANN, "x", "17");
+    alone.inbound(0, report("17", "447700900123"));
+    assert_eq!(alone.status(first), Status::Delivered);
+    let second = alone.accept(ANN, "y");
+    alone.inbound(0, report("17", "447700900123"));
+    alone.taken(second, "17");
+    assert_eq!(alone.status(second), Status::Delivered);
+}
+
+#[test]
+fn a_report_proves_the_one_unknown_message_to_its_number_and_no_other() {
+    let mut alone = Alone::new();
+    let lost = |alone: &mut Alone, to: &str| {
+        let id = alone.accept(to, "x");
+        alone.outcome(id, Outcome::Unknown { why: UnknownWhy::LinkLost });
+        id
+    };
+    let sent = alone.send(ANN, "before", "3");
+    let (ann, ben) = (lost(&mut alone, ANN), lost(&mut alone, BEN));
+    alone.inbound(0, report("17", "447700900123"));
+    assert_eq!(
+        [sent, ann, ben].map(|id| alone.status(id)),
+        [Status::Sent, Status::Delivered, Status::Unknown]
+    );
+    let again = lost(&mut alone, BEN);
+    alone.inbound(0, report("18", "447700900124"));
+    assert_eq!([ben, again].map(|id| alone.status(id)), [Status::Unknown; 2], "either may be meant");
 }

@@ -1,5 +1,7 @@
 //! The world around the core: clients, links, a disk, a clock, all driven by one seed, and the checks.
 
+mod people;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -12,8 +14,8 @@ use nudged::engine::{
 };
 use nudged::id::MessageId;
 use nudged::link::{
-    Control, Inbound, InboundToken, LinkEvent, LinkFacts, Outcome, RawReply, Receipt, Repeat, RetryClass,
-    Submission, user_message_reference,
+    Control, Inbound, InboundToken, LinkEvent, LinkFacts, Outcome, Receipt, RetryClass, Submission,
+    user_message_reference,
 };
 use nudged::message::body::AT_ONCE;
 use nudged::message::{
@@ -24,6 +26,8 @@ use nudged::route::Router;
 use nudged::store::frame::{Position, Scan, Scanner, encode_record};
 use nudged::store::{Batch, keys, record};
 use tokio::sync::oneshot;
+
+use people::{People, said};
 
 /// splitmix64: small, seedable, good enough to make histories.
 pub struct Dice(u64);
@@ -150,7 +154,7 @@ pub struct World {
     next_reference: u64,
     next_token: u64,
     tokens: BTreeSet<InboundToken>,
-    replies_stored: u64,
+    people: People,
     calm: bool,
     steps: u64,
 }
@@ -217,6 +221,10 @@ fn settings(written: usize) -> Settings {
     }
 }
 
+fn recipient(n: u64) -> Msisdn {
+    Msisdn::from_u64(49_100_000_000 + (n % 3) * 100_000_000 + n)
+}
+
 fn router(settings: &Settings) -> Router {
     let links: Vec<_> = settings.links.iter().map(|link| link.name.clone()).collect();
     Router::new(&settings.routes, &links).unwrap()
@@ -260,7 +268,7 @@ impl World {
             next_reference: 100,
             next_token: 0,
             tokens: BTreeSet::new(),
-            replies_stored: 0,
+            people: People::default(),
             calm: false,
             steps: 0,
         };
@@ -284,6 +292,9 @@ impl World {
 
     /// One random happening, and mostly a step after it.
     pub fn event(&mut self) {
+        if self.dice.chance(15) {
+            return self.people_event_and_step();
+        }
         match self.dice.below(100) {
             0..=21 => self.accept(),
             22..=25 => self.cancel(),
@@ -295,14 +306,20 @@ impl World {
             67 => self.late_answer(),
             68..=70 => self.drop_or_raise_link(),
             71..=78 => self.receipt(),
-            79..=80 => self.reply(),
-            81..=92 => self.pass_time(),
+            79..=92 => self.pass_time(),
             93 => self.jump(),
             94..=95 => self.crash_idle(),
             96 => self.disk_condition(),
             _ => self.write_some(),
         }
         if self.dice.chance(75) {
+            self.step();
+        }
+    }
+
+    fn people_event_and_step(&mut self) {
+        self.people_event();
+        if self.dice.chance(50) {
             self.step();
         }
     }
@@ -330,7 +347,7 @@ impl World {
         let text = if long { "x".repeat(400) } else { String::from("pay") };
         let later = Duration::from_secs(self.dice.below(1800));
         Draft {
-            to: Msisdn::from_u64(49_100_000_000 + (n % 3) * 100_000_000 + n),
+            to: recipient(n),
             segment_count: if long { 3 } else { 1 },
             text,
             // One a recipient: order is kept within a lane.
@@ -532,6 +549,7 @@ impl World {
             link.events.push(LinkEvent::Outcome { id: s.id, index: s.index, outcome });
         }
         link.late.clear();
+        self.people.link_dropped(at);
         let reason = String::from("simulated");
         link.events.push(if parked { LinkEvent::Parked { reason } } else { LinkEvent::Down { reason } });
     }
@@ -560,27 +578,14 @@ impl World {
         self.inbound(taken.link, Inbound::Receipt(receipt));
     }
 
-    fn reply(&mut self) {
-        let reply = RawReply {
-            from: String::from("491000000001"),
-            to: String::from("12345"),
-            raw: vec![1, 2, 3],
-            text: Some(String::from("paid")),
-            concat: None,
-            number: None,
-            sent_at: None,
-            repeat: Repeat::UntilAnswered([0; 16]),
-        };
-        self.inbound(0, Inbound::Reply(reply));
-    }
-
-    fn inbound(&mut self, link: usize, inbound: Inbound) {
+    fn inbound(&mut self, link: usize, inbound: Inbound) -> Option<InboundToken> {
         if !self.links[link].up {
-            return;
+            return None;
         }
         self.next_token += 1;
         let token = InboundToken(self.next_token);
         self.inputs.push(Input::Inbound { link, token, inbound });
+        Some(token)
     }
 
     fn pass_time(&mut self) {
@@ -603,19 +608,21 @@ impl World {
     /// Lets the core decide on what has come; a crash may come between any two of the effects.
     fn step(&mut self) {
         self.look_ahead();
+        let mut inputs = Vec::new();
         for (at, link) in self.links.iter_mut().enumerate() {
-            let count = if self.calm {
+            // As in the daemon: what a link said before it handed something up is heard before that.
+            let handed_up = |input: &Input| matches!(input, Input::Inbound { link, .. } if *link == at);
+            let count = if self.calm || self.inputs.iter().any(handed_up) {
                 link.events.len()
             } else {
                 self.dice.below(link.events.len() as u64 + 1) as usize
             };
             let events = link.events.drain(..count);
-            self.inputs.extend(events.map(|event| Input::Link { link: at, event }));
+            inputs.extend(events.map(|event| Input::Link { link: at, event }));
         }
-        let inputs = std::mem::take(&mut self.inputs);
+        inputs.append(&mut self.inputs);
         self.trace(|| format!("step {inputs:?}"));
-        let replies =
-            inputs.iter().filter(|i| matches!(i, Input::Inbound { inbound: Inbound::Reply(_), .. })).count();
+        let said = said(&inputs);
         let now = self.clock.now();
         let step = self.core.step(&self.disk.state, inputs, now).unwrap();
         let leased = |(link, s): &(usize, Submission)| format!("{link}: {} {}", s.id, s.index);
@@ -632,7 +639,7 @@ impl World {
         }
         self.disk.append(&step.batch, now.wall);
         self.disk.state.apply(&step.batch);
-        self.replies_stored += replies as u64;
+        self.referee(&said, &step.submissions, &step.controls);
         if self.dice.chance(10) {
             self.disk.old = (self.disk.state.clone(), self.disk.at.seq - 1);
         }
@@ -726,7 +733,7 @@ impl World {
             Control::RecallAll => link.unwritten.drain(..).collect(),
             Control::Confirm { token, stored } => {
                 assert!(stored && self.tokens.insert(token), "an inbound PDU is confirmed once");
-                Vec::new()
+                return self.confirmed(token);
             }
             Control::Restart | Control::Stop => Vec::new(),
         };
@@ -822,6 +829,7 @@ impl World {
         }
         self.inputs.clear();
         self.pending.clear();
+        self.people.crashed();
         if self.dice.chance(30) {
             // sled is exactly where the journal is.
             self.disk.old = (self.disk.state.clone(), self.disk.at.seq - 1);
@@ -883,7 +891,7 @@ impl World {
         let canceled =
             known.filter(|(_, head)| matches!(head.state, State::Closed { how: Final::Canceled, .. }));
         self.canceled.extend(canceled.map(|(id, _)| id));
-        self.replies_stored = self.disk.state.map.keys().filter(|key| key[0] == b'i').count() as u64;
+        self.check_people();
     }
 
     fn body(&self, id: MessageId) -> Body {
@@ -910,8 +918,6 @@ impl World {
         for id in &self.accepted {
             assert!(self.disk.state.map.contains_key(&keys::body(*id)), "{id} was accepted and is gone");
         }
-        let replies = self.disk.state.map.keys().filter(|key| key[0] == b'i').count() as u64;
-        assert_eq!(replies, self.replies_stored);
         // These read every message, so not after each step.
         self.steps += 1;
         if self.steps.is_multiple_of(FULL_CHECK_EVERY) {
@@ -925,6 +931,7 @@ impl World {
         self.check_order();
         self.check_receipts();
         self.check_ends();
+        self.check_replies();
     }
 
     /// What the carrier took is never shown as not sent, unless a person said so: at worst it is unknown.
@@ -1098,6 +1105,7 @@ impl World {
             }
         }
         self.check_all();
+        self.check_assembled();
         let leases = self.disk.state.map.keys().filter(|key| key[0] == b'x').count();
         assert_eq!(leases, 0, "every lease ends");
     }
