@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it stands")]
 
 mod alone;
+mod browser;
 mod budget;
 mod cancel;
 mod cli;
@@ -14,6 +15,7 @@ mod http;
 mod http_inbound;
 mod inbound;
 mod intake;
+mod login;
 mod modem_client;
 mod modem_link;
 mod modem_port;
@@ -21,6 +23,7 @@ mod modem_session;
 mod optout;
 mod order;
 mod pace;
+mod page;
 mod pause;
 mod process;
 mod pty;
