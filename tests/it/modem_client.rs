@@ -127,7 +127,7 @@ pub fn pdu(text: &str, status_report: bool) -> String {
         pid: 0,
         dcs: 0,
         validity: None,
-        data: UserData::segment(text, None),
+        data: UserData::segment(text, Encoding::Gsm7, None),
     };
     format!("00{}", hex::encode(&submit.encode().unwrap()))
 }
