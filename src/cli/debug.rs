@@ -6,6 +6,7 @@
 use std::io::{self, BufRead, Read, Write};
 use std::process::ExitCode;
 
+use clap::builder::PossibleValue;
 use serde_json::{Map, Value, json};
 
 use crate::config::ReceiptId;
@@ -13,6 +14,7 @@ use crate::link::smpp::describe::describe;
 use crate::message::Encoding;
 use crate::sms::receipt::{self, Tlvs};
 use crate::sms::segment;
+use crate::sms::tpdu::{self, Kind};
 
 /// Octets of a line at most: sixteen times the longest PDU, far above any text.
 const MAX_LINE: usize = 1024 * 1024;
@@ -32,6 +34,22 @@ pub enum What {
     Receipt,
     /// An SMPP PDU in hexadecimal
     Smpp,
+    /// A TPDU in hexadecimal, without the SMSC's address
+    Tpdu { kind: Kind },
+}
+
+impl clap::ValueEnum for Kind {
+    fn value_variants<'a>() -> &'a [Kind] {
+        &[Kind::Submit, Kind::Deliver, Kind::StatusReport]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Kind::Submit => "submit",
+            Kind::Deliver => "deliver",
+            Kind::StatusReport => "status-report",
+        }))
+    }
 }
 
 pub fn run(args: Args) -> ExitCode {
@@ -56,6 +74,7 @@ pub fn answer(what: What, mut input: impl BufRead, mut output: impl Write) -> io
             What::Segments => segments(&line),
             What::Receipt => receipt(&line),
             What::Smpp => Ok(describe(&line)),
+            What::Tpdu { kind } => tpdu::describe::describe(kind, &line),
         });
         let shown = decoded.unwrap_or_else(|error| json!({"valid": false, "error": error}));
         writeln!(output, "{shown}")?;
@@ -297,6 +316,18 @@ mod tests {
         let answer = &answers(What::Receipt, line.to_string().as_bytes())[0];
         assert_eq!(answer["outcome"], "failed");
         assert_eq!(answer["err"], "258");
+    }
+
+    #[test]
+    fn a_tpdu_is_read_as_the_kind_asked_for_and_its_fault_is_named() {
+        let deliver = What::Tpdu { kind: Kind::Deliver };
+        let input = b"040c9144770009103200006211124150904002ef35\n04\n0G\n010\n01000C91447700091032000000\n";
+        let answers = answers(deliver, input);
+        assert_eq!(answers[0]["text"], "ok");
+        for (answer, fault) in answers[1..].iter().zip(["TP-OA", "hexadecimal", "hexadecimal", "TP-MTI"]) {
+            assert_eq!(answer["valid"], false);
+            assert!(answer["error"].as_str().unwrap().contains(fault), "{answer}");
+        }
     }
 
     #[test]

@@ -1,14 +1,15 @@
-//! `nudged demo`: the daemon against two simulated carriers, one of which fails for a while, and a
-//! comparison that decides whether it kept its promise.
+//! `nudged demo`: the daemon against two simulated carriers, one of which fails for a while, and two simulated
+//! modems, with phones that answer; and a comparison that decides whether it kept its promise.
 //!
-//! The daemon is [`Daemon`] as it is, in this process, on a state directory that is gone afterwards; the
-//! carriers are processes of their own that speak SMPP over TCP. Three lists are compared at the end: what
-//! this client was promised, what the API shows, what the carriers wrote down. `--sabotage` makes a carrier
-//! cheat, which the comparison has to find.
+//! The daemon is [`Daemon`] as it is, in this process, on a state directory that is gone afterwards; carriers
+//! and modems are processes of their own that speak SMPP over TCP and AT commands over a pty. The lists
+//! compared at the end: what this client was promised and what its phones said, what the API shows, what the
+//! carriers wrote down. `--sabotage` makes a carrier or the client cheat, which the comparison has to find.
 
 mod carrier;
 mod client;
 pub mod compare;
+pub mod phones;
 mod sample;
 mod table;
 
@@ -27,8 +28,10 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Problem, Secret, value};
 use crate::daemon::{Daemon, Ended, StartError};
 use crate::http::auth::{Scope, TokenError, TokenFile};
-use carrier::Carrier;
+use carrier::{Carrier, Kind};
 use client::{Client, Listing, VISITOR};
+use compare::Answers;
+use phones::{Answer, Means, PHONES, Phone};
 use sample::Sample;
 
 /// Messages before the trickle, and how many of them go in one batch.
@@ -44,7 +47,11 @@ const LAST_WORDS: Duration = Duration::from_secs(8);
 const PAUSED: Duration = Duration::from_secs(3);
 /// After the last answer; a simulated receipt comes within a third of it.
 const RECEIPTS: Duration = Duration::from_millis(700);
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long a stop may take to be shown; it is told of when it never is.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// The carrier among [`Stage::carriers`] that fails for a while.
+const FAILING: usize = 1;
 /// Less has no room for the messages, an unanswered one and the end.
 const SHORTEST_MILLIS: u64 = 5_000;
 const LONGEST_MILLIS: u64 = 24 * 3_600_000;
@@ -61,17 +68,19 @@ pub struct Args {
     /// End by itself, with exit code 0 only if nothing is lost, doubled or unaccounted for
     #[arg(long = "for", value_name = "DURATION", value_parser = length)]
     length: Option<Duration>,
-    /// A carrier cheats: the exit code must be 1
+    /// A carrier or the client cheats: the exit code must be 1
     #[arg(long, value_enum, value_name = "HOW")]
     sabotage: Option<Sabotage>,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Sabotage {
     /// It says it took a message and did not
     Lose,
     /// It takes a message twice
     Double,
+    /// The client undoes each stop behind the comparison's back and sends on
+    IgnoreStop,
 }
 
 fn length(text: &str) -> Result<Duration, String> {
@@ -134,10 +143,11 @@ async fn play(args: &Args) -> Result<ExitCode, DemoError> {
     tokio::spawn(end_of_play(length, clock.clone(), over.clone()));
     let mut stage = Stage::set_up(args, clock).await?;
     stage.introduce(length);
-    let Stage { client, carriers, daemon, clock, .. } = &mut stage;
+    let Stage { client, carriers, daemon, clock, answers, .. } = &mut stage;
+    let cheats = args.sabotage == Some(Sabotage::IgnoreStop);
     let trickle = length.map(|length| clock.now().mono + (length / 2).max(length.saturating_sub(LAST_WORDS)));
     let performed = tokio::select! {
-        performed = perform(client, &carriers[1], clock, trickle, &over) => Some(performed),
+        performed = perform(client, carriers, clock, trickle, &over, answers, cheats) => Some(performed),
         () = daemon.ended() => None,
     };
     match performed {
@@ -172,20 +182,31 @@ async fn end_of_play(length: Option<Duration>, clock: Clock, over: CancellationT
 /// Everything the client does, until nothing is on its way to a carrier any more.
 async fn perform(
     client: &mut Client,
-    failing: &Carrier,
+    carriers: &[Carrier; 4],
     clock: &Clock,
     trickle_until: Option<Instant>,
     over: &CancellationToken,
+    answers: &mut Vec<Answer>,
+    cheats: bool,
 ) -> Result<(), DemoError> {
     let samples = |from, to| -> Vec<Sample> {
         let now = clock.now().wall;
         (from..to).map(|n| sample::sample(n, now)).collect()
     };
     client.post_batch(samples(0, BATCH)).await?;
+    let reminded = remind_phones(client).await?;
     client.post_each(samples(BATCH, HANG_UP_AT), over).await?;
-    failing.hang_up().await?;
+    carriers[FAILING].hang_up().await?;
     client.post_each(samples(HANG_UP_AT, MESSAGES), over).await?;
-    println!("{} messages accepted; now a gentle trickle ...", client.accepted.len());
+    println!("{} messages accepted; now the phones answer ...", client.accepted.len());
+    for (phone, first) in reminded {
+        if let Some(answer) =
+            let_answer(client, &carriers[phone.link], phone, &first, clock, over, cheats).await?
+        {
+            answers.push(answer);
+        }
+    }
+    println!("{} phones answered; now a gentle trickle ...", answers.len());
     let mut n = MESSAGES;
     while !over.is_cancelled() && trickle_until.is_none_or(|until| clock.now().mono < until) {
         client.post_each(samples(n, n + 1), over).await?;
@@ -206,11 +227,57 @@ async fn perform(
     Ok(())
 }
 
+/// Queues the messages of every phone: each phone and the id of its first.
+async fn remind_phones(client: &mut Client) -> Result<Vec<(&'static Phone, String)>, DemoError> {
+    let mut reminded = Vec::new();
+    for phone in &PHONES {
+        let first = client.accepted.len();
+        client.post_batch((0..phones::BEFORE).map(|n| phones::message(phone, n)).collect()).await?;
+        reminded.push((phone, client.accepted[first].id.clone()));
+    }
+    Ok(reminded)
+}
+
+/// The phone answers its first message, with others to it still queued, and is written to once more.
+/// `None`: its first message did not get there in time.
+async fn let_answer(
+    client: &mut Client,
+    carrier: &Carrier,
+    phone: &Phone,
+    first: &str,
+    clock: &Clock,
+    over: &CancellationToken,
+    cheats: bool,
+) -> Result<Option<Answer>, DemoError> {
+    while !client.is_out(first).await? {
+        if over.is_cancelled() {
+            return Ok(None);
+        }
+        clock.sleep(LOOK_AGAIN).await;
+    }
+    carrier.answer(phone.number, phone.says).await?;
+    let mut answer = Answer { from: phone.number.into(), text: phone.says.into(), stopped_at: None };
+    if phone.means == Means::Stop {
+        let deadline = clock.now().mono + STOP_WITHIN;
+        while !client.is_opted_out(phone.number).await? && clock.now().mono < deadline {
+            clock.sleep(LOOK_AGAIN).await;
+        }
+        answer.stopped_at = Some(clock.now().wall);
+        if cheats {
+            client.ignore_stop(phone.number).await?;
+        }
+    }
+    client.post_batch(vec![phones::message(phone, phones::BEFORE)]).await?;
+    Ok(Some(answer))
+}
+
 /// All that plays, in the order in which it is dropped.
 struct Stage {
     daemon: Daemon,
     client: Client,
-    carriers: [Carrier; 2],
+    /// Two binds and two modems, in the order that [`phones::Phone::link`] counts.
+    carriers: [Carrier; 4],
+    answers: Vec<Answer>,
     address: SocketAddr,
     /// For people.
     token: String,
@@ -237,7 +304,7 @@ impl Stage {
         })?;
         let address = daemon.address.ok_or(DemoError::NoAddress)?;
         let client = Client::new(address, own)?;
-        Ok(Stage { daemon, client, carriers, address, token, clock, scratch })
+        Ok(Stage { daemon, client, carriers, answers: Vec::new(), address, token, clock, scratch })
     }
 
     fn introduce(&self, length: Option<Duration>) {
@@ -248,7 +315,7 @@ impl Stage {
             "try          curl -H 'Authorization: Bearer {token}' 'http://{address}/v1/messages?limit=3'"
         );
         for carrier in &self.carriers {
-            println!("carrier      {:<6} SMPP on {}, {}", carrier.name, carrier.address, carrier.what);
+            println!("network      {:<6} {}, {}", carrier.name, carrier.address, carrier.what);
         }
         match length {
             Some(length) => println!("ends by itself after {}", value::show_duration(length)),
@@ -264,7 +331,7 @@ impl Stage {
             Ended::Stopped => {}
             ended => return Err(DemoError::Ended(ended)),
         }
-        let Listing { rows, visitors } = listing?;
+        let Listing { rows, visitors, replies } = listing?;
         let (mut logs, mut most_in_flight) = (Vec::new(), Vec::new());
         for carrier in self.carriers {
             most_in_flight.push(carrier.most_in_flight().await?);
@@ -273,20 +340,27 @@ impl Stage {
         self.scratch.remove()?;
         let mut posted = self.client.accepted;
         posted.extend(visitors);
-        let findings = compare::compare(&posted, &rows, &logs);
-        let promises = table::Promises { accepted: posted.len(), repeats: self.client.repeats };
+        let answers = Answers { said: self.answers, shown: replies };
+        let findings = compare::compare(&posted, &rows, &logs, &answers);
+        let promises = table::Promises {
+            accepted: posted.len(),
+            repeats: self.client.repeats,
+            answers: answers.said.len(),
+            stops: answers.said.iter().filter(|answer| answer.stopped_at.is_some()).count(),
+        };
         let text = table::render(&promises, &rows, &logs, &most_in_flight, &findings);
         Ok((text, findings.is_clean()))
     }
 }
 
-/// One that is healthy, and one that is slow, strict about its rate, and fails for a while.
-async fn carriers(sabotage: Option<Sabotage>, dir: &Path, clock: &Clock) -> Result<[Carrier; 2], DemoError> {
+/// A bind that is healthy, one that is slow, strict about its rate, and fails for a while; a modem that is
+/// healthy, and one that restarts, floods and refuses.
+async fn carriers(sabotage: Option<Sabotage>, dir: &Path, clock: &Clock) -> Result<[Carrier; 4], DemoError> {
     let mut healthy = vec!["--delay", "20ms-80ms", "--receipts", "mixed"];
     match sabotage {
         Some(Sabotage::Lose) => healthy.extend(["--cheat", "lose"]),
         Some(Sabotage::Double) => healthy.extend(["--cheat", "double"]),
-        None => {}
+        Some(Sabotage::IgnoreStop) | None => {}
     }
     // A fault's number counts the segments it sees; those of the outage come in a row.
     let outage: Vec<String> = (30..40).map(|n| format!("queue-full@{n}")).collect();
@@ -297,14 +371,26 @@ async fn carriers(sabotage: Option<Sabotage>, dir: &Path, clock: &Clock) -> Resu
     for fault in &outage {
         failing.extend(["--fault", fault]);
     }
-    let north = Carrier::start("north", "healthy, receipts of all kinds", dir, &healthy, clock).await?;
-    let south = Carrier::start("south", "limited to 60/s, fails for a while", dir, &failing, clock).await?;
-    Ok([north, south])
+    let modem = ["--service-time", "40ms-120ms", "--receipts", "--operator", "Demo Mobile"];
+    let mut restless = modem.to_vec();
+    for fault in ["urc-flood@5", "reboot@12", "reject@20", "throttle@25"] {
+        restless.extend(["--fault", fault]);
+    }
+    restless.extend(["--vendor", "huawei"]);
+    let (smsc, gsm) = (Kind::Smsc, Kind::Modem);
+    Ok([
+        Carrier::start(smsc, "north", "healthy, receipts of all kinds", dir, &healthy, clock).await?,
+        Carrier::start(smsc, "south", "limited to 60/s, fails for a while", dir, &failing, clock).await?,
+        Carrier::start(gsm, "gsm1", "a modem, healthy", dir, &modem, clock).await?,
+        Carrier::start(gsm, "gsm2", "a modem that restarts, floods and refuses", dir, &restless, clock)
+            .await?,
+    ])
 }
 
-fn config(listen: SocketAddr, state_dir: &Path, carriers: &[Carrier; 2]) -> Result<Config, DemoError> {
+fn config(listen: SocketAddr, state_dir: &Path, carriers: &[Carrier; 4]) -> Result<Config, DemoError> {
     let state_dir = toml::Value::from(state_dir.display().to_string());
-    let [north, south] = carriers.each_ref().map(|carrier| carrier.address);
+    let [north, south, gsm1, gsm2] =
+        carriers.each_ref().map(|carrier| toml::Value::from(carrier.address.as_str()));
     let text = format!(
         r#"
 state_dir = {state_dir}
@@ -318,7 +404,7 @@ min_free = "1MiB"
 
 [[smpp]]
 name = "north"
-address = "{north}"
+address = {north}
 system_id = "demo"
 password_file = "password"
 window = 32
@@ -327,12 +413,30 @@ response_timeout = "2s"
 
 [[smpp]]
 name = "south"
-address = "{south}"
+address = {south}
 system_id = "demo"
 password_file = "password"
 window = 8
 sender = "Nudged"
 response_timeout = "1s"
+
+[[modem]]
+name = "gsm1"
+port = {gsm1}
+rate = "unlimited"
+
+[[modem]]
+name = "gsm2"
+port = {gsm2}
+rate = "unlimited"
+
+[[route]]
+to = ["+44"]
+via = ["gsm1"]
+
+[[route]]
+to = ["+353"]
+via = ["gsm2"]
 
 [[route]]
 to = ["+49"]

@@ -2,6 +2,8 @@
 //!
 //! Prints the bound addresses, one a line, and then runs until Ctrl-C or SIGTERM.
 
+mod modem;
+
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ use clap::{Subcommand, ValueEnum};
 
 use crate::clock::Clock;
 use crate::sim::fault::{BadFault, Fault};
+use crate::sim::modem::{Modem, ModemOptions};
 use crate::sim::smsc::{Cheat, Delay, Login, Mo, Rate, Receipts, Smsc, SmscOptions};
 
 #[derive(Debug, clap::Args)]
@@ -25,6 +28,8 @@ pub struct Args {
 enum What {
     /// A carrier: an SMSC that speaks SMPP 3.4
     Smsc(SmscArgs),
+    /// A GSM modem: AT commands on a pseudo terminal or a TCP port
+    Modem(modem::ModemArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -89,21 +94,33 @@ enum CheatArg {
 
 /// Exit 0 after Ctrl-C or SIGTERM, 1 when an address or a file cannot be opened.
 pub fn run(args: Args) -> ExitCode {
-    let What::Smsc(args) = args.what;
-    start_log(args.quiet);
+    let (name, quiet) = match &args.what {
+        What::Smsc(args) => ("smsc", args.quiet),
+        What::Modem(args) => ("modem", args.quiet),
+    };
+    start_log(quiet);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(e) => return failed(&e),
+        Err(e) => return failed(name, &e),
     };
-    let until_stdin_ends = args.until_stdin_ends;
-    match runtime.block_on(serve(options(args), until_stdin_ends)) {
+    let served = match args.what {
+        What::Smsc(args) => {
+            let until_stdin_ends = args.until_stdin_ends;
+            runtime.block_on(serve_smsc(options(args), until_stdin_ends))
+        }
+        What::Modem(args) => {
+            let until_stdin_ends = args.until_stdin_ends;
+            runtime.block_on(serve_modem(modem::options(args), until_stdin_ends))
+        }
+    };
+    match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => failed(&e),
+        Err(e) => failed(name, &e),
     }
 }
 
-fn failed(why: &io::Error) -> ExitCode {
-    eprintln!("nudged sim smsc: {why}");
+fn failed(name: &str, why: &io::Error) -> ExitCode {
+    eprintln!("nudged sim {name}: {why}");
     ExitCode::FAILURE
 }
 
@@ -142,15 +159,27 @@ fn options(args: SmscArgs) -> SmscOptions {
     }
 }
 
-async fn serve(options: SmscOptions, until_stdin_ends: bool) -> io::Result<()> {
+async fn serve_smsc(options: SmscOptions, until_stdin_ends: bool) -> io::Result<()> {
     let smsc = Smsc::start(options, Clock::system()).await?;
-    print_addresses(&smsc)?;
+    print_addresses(&smsc.addr().to_string(), smsc.control_addr())?;
+    until_ended(until_stdin_ends).await;
+    smsc.stop().await;
+    Ok(())
+}
+
+async fn serve_modem(options: ModemOptions, until_stdin_ends: bool) -> io::Result<()> {
+    let modem = Modem::start(options, Clock::system()).await?;
+    print_addresses(&modem.path(), modem.control_addr())?;
+    until_ended(until_stdin_ends).await;
+    modem.stop().await;
+    Ok(())
+}
+
+async fn until_ended(until_stdin_ends: bool) {
     tokio::select! {
         () = super::signal() => {}
         () = stdin_ended(), if until_stdin_ends => {}
     }
-    smsc.stop().await;
-    Ok(())
 }
 
 /// On a thread of its own, which the end of the process does not wait for.
@@ -165,10 +194,10 @@ async fn stdin_ended() {
     drop(told.await);
 }
 
-fn print_addresses(smsc: &Smsc) -> io::Result<()> {
+fn print_addresses(listening: &str, control: Option<SocketAddr>) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "listening on {}", smsc.addr())?;
-    if let Some(control) = smsc.control_addr() {
+    writeln!(out, "listening on {listening}")?;
+    if let Some(control) = control {
         writeln!(out, "control on {control}")?;
     }
     out.flush()
@@ -243,8 +272,10 @@ mod tests {
     fn parse(flags: &[&str]) -> Result<SmscOptions, String> {
         let all = ["sim", "smsc"].iter().chain(flags);
         let program = Program::try_parse_from(all).map_err(|e| e.to_string())?;
-        let What::Smsc(args) = program.args.what;
-        Ok(options(args))
+        match program.args.what {
+            What::Smsc(args) => Ok(options(args)),
+            What::Modem(_) => Err("a modem".into()),
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use serde::Serialize;
 use crate::message::{Class, LinkName, Msisdn, OnUnknown, Sender};
 use crate::pace::Rate;
 use crate::retry::RetryClass;
+use crate::sms::national::Language;
 
 pub use check::{Problem, check};
 pub use effective::effective;
@@ -64,6 +65,8 @@ pub struct Queue {
     pub retention: Duration,
     /// Zero: off.
     pub duplicate_window: Duration,
+    /// Languages whose tables a text may be written by where that takes fewer segments than UCS-2.
+    pub national_tables: Vec<Language>,
 }
 
 /// `[inbound]`: what becomes of replies.

@@ -7,10 +7,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Listen;
+use super::{Listen, Port};
 use crate::message::{Class, LinkName, OnUnknown, Sender, TokenName};
 use crate::pace::Rate;
 use crate::retry::RetryClass;
+use crate::sms::national::Language;
 
 /// What is wrong with a value, and how it is mended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,6 +163,27 @@ pub fn show_listen(listen: &Listen) -> String {
     }
 }
 
+/// `tcp:HOST:PORT`, or a path. A word without a slash is no path here: it would be a slip for one in /dev.
+pub fn port(text: &str) -> Result<Port, Bad> {
+    if let Some(at) = text.strip_prefix("tcp:") {
+        return address(at).map(Port::Tcp);
+    }
+    if text.contains('/') && !text.contains('\0') {
+        return Ok(Port::Device(PathBuf::from(text)));
+    }
+    Err(Bad::new(
+        format!("{text:?} is not a port"),
+        "write a path, such as \"/dev/serial/by-id/...\" or \"./modem1\", or \"tcp:HOST:PORT\"",
+    ))
+}
+
+pub fn show_port(port: &Port) -> String {
+    match port {
+        Port::Device(path) => path.display().to_string(),
+        Port::Tcp(address) => format!("tcp:{address}"),
+    }
+}
+
 /// `HOST:PORT`, the host a name, an IPv4 address or an IPv6 address in brackets.
 pub fn address(text: &str) -> Result<String, Bad> {
     let bad = || {
@@ -234,6 +256,22 @@ pub fn show_word<T: Copy + PartialEq>(value: T, words: &[(&'static str, T)]) -> 
 
 pub const CLASSES: [(&str, Class); 4] =
     [("reminder", Class::Reminder), ("otp", Class::Otp), ("alert", Class::Alert), ("reply", Class::Reply)];
+/// The languages that have tables (3GPP TS 23.038 section 6.2.1.2.4).
+pub const LANGUAGES: [(&str, Language); 13] = [
+    ("turkish", Language::Turkish),
+    ("spanish", Language::Spanish),
+    ("portuguese", Language::Portuguese),
+    ("bengali", Language::Bengali),
+    ("gujarati", Language::Gujarati),
+    ("hindi", Language::Hindi),
+    ("kannada", Language::Kannada),
+    ("malayalam", Language::Malayalam),
+    ("oriya", Language::Oriya),
+    ("punjabi", Language::Punjabi),
+    ("tamil", Language::Tamil),
+    ("telugu", Language::Telugu),
+    ("urdu", Language::Urdu),
+];
 pub const ON_UNKNOWN: [(&str, OnUnknown); 2] = [("hold", OnUnknown::Hold), ("resend", OnUnknown::Resend)];
 pub const RETRY_CLASSES: [(&str, RetryClass); 4] = [
     ("temporary", RetryClass::Temporary),

@@ -25,6 +25,7 @@ use super::{App, BODY_WITHIN, NO_BODY, Segment, media_type, no_query, read_body,
 use crate::engine::{Accepted, Draft, Refusal};
 use crate::id::{BatchId, MessageId};
 use crate::message::{Status, TokenName};
+use crate::sms::national::Language;
 
 const MAX_BATCH_BODY: usize = 16 * 1024 * 1024;
 const MAX_LINES: usize = 10_000;
@@ -71,7 +72,8 @@ pub async fn create(State(app): State<App>, request: Request) -> Result<Response
     let array = media == "application/json";
     let body = read_body(app.clock(), &parts.headers, body, MAX_BATCH_BODY, BATCH_BODY_WITHIN).await?;
     // Ten thousand lines are a tenth of a second: not on a thread that answers others.
-    let read = tokio::task::spawn_blocking(move || read_lines(&body, array, &token));
+    let reader = app.clone();
+    let read = tokio::task::spawn_blocking(move || read_lines(&body, array, &token, reader.languages()));
     let lines = read.await.map_err(|_| Problem::internal())??;
     submit(&app, lines).await
 }
@@ -167,16 +169,21 @@ fn counts_json(id: BatchId, messages: &[(MessageId, Status)]) -> Value {
     json!({"id": id.to_string(), "total": messages.len(), "messages": show::by_status(count)})
 }
 
-fn read_lines(body: &Bytes, array: bool, token: &TokenName) -> Result<Vec<Line>, Problem> {
+fn read_lines(
+    body: &Bytes,
+    array: bool,
+    token: &TokenName,
+    languages: &[Language],
+) -> Result<Vec<Line>, Problem> {
     let lines = if array { split_array(body)? } else { split_ndjson(body)? };
     if lines.is_empty() {
         return Err(Problem::bad_request("empty_batch", "The batch has no message."));
     }
-    Ok(lines.into_iter().map(|(line, bytes)| (line, read_line(bytes, token))).collect())
+    Ok(lines.into_iter().map(|(line, bytes)| (line, read_line(bytes, token, languages))).collect())
 }
 
-fn read_line(bytes: &[u8], token: &TokenName) -> Result<(Draft, Echo), Problem> {
-    let Parsed { draft, dry_run, warnings } = draft::parse(Fields::parse(bytes)?, token, None)?;
+fn read_line(bytes: &[u8], token: &TokenName, languages: &[Language]) -> Result<(Draft, Echo), Problem> {
+    let Parsed { draft, dry_run, warnings } = draft::parse(Fields::parse(bytes)?, token, None, languages)?;
     if dry_run {
         return Err(Problem::field("dry_run", "does not hold for a line of a batch"));
     }

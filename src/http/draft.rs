@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::engine::{Draft, Idempotency};
 use crate::message::body::BadMsisdn;
 use crate::message::{Class, Encoding, LinkName, Msisdn, OnUnknown, Priority, Sender, TokenName};
+use crate::sms::national::Language;
 use crate::sms::segment::{self, SegmentError};
 
 /// Segments of one message where the caller set no limit: a longer text is more often a mistake.
@@ -28,17 +29,19 @@ pub struct Parsed {
     pub warnings: Vec<String>,
 }
 
-/// Reads one message. `fields` is consumed, so nothing can be left unread.
+/// Reads one message; its text may go by tables of `languages`. `fields` is consumed, so nothing can be left
+/// unread.
 pub fn parse(
     mut fields: Fields<'_>,
     token: &TokenName,
     idempotency: Option<Idempotency>,
+    languages: &[Language],
 ) -> Result<Parsed, Problem> {
     let to = number(&mut fields, "to");
     let text = text(&mut fields);
     let encoding = encoding(&mut fields);
     let max_segments = max_segments(&mut fields);
-    let cost = text.as_deref().and_then(|text| measure(&mut fields, text, encoding, max_segments));
+    let cost = text.as_deref().and_then(|text| measure(&mut fields, text, encoding, languages, max_segments));
     let send_at = instant(&mut fields, "send_at");
     let valid_until = instant(&mut fields, "valid_until");
     if send_at.is_some() && valid_until.is_some_and(|until| Some(until) <= send_at) {
@@ -148,10 +151,11 @@ fn measure(
     fields: &mut Fields<'_>,
     text: &str,
     forced: Option<Encoding>,
+    languages: &[Language],
     max_segments: u8,
 ) -> Option<(Encoding, u8)> {
-    let measured = segment::encoding_for(text, forced)
-        .and_then(|encoding| Ok((encoding, segment::measure(text, encoding)?.segment_count)));
+    let encoding = forced.unwrap_or_else(|| segment::choose_among(text, languages));
+    let measured = segment::measure(text, encoding).map(|measure| (encoding, measure.segment_count));
     match measured {
         Ok((encoding, count)) if count <= max_segments => Some((encoding, count)),
         Ok((encoding, count)) => {
@@ -254,7 +258,7 @@ mod tests {
     fn read(body: Value) -> Result<Parsed, Value> {
         let body = body.to_string();
         let fields = Fields::parse(body.as_bytes()).map_err(|p| p.to_json())?;
-        parse(fields, &TokenName::from("crm"), None).map_err(|p| p.to_json())
+        parse(fields, &TokenName::from("crm"), None, &[]).map_err(|p| p.to_json())
     }
 
     fn refused(extra: (&str, Value)) -> Vec<String> {
@@ -359,10 +363,28 @@ mod tests {
     }
 
     #[test]
+    fn a_text_goes_by_a_configured_table_unless_the_caller_names_an_encoding() {
+        let text = "Sayın müşterimiz, faturanız ödenmemiştir. ".repeat(3);
+        let read = |encoding: &str, languages: &[Language]| {
+            let body = json!({"to": "+905301234567", "text": text, "encoding": encoding}).to_string();
+            let fields = Fields::parse(body.as_bytes()).unwrap_or_else(|p| panic!("{p:?}"));
+            parse(fields, &TokenName::from("crm"), None, languages).map(|p| p.draft)
+        };
+        let draft = read("auto", &[Language::Turkish]).unwrap_or_else(|p| panic!("{p:?}"));
+        assert!(matches!(draft.encoding, Encoding::National(_)), "{:?}", draft.encoding);
+        assert_eq!((draft.encoding.as_str(), draft.segment_count), ("gsm7", 1));
+        for (encoding, languages) in [("auto", &[][..]), ("ucs2", &[Language::Turkish])] {
+            let draft = read(encoding, languages).unwrap_or_else(|p| panic!("{p:?}"));
+            assert_eq!((draft.encoding, draft.segment_count), (Encoding::Ucs2, 2));
+        }
+        assert!(read("gsm7", &[Language::Turkish]).is_err(), "the default alphabet was asked for");
+    }
+
+    #[test]
     fn metadata_comes_back_as_it_came() {
         let body = br#"{"to":"+4915112345678","text":"x","metadata":{ "b": 1.0, "a":[2]}}"#;
         let fields = Fields::parse(body).unwrap_or_else(|p| panic!("{p:?}"));
-        let parsed = parse(fields, &TokenName::from("crm"), None).unwrap_or_else(|p| panic!("{p:?}"));
+        let parsed = parse(fields, &TokenName::from("crm"), None, &[]).unwrap_or_else(|p| panic!("{p:?}"));
         assert_eq!(parsed.draft.metadata.as_deref(), Some(r#"{ "b": 1.0, "a":[2]}"#));
     }
 }

@@ -93,7 +93,7 @@ pub async fn create(State(app): State<App>, request: Request) -> Result<Response
     let body = read_json(&app, &parts, body).await?;
     let fields = Fields::parse(&body)?;
     let idempotency = key.map(|key| Idempotency { key, body: fields.digest() });
-    let Parsed { draft, dry_run, warnings } = draft::parse(fields, &token, idempotency)?;
+    let Parsed { draft, dry_run, warnings } = draft::parse(fields, &token, idempotency, app.languages())?;
     let mut echo = Echo::of(&draft, warnings);
     if dry_run {
         if let Some(refusal) = draft.untimely(app.now().wall) {

@@ -42,6 +42,7 @@ use serde::Serialize;
 use crate::clock::{Clock, Now};
 use crate::engine::{Engine, ReadError, View};
 use crate::message::TokenName;
+use crate::sms::national::Language;
 
 use auth::{Scope, TokenFile, Tokens};
 use problem::Problem;
@@ -62,13 +63,23 @@ struct Shared {
     engine: Engine,
     tokens: Tokens,
     clock: Clock,
+    languages: Vec<Language>,
 }
 
 impl App {
     /// `state_dir` is where the token list is looked for.
     pub fn new(engine: Engine, clock: Clock, state_dir: &Path) -> App {
+        App::with_tables(engine, clock, state_dir, Vec::new())
+    }
+
+    /// One whose texts may go by national tables of `languages`.
+    pub fn with_tables(engine: Engine, clock: Clock, state_dir: &Path, languages: Vec<Language>) -> App {
         let tokens = Tokens::new(TokenFile::new(state_dir), clock.clone());
-        App(Arc::new(Shared { engine, tokens, clock }))
+        App(Arc::new(Shared { engine, tokens, clock, languages }))
+    }
+
+    fn languages(&self) -> &[Language] {
+        &self.0.languages
     }
 
     fn engine(&self) -> &Engine {

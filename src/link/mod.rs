@@ -12,6 +12,7 @@ pub mod modem;
 pub mod run;
 pub mod session;
 pub mod smpp;
+mod tcp;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::message::{Encoding, LinkName, Msisdn, RawCode, ReceiptState, Referenc
 
 pub use crate::message::Outcome;
 pub use crate::retry::RetryClass;
+pub use crate::sms::segment::Concat;
 
 /// Replies and receipts that a link may have handed up without an answer from the core, over all its
 /// sessions: what a session that is gone left unanswered still takes its place. [`LinkPort::tell`] says what
@@ -62,14 +64,6 @@ pub fn user_message_reference(id: MessageId, index: u8) -> u16 {
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     (mixed ^ (mixed >> 31)) as u16
-}
-
-/// Concatenation (3GPP TS 23.040 9.2.3.24.1 and .8): `number` is 1-based.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Concat {
-    pub reference: u16,
-    pub total: u8,
-    pub number: u8,
 }
 
 /// A session's handle for one inbound PDU that waits for its confirmation.

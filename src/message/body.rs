@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::id::BatchId;
+use crate::sms::national::Tables;
 
 /// An international number, E.164 without the plus: 7 to 15 digits, the first not zero.
 ///
@@ -233,19 +234,31 @@ impl Default for Priority {
     }
 }
 
-/// How the text goes over the air: packed septets, or 16-bit units (UTF-16BE, surrogate pairs included).
+/// How the text goes over the air: septets, or 16-bit units (UTF-16BE, surrogate pairs included). Stored, so
+/// a new one comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
     Gsm7,
     Ucs2,
+    /// Septets of national language tables, which the header of each segment names.
+    National(Tables),
 }
 
 impl Encoding {
     pub const fn as_str(self) -> &'static str {
         match self {
-            Encoding::Gsm7 => "gsm7",
+            Encoding::Gsm7 | Encoding::National(_) => "gsm7",
             Encoding::Ucs2 => "ucs2",
+        }
+    }
+
+    /// The tables that septets are of; `None` for 16-bit units.
+    pub const fn tables(self) -> Option<Tables> {
+        match self {
+            Encoding::Gsm7 => Some(Tables { locking: None, single: None }),
+            Encoding::National(tables) => Some(tables),
+            Encoding::Ucs2 => None,
         }
     }
 }

@@ -334,6 +334,17 @@ reasons! {
     InternalLinkGone = "internal.link_gone", "The link it was bound to is no longer configured.";
     OperatorFailed = "policy.resolved_failed", "A person declared it failed.";
     InternalDamage = "internal.damage", "Its record on the disk is damaged.";
+    NetworkTemporary = "network.temporary", "The network reported a passing error.";
+    NetworkUnreachable = "network.unreachable", "The recipient's phone cannot take the message now.";
+    NetworkBadNumber = "network.bad_number", "The network does not know the number.";
+    NetworkRefused = "network.refused", "The network does not carry messages to this number.";
+    ModemBadRequest = "modem.bad_request", "The modem or the network could not read the request.";
+    ModemFault = "modem.fault", "The modem reported a fault of its own.";
+    ModemBusy = "modem.busy", "The modem or its SIM stayed busy.";
+    ModemStorage = "modem.storage", "The memory of the modem or the SIM is full or broken.";
+    ModemNoNetwork = "modem.no_network", "The modem has no network.";
+    ModemNoServiceCentre = "modem.no_service_centre", "The SIM names no service centre; set smsc for the modem.";
+    ModemUnknownCode = "modem.unknown_code", "The modem answered with a code that is not known.";
 }
 
 /// The number or word the other side used.

@@ -1,5 +1,14 @@
 //! The simulators' dice: SplitMix64, so that a seed gives the same run again. Not for secrets.
 
+use std::time::Duration;
+
+/// How long an answer takes: between the two, evenly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Delay {
+    pub least: Duration,
+    pub most: Duration,
+}
+
 /// A sequence of numbers fixed by its seed.
 #[derive(Debug, Clone)]
 pub struct Chance(u64);
@@ -21,6 +30,12 @@ impl Chance {
     pub fn below(&mut self, bound: u64) -> u64 {
         // The upper half of the product: even enough for dice, and without a division.
         ((u128::from(self.draw()) * u128::from(bound)) >> 64) as u64
+    }
+
+    /// A time from `delay`, to the microsecond.
+    pub fn within(&mut self, delay: Delay) -> Duration {
+        let spread = delay.most.saturating_sub(delay.least).as_micros() as u64;
+        delay.least + Duration::from_micros(if spread == 0 { 0 } else { self.below(spread + 1) })
     }
 }
 

@@ -1,20 +1,25 @@
 //! The simulators' control API over HTTP: what was received, what to do next.
 //!
-//! | call | does |
-//! |---|---|
-//! | `GET /received` | the wire log, NDJSON |
-//! | `GET /stats` | counts, most in flight included |
-//! | `POST /reply {from, to, text}` | a reply to whoever receives |
-//! | `POST /receipt {message_id, stat, err?}` | a receipt for a message it took |
-//! | `POST /fault {kind, at, status?}` | plans a fault at `N`, `"N%"` or `"N+"`, counted from now |
-//! | `POST /hangup` | drops all connections |
-//! | `POST /hold`, `POST /release` | leaves messages unanswered; answers them |
+//! | call | of | does |
+//! |---|---|---|
+//! | `GET /received` | both | the wire log, NDJSON |
+//! | `GET /stats` | both | counts, most in flight included |
+//! | `POST /reply {from, text, to?}` | both | a reply to whoever receives; `to` is the SMSC's |
+//! | `POST /receipt` | SMSC `{message_id, stat, err?}`, modem `{reference, status?}` | a receipt for a message it took |
+//! | `POST /fault {kind, at, status?, after?}` | both | plans a fault at `N`, `"N%"` or `"N+"`, counted from now |
+//! | `POST /hangup` | both | drops all connections; a modem's port is gone until plugged |
+//! | `POST /hold`, `POST /release` | SMSC | leaves messages unanswered; answers them |
+//! | `POST /plug` | modem | the port comes back |
+//! | `POST /deliver {pdu}` | modem | a TPDU of the network's, whatever it holds, in hexadecimal without its SCA |
+//! | `POST /fill {storage}` | modem | old messages in every free slot |
+//! | `POST /network {registration?, signal?}` | modem | what +CREG and +CSQ say from now on |
 //!
 //! It has no login: it is for the machine it runs on.
 
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -25,41 +30,34 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::fault::{BadFault, Fault, Kind};
-use super::smsc::center::{BadRequest, Center};
+use super::wire::WireLog;
+use crate::clock::Clock;
 
 /// Longest request body: a text and two numbers.
 const LONGEST_BODY: usize = 64 * 1024;
 /// Octets of the wire log read at a time.
 const STRETCH: usize = 64 * 1024;
+/// Pause after a failed accept, so that running out of file descriptors does not spin.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Reply {
-    from: String,
-    to: String,
-    text: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Receipt {
-    message_id: String,
-    stat: String,
-    #[serde(default = "no_error")]
-    err: String,
-}
-
-fn no_error() -> String {
-    String::from("000")
+/// A simulator as the control API sees it.
+pub trait Controlled: Send + Sync + 'static {
+    fn clock(&self) -> &Clock;
+    fn log(&self) -> Option<&WireLog>;
+    /// The counts as JSON.
+    fn stats(&self) -> serde_json::Result<Vec<u8>>;
+    fn plan(&self, fault: Fault) -> Result<(), BadFault>;
+    fn hang_up(&self);
+    /// What only this simulator does: the answer's body, or [`Refusal::NotFound`].
+    fn post(&self, call: &str, body: &[u8]) -> Result<Value, Refusal>;
 }
 
 #[derive(Deserialize)]
@@ -67,8 +65,10 @@ fn no_error() -> String {
 struct Planned {
     kind: String,
     at: Value,
-    /// The command_status of a `reject`: 69 or "0x45".
+    /// The command_status or CMS error of a `reject`: 69 or "0x45".
     status: Option<Value>,
+    /// Seconds that a `late` answer is late.
+    after: Option<f64>,
 }
 
 /// A number is as good as its digits in quotes.
@@ -80,12 +80,16 @@ impl Planned {
     fn fault(&self) -> Result<Fault, BadFault> {
         let kind: Kind = self.kind.parse()?;
         let kind = self.status.as_ref().map_or(Ok(kind), |status| kind.with_status(&word(status)))?;
+        let kind = self.after.map_or(Ok(kind), |seconds| {
+            kind.with_delay(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+        })?;
         Ok(Fault { kind, when: word(&self.at).parse()? })
     }
 }
 
+/// Why a call is refused.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub enum Refusal {
     #[error("no such call")]
     NotFound,
     #[error("body: {0}")]
@@ -94,10 +98,15 @@ enum Refusal {
     Body,
     #[error("{0}")]
     Fault(#[from] BadFault),
+    /// What it names is not there.
     #[error("{0}")]
-    Request(#[from] BadRequest),
-    #[error("a number has at most 20 characters, a stat and an err at most 16")]
-    TooLong,
+    Unknown(String),
+    /// It cannot be done as things are.
+    #[error("{0}")]
+    Conflict(String),
+    /// What it says cannot be written.
+    #[error("{0}")]
+    Unwritable(String),
     #[error("wire log: {0}")]
     Log(#[from] io::Error),
 }
@@ -105,37 +114,40 @@ enum Refusal {
 impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
-            Refusal::NotFound => StatusCode::NOT_FOUND,
+            Refusal::NotFound | Refusal::Unknown(_) => StatusCode::NOT_FOUND,
             Refusal::Json(_) | Refusal::Body => StatusCode::BAD_REQUEST,
-            Refusal::Fault(_) | Refusal::TooLong => StatusCode::UNPROCESSABLE_ENTITY,
-            Refusal::Request(BadRequest::UnknownMessage) => StatusCode::NOT_FOUND,
-            Refusal::Request(BadRequest::NobodyToReceive) => StatusCode::CONFLICT,
-            Refusal::Request(BadRequest::Text(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::Fault(_) | Refusal::Unwritable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::Conflict(_) => StatusCode::CONFLICT,
             Refusal::Log(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
 
 /// Serves the control API until the future is dropped; connections end with `stop`.
-pub async fn serve(listener: TcpListener, center: Arc<Center>, stop: CancellationToken, tasks: TaskTracker) {
+pub async fn serve(
+    listener: TcpListener,
+    subject: Arc<dyn Controlled>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let connection = converse(stream, Arc::clone(&center));
+                let connection = converse(stream, Arc::clone(&subject));
                 tasks.spawn(stop.clone().run_until_cancelled_owned(connection));
             }
             Err(e) => {
                 tracing::warn!(event = "sim_control_accept_failed", error = %e);
-                center.clock.sleep(super::smsc::ACCEPT_PAUSE).await;
+                subject.clock().sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-async fn converse(stream: TcpStream, center: Arc<Center>) {
+async fn converse(stream: TcpStream, subject: Arc<dyn Controlled>) {
     let service = service_fn(move |request| {
-        let center = Arc::clone(&center);
-        async move { Ok::<_, Infallible>(respond(request, &center).await) }
+        let subject = Arc::clone(&subject);
+        async move { Ok::<_, Infallible>(respond(request, &subject).await) }
     });
     let connection =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
@@ -144,8 +156,8 @@ async fn converse(stream: TcpStream, center: Arc<Center>) {
     }
 }
 
-async fn respond(request: Request<Incoming>, center: &Arc<Center>) -> Response<Body> {
-    let mut response = match answer(request, center).await {
+async fn respond(request: Request<Incoming>, subject: &Arc<dyn Controlled>) -> Response<Body> {
+    let mut response = match answer(request, subject).await {
         Ok((kind, body)) => {
             let mut response = Response::new(body);
             response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
@@ -162,54 +174,32 @@ async fn respond(request: Request<Incoming>, center: &Arc<Center>) -> Response<B
     response
 }
 
-async fn answer(request: Request<Incoming>, center: &Arc<Center>) -> Result<(&'static str, Body), Refusal> {
+async fn answer(
+    request: Request<Incoming>,
+    subject: &Arc<dyn Controlled>,
+) -> Result<(&'static str, Body), Refusal> {
     const JSON: &str = "application/json";
     let (parts, body) = request.into_parts();
-    let now = center.clock.now();
-    let done = match (&parts.method, parts.uri.path()) {
-        (&Method::GET, "/received") => return Ok(("application/x-ndjson", received(center)?)),
-        (&Method::GET, "/stats") => return Ok((JSON, whole(center.stats()?))),
-        (&Method::POST, "/reply") => {
-            let reply: Reply = read(body).await?;
-            short(&[&reply.from, &reply.to], 20)?;
-            let segments = center.reply(&reply.from, &reply.to, &reply.text, now.mono)?;
-            serde_json::json!({ "segments": segments })
-        }
-        (&Method::POST, "/receipt") => {
-            let receipt: Receipt = read(body).await?;
-            short(&[&receipt.stat, &receipt.err], 16)?;
-            center.receipt(&receipt.message_id, &receipt.stat, &receipt.err, now)?;
-            serde_json::json!({})
-        }
+    match (&parts.method, parts.uri.path()) {
+        (&Method::GET, "/received") => Ok(("application/x-ndjson", received(subject)?)),
+        (&Method::GET, "/stats") => Ok((JSON, whole(subject.stats()?))),
         (&Method::POST, "/fault") => {
-            let planned: Planned = read(body).await?;
-            center.plan(planned.fault()?)?;
-            serde_json::json!({})
+            let planned: Planned = serde_json::from_slice(&read(body).await?)?;
+            subject.plan(planned.fault()?)?;
+            Ok((JSON, json(&serde_json::json!({}))))
         }
         (&Method::POST, "/hangup") => {
-            center.hang_up();
-            serde_json::json!({})
+            subject.hang_up();
+            Ok((JSON, json(&serde_json::json!({}))))
         }
-        (&Method::POST, "/hold") => {
-            center.hold();
-            serde_json::json!({})
-        }
-        (&Method::POST, "/release") => {
-            center.release();
-            serde_json::json!({})
-        }
-        _ => return Err(Refusal::NotFound),
-    };
-    Ok((JSON, json(&done)))
+        (&Method::POST, call) => Ok((JSON, json(&subject.post(call, &read(body).await?)?))),
+        _ => Err(Refusal::NotFound),
+    }
 }
 
-async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Refusal> {
+async fn read(body: Incoming) -> Result<Bytes, Refusal> {
     let body = Limited::new(body, LONGEST_BODY).collect().await.map_err(|_| Refusal::Body)?;
-    Ok(serde_json::from_slice(&body.to_bytes())?)
-}
-
-fn short(texts: &[&str], most: usize) -> Result<(), Refusal> {
-    if texts.iter().all(|text| text.len() <= most) { Ok(()) } else { Err(Refusal::TooLong) }
+    Ok(body.to_bytes())
 }
 
 fn json(value: &serde_json::Value) -> Body {
@@ -221,18 +211,18 @@ fn whole(octets: Vec<u8>) -> Body {
 }
 
 /// The wire log up to this moment, a stretch at a time.
-fn received(center: &Arc<Center>) -> io::Result<Body> {
-    let end = center.log.as_ref().map_or(Ok(0), |log| log.octets())?;
-    let stretches = stream::try_unfold((Arc::clone(center), 0), move |(center, offset)| async move {
+fn received(subject: &Arc<dyn Controlled>) -> io::Result<Body> {
+    let end = subject.log().map_or(Ok(0), |log| log.octets())?;
+    let stretches = stream::try_unfold((Arc::clone(subject), 0), move |(subject, offset)| async move {
         let left = usize::try_from(end - offset).unwrap_or(STRETCH).min(STRETCH);
-        let Some(log) = center.log.as_ref().filter(|_| left > 0) else { return Ok(None) };
+        let Some(log) = subject.log().filter(|_| left > 0) else { return Ok(None) };
         let mut stretch = vec![0; left];
         let octets = log.read_at(&mut stretch, offset)?;
         if octets == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
         }
         stretch.truncate(octets);
-        Ok(Some((Frame::data(Bytes::from(stretch)), (center, offset + octets as u64))))
+        Ok(Some((Frame::data(Bytes::from(stretch)), (subject, offset + octets as u64))))
     });
     Ok(StreamBody::new(stretches).boxed_unsync())
 }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::chance::Chance;
 
@@ -18,8 +19,8 @@ pub enum Kind {
     DropAfterSubmit,
     Throttle,
     QueueFull,
-    /// With this command_status; with 0x0B where none is named.
-    Reject(u32),
+    /// With this command_status or CMS error; where none is named, with the simulator's own.
+    Reject(Option<u32>),
     Garbage,
     Hangup,
     Reboot,
@@ -27,17 +28,23 @@ pub enum Kind {
     Cms500,
     UrcFlood,
     Slow,
+    /// Silence, and the answer when nobody waits for it any more: this long after the message.
+    Late(Duration),
+    /// The status report of the message is announced in a storage where it is not.
+    CdsiTrap,
 }
 
-/// ESME_RINVDSTADR (SMPP 3.4 section 5.1.3).
-const INVALID_DESTINATION: u32 = 0x0B;
+/// How late an answer is where nothing else is said.
+const LATE: Duration = Duration::from_secs(10);
+/// The latest: beyond, no answer is awaited by anybody.
+const LATEST: Duration = Duration::from_secs(24 * 3600);
 
-const NAMES: [(&str, Kind); 12] = [
+const NAMES: [(&str, Kind); 14] = [
     ("no-answer", Kind::NoAnswer),
     ("drop-after-submit", Kind::DropAfterSubmit),
     ("throttle", Kind::Throttle),
     ("queue-full", Kind::QueueFull),
-    ("reject", Kind::Reject(INVALID_DESTINATION)),
+    ("reject", Kind::Reject(None)),
     ("garbage", Kind::Garbage),
     ("hangup", Kind::Hangup),
     ("reboot", Kind::Reboot),
@@ -45,15 +52,29 @@ const NAMES: [(&str, Kind); 12] = [
     ("cms-500", Kind::Cms500),
     ("urc-flood", Kind::UrcFlood),
     ("slow", Kind::Slow),
+    ("late", Kind::Late(LATE)),
+    ("cdsi-trap", Kind::CdsiTrap),
 ];
 
 impl Kind {
     /// Whether an SMSC can commit it; the others belong to modems.
     pub fn fits_smsc(self) -> bool {
-        !matches!(self, Kind::Reboot | Kind::SimFull | Kind::Cms500 | Kind::UrcFlood)
+        !matches!(
+            self,
+            Kind::Reboot | Kind::SimFull | Kind::Cms500 | Kind::UrcFlood | Kind::Late(_) | Kind::CdsiTrap
+        )
     }
 
-    /// The same fault with a command_status of choice, in hexadecimal with 0x or in decimal.
+    /// The same fault with a delay of choice.
+    pub fn with_delay(self, delay: Duration) -> Result<Kind, BadFault> {
+        match self {
+            Kind::Late(_) if delay <= LATEST => Ok(Kind::Late(delay)),
+            Kind::Late(_) => Err(BadFault::TooLate),
+            other => Err(BadFault::NoDelay(other)),
+        }
+    }
+
+    /// The same fault with a command_status or CMS error of choice, in hexadecimal with 0x or in decimal.
     pub fn with_status(self, text: &str) -> Result<Kind, BadFault> {
         let Kind::Reject(_) = self else { return Err(BadFault::NoStatus(self)) };
         let parsed = match text.strip_prefix("0x") {
@@ -62,7 +83,7 @@ impl Kind {
         };
         match parsed {
             Ok(0) | Err(_) => Err(BadFault::Status(text.to_owned())),
-            Ok(status) => Ok(Kind::Reject(status)),
+            Ok(status) => Ok(Kind::Reject(Some(status))),
         }
     }
 }
@@ -97,7 +118,7 @@ pub enum BadFault {
     Form,
     #[error(
         "no fault is called {0:?}; there are no-answer, drop-after-submit, throttle, queue-full, reject, \
-             garbage, hangup, slow and, for modems, reboot, sim-full, cms-500, urc-flood"
+             garbage, hangup, slow and, for modems, reboot, sim-full, cms-500, urc-flood, late, cdsi-trap"
     )]
     Kind(String),
     #[error(
@@ -108,7 +129,11 @@ pub enum BadFault {
     OfModems(Kind),
     #[error("the fault {0} has no status of choice, only reject has")]
     NoStatus(Kind),
-    #[error("{0:?} is no command_status that refuses: \"0x45\" or 69, other than 0")]
+    #[error("the fault {0} has no delay of choice, only late has")]
+    NoDelay(Kind),
+    #[error("no answer is later than {} hours", LATEST.as_secs() / 3600)]
+    TooLate,
+    #[error("{0:?} is no status that refuses: \"0x45\" or 69, other than 0")]
     Status(String),
     #[error("more than {MOST_FAULTS} faults")]
     TooMany,
@@ -166,11 +191,16 @@ struct Planned {
 }
 
 impl Plan {
-    /// Plans `fault`; its count starts with the next message.
+    /// Plans `fault` where an SMSC can commit it.
     pub fn add_for_smsc(&mut self, fault: Fault) -> Result<(), BadFault> {
         if !fault.kind.fits_smsc() {
             return Err(BadFault::OfModems(fault.kind));
         }
+        self.add(fault)
+    }
+
+    /// Plans `fault`; its count starts with the next message.
+    pub fn add(&mut self, fault: Fault) -> Result<(), BadFault> {
         if self.0.len() >= MOST_FAULTS {
             return Err(BadFault::TooMany);
         }
@@ -217,7 +247,7 @@ mod tests {
     #[test]
     fn the_nth_message_is_hit_once_and_every_nth_again_and_again() {
         let mut plan = plan(&["reject@2", "throttle@3+"]);
-        let (reject, throttle) = (Some(Kind::Reject(0x0B)), Some(Kind::Throttle));
+        let (reject, throttle) = (Some(Kind::Reject(None)), Some(Kind::Throttle));
         assert_eq!(hits(&mut plan, 6), [None, reject, throttle, None, None, throttle]);
     }
 
@@ -231,16 +261,25 @@ mod tests {
     #[test]
     fn the_first_named_fault_wins_and_the_others_still_count() {
         let mut plan = plan(&["reject@1", "throttle@1", "garbage@2"]);
-        assert_eq!(hits(&mut plan, 3), [Some(Kind::Reject(0x0B)), Some(Kind::Garbage), None]);
+        assert_eq!(hits(&mut plan, 3), [Some(Kind::Reject(None)), Some(Kind::Garbage), None]);
     }
 
     #[test]
     fn a_refusal_has_the_status_of_choice_and_its_name() {
         let reject: Kind = "reject".parse().unwrap();
         for (text, status) in [("69", 0x45), ("0x45", 0x45), ("0x000004FF", 0x4FF)] {
-            assert_eq!(reject.with_status(text), Ok(Kind::Reject(status)));
+            assert_eq!(reject.with_status(text), Ok(Kind::Reject(Some(status))));
         }
-        assert_eq!(Kind::Reject(0x45).to_string(), "reject");
+        assert_eq!(Kind::Reject(Some(0x45)).to_string(), "reject");
+    }
+
+    #[test]
+    fn only_a_late_answer_has_a_delay_and_it_ends_some_day() {
+        let late: Kind = "late".parse().unwrap();
+        let minute = Duration::from_secs(60);
+        assert_eq!(late.with_delay(minute), Ok(Kind::Late(minute)));
+        assert_eq!(late.with_delay(LATEST + minute), Err(BadFault::TooLate));
+        assert_eq!(Kind::Slow.with_delay(minute), Err(BadFault::NoDelay(Kind::Slow)));
     }
 
     #[test]
@@ -252,7 +291,7 @@ mod tests {
         }
         assert_eq!(Kind::Slow.with_status("8"), Err(BadFault::NoStatus(Kind::Slow)));
         for status in ["0", "0x", "-1", "0x1ffffffff", "null"] {
-            assert_eq!(Kind::Reject(1).with_status(status), Err(BadFault::Status(status.into())));
+            assert_eq!(Kind::Reject(None).with_status(status), Err(BadFault::Status(status.into())));
         }
         let modem = "sim-full@1".parse().unwrap();
         assert_eq!(Plan::default().add_for_smsc(modem), Err(BadFault::OfModems(Kind::SimFull)));

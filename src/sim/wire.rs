@@ -5,7 +5,7 @@
 //! added at the end of the file, one write for a batch of lines. Without a file named by the user the log
 //! lives in an unlinked temporary file, so `GET /received` reads the same thing either way.
 //!
-//! The messages are the lines of kind `submit_sm` and `data_sm`. `status` is the command_status the answer
+//! A modem's messages are the lines of kind `sms_submit`, an SMSC's those of kind `submit_sm` and `data_sm`. `status` is the command_status the answer
 //! carries, `null` when it is meant to stay unanswered; whether a decided answer was written is told by the
 //! connection's `drop` line, which lists the sequence numbers that were still unanswered.
 
@@ -13,6 +13,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -66,6 +67,66 @@ pub enum Line<'a> {
         stat: Option<&'a str>,
         status: u32,
     },
+    /// A message the client gave a modem: the TPDU was complete with its Ctrl-Z.
+    SmsSubmit(Sent<'a>),
+    /// A modem's port was plugged, unplugged, or the modem started anew. `not_taken` is set where the message on
+    /// its way in is lost by that.
+    Port {
+        at: &'a str,
+        conn: u64,
+        what: &'a str,
+        not_taken: bool,
+    },
+    /// An SMS-DELIVER or SMS-STATUS-REPORT came to a modem: `how` it was kept for the client or handed on.
+    SmsDeliver(Came<'a>),
+    /// The client deleted or acknowledged what came under `id`.
+    SmsTaken {
+        at: &'a str,
+        conn: u64,
+        id: u64,
+        how: &'a str,
+    },
+}
+
+/// A message taken by a modem. Numbers of TON 1 carry their +.
+#[derive(Debug, Serialize)]
+pub struct Sent<'a> {
+    pub at: &'a str,
+    pub conn: u64,
+    /// Counts the modem's messages from 1.
+    pub seq: u64,
+    pub from: &'a str,
+    pub to: &'a str,
+    /// Without the user data header; U+FFFD where the octets mean no character.
+    pub text: &'a str,
+    pub dcs: u8,
+    pub pid: u8,
+    pub udh: Option<String>,
+    pub segment: Option<Segment>,
+    /// As the client wrote it, SCA included.
+    pub pdu: String,
+    /// TP-MR as the modem puts it.
+    pub reference: u8,
+    /// TP-SRR.
+    pub status_report: bool,
+    /// The CMS error of the answer, 0 for `+CMGS`, null when it gets none or none that can be read.
+    pub status: Option<u32>,
+    /// Whether the network has it, whatever the answer says.
+    pub sent: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Came<'a> {
+    pub at: &'a str,
+    pub conn: u64,
+    pub id: u64,
+    /// `stored SM 3` or `routed`.
+    pub how: &'a str,
+    pub from: &'a str,
+    pub text: &'a str,
+    /// TP-MR and TP-ST of a report.
+    pub report: Option<(u8, u8)>,
+    pub pdu: String,
 }
 
 /// A message taken from the client. Numbers of TON 1 carry their +.
@@ -111,8 +172,10 @@ impl WireLog {
     }
 
     /// A log without a name, gone with the process.
-    pub fn unnamed(unique: u64) -> io::Result<WireLog> {
-        let path = std::env::temp_dir().join(format!("nudged-wire-{}-{unique:x}", std::process::id()));
+    pub fn unnamed() -> io::Result<WireLog> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("nudged-wire-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
         let file = OpenOptions::new().read(true).append(true).create_new(true).open(&path)?;
         std::fs::remove_file(&path)?;
         Ok(WireLog(Mutex::new(file)))
@@ -181,7 +244,7 @@ mod tests {
 
     #[test]
     fn an_unnamed_log_reads_back_what_it_was_given() {
-        let log = WireLog::unnamed(1).unwrap();
+        let log = WireLog::unnamed().unwrap();
         log.append(&unbind(7)).unwrap();
         let mut buffer = [0; 256];
         let read = log.read_at(&mut buffer, 0).unwrap();

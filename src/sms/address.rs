@@ -1,4 +1,5 @@
-//! Addresses as SMPP writes them: type of number, numbering plan and characters (SMPP 3.4 5.2.5 to 5.2.9).
+//! Addresses as SMPP and TPDUs write them: type of number, numbering plan and characters (SMPP 3.4 5.2.5 to
+//! 5.2.9, 3GPP TS 23.040 9.1.2.5).
 //!
 //! A number that goes out is always E.164 digits without the plus. A number that comes in is an
 //! [`Msisdn`] only where the wire says that it is international; a national number is left to those who
@@ -26,7 +27,7 @@ const MIN_OPEN_DIGITS: usize = 11;
 pub struct Address {
     pub ton: u8,
     pub npi: u8,
-    /// Digits without a plus, or the name: ASCII, at most 15 octets.
+    /// Digits without a plus, or the name; in a TPDU also `*`, `#`, `a`, `b`, `c`, and a name of GSM 7-bit.
     pub text: String,
 }
 

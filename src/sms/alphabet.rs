@@ -90,7 +90,7 @@ pub fn decode_gsm7(octets: &[u8]) -> String {
     while let Some(octet) = rest.next() {
         let character = match octet {
             ESC => rest.next().map_or(' ', extended),
-            other => plain(other),
+            other => shown(other),
         };
         text.push(character);
     }
@@ -138,12 +138,22 @@ fn encode_below(text: &str, limit: u32) -> Result<Vec<u8>, Unmappable> {
     text.chars().enumerate().map(encode).collect()
 }
 
-fn plain(septet: u8) -> char {
-    DEFAULT.get(usize::from(septet)).copied().unwrap_or(char::REPLACEMENT_CHARACTER)
+/// The character of a septet of the default alphabet; `None` above 0x7F. The place of [`ESC`] is a blank.
+pub fn plain(septet: u8) -> Option<char> {
+    DEFAULT.get(usize::from(septet)).copied()
+}
+
+/// What the extension table holds behind [`ESC`].
+pub fn extension(septet: u8) -> Option<char> {
+    EXTENSION.iter().find(|(code, _)| *code == septet).map(|(_, character)| *character)
+}
+
+fn shown(septet: u8) -> char {
+    plain(septet).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
 fn extended(septet: u8) -> char {
-    EXTENSION.iter().find(|(code, _)| *code == septet).map_or_else(|| plain(septet), |(_, c)| *c)
+    extension(septet).unwrap_or_else(|| shown(septet))
 }
 
 /// Every text is looked up character by character, and nearly all are below U+0100.

@@ -6,6 +6,10 @@
 
 pub mod address;
 pub mod alphabet;
+pub mod dcs;
+pub mod hex;
+pub mod national;
 pub mod receipt;
 pub mod segment;
+pub mod septets;
 pub mod tpdu;

@@ -2,11 +2,13 @@
 //!
 //! Invariants: the segments joined are the text; none is over its limit; no escape pair and no surrogate
 //! pair is cut. A long message leaves room for the UDH with an 8-bit reference (6 octets), also where
-//! the link says concatenation by other means, so that the count told to the caller holds on every link.
+//! the link says concatenation by other means, so that the count told to the caller holds on every link;
+//! one in national language tables leaves room for the elements that name them (3 octets each).
 
 use std::collections::HashSet;
 
-use super::alphabet;
+use super::national::{Language, Tables};
+use super::{alphabet, septets};
 use crate::message::Encoding;
 
 /// The number of a segment and the total are one octet each in the UDH.
@@ -18,6 +20,14 @@ pub struct Segment {
     pub text: String,
     /// Septets in GSM 7-bit, 16-bit units in UCS-2.
     pub units: u16,
+}
+
+/// Concatenation (3GPP TS 23.040 9.2.3.24.1 and .8): `number` is 1-based.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Concat {
+    pub reference: u16,
+    pub total: u8,
+    pub number: u8,
 }
 
 /// What a text costs.
@@ -43,25 +53,40 @@ pub fn choose(text: &str) -> Encoding {
     if text.chars().all(|c| alphabet::septets(c).is_some()) { Encoding::Gsm7 } else { Encoding::Ucs2 }
 }
 
+/// [`choose`]; but where that is UCS-2 and tables of one of these languages take fewer segments, those: of
+/// several the ones that take the fewest, of the same count the first.
+pub fn choose_among(text: &str, languages: &[Language]) -> Encoding {
+    let plain = choose(text);
+    // No tables make room for more characters than this, and each of them costs a look at all of the text.
+    let hopeless = text.chars().nth(MAX_SEGMENTS * usize::from(limit(Encoding::Gsm7, true))).is_some();
+    if plain == Encoding::Gsm7 || hopeless {
+        return plain;
+    }
+    let count = |encoding| measure(text, encoding).map(|measure| usize::from(measure.segment_count));
+    let ways = languages.iter().flat_map(|language| Tables::of(*language)).map(Encoding::National);
+    let counted = ways.filter_map(|way| Some((way, count(way).ok()?)));
+    let fewest = counted.min_by_key(|(_, count)| *count);
+    fewest.filter(|(_, fewest)| *fewest < count(plain).unwrap_or(usize::MAX)).map_or(plain, |(way, _)| way)
+}
+
 /// The encoding a text goes out in: `forced` where the caller asked for one, else [`choose`].
 ///
 /// # Errors
-/// [`SegmentError::NotGsm7`] when GSM 7-bit is forced on a text that it does not hold.
+/// [`SegmentError::NotGsm7`] when septets are forced on a text that they do not hold.
 pub fn encoding_for(text: &str, forced: Option<Encoding>) -> Result<Encoding, SegmentError> {
-    match forced {
-        None => Ok(choose(text)),
-        Some(Encoding::Ucs2) => Ok(Encoding::Ucs2),
-        Some(Encoding::Gsm7) => match forcing_ucs2(text) {
-            offending if offending.is_empty() => Ok(Encoding::Gsm7),
-            offending => Err(SegmentError::NotGsm7(offending)),
-        },
-    }
+    let Some(encoding) = forced else { return Ok(choose(text)) };
+    let offending = encoding.tables().map(|tables| outside(text, tables)).unwrap_or_default();
+    if offending.is_empty() { Ok(encoding) } else { Err(SegmentError::NotGsm7(offending)) }
 }
 
 /// The characters that keep a text out of GSM 7-bit, each once, in order of appearance.
 pub fn forcing_ucs2(text: &str) -> Vec<char> {
+    outside(text, Tables::default())
+}
+
+fn outside(text: &str, tables: Tables) -> Vec<char> {
     let mut seen = HashSet::new();
-    text.chars().filter(|c| alphabet::septets(*c).is_none() && seen.insert(*c)).collect()
+    text.chars().filter(|c| tables.septets(*c).is_none() && seen.insert(*c)).collect()
 }
 
 /// Splits a text. An empty text is one empty segment.
@@ -98,28 +123,35 @@ fn check(text: &str, encoding: Encoding) -> Result<(), SegmentError> {
     encoding_for(text, Some(encoding)).map(drop)
 }
 
-/// Units of a message of one segment: 140 octets.
-const fn single_limit(encoding: Encoding) -> u16 {
-    match encoding {
-        Encoding::Gsm7 => 160,
-        Encoding::Ucs2 => 70,
-    }
-}
+/// Octets of a segment, its UDH included (9.2.3.24).
+const OCTETS: usize = 140;
+/// UDHL.
+const HEADER_LENGTH: usize = 1;
+/// Concatenation with an 8-bit reference, with its two octets of identifier and length.
+const CONCAT_ELEMENT: usize = 5;
+/// A national language identifier with the same.
+const TABLE_ELEMENT: usize = 3;
 
-/// Units of each segment of a long message: 140 octets less 6 of UDH.
-const fn long_limit(encoding: Encoding) -> u16 {
+/// Units of a segment; a `long` message has several.
+const fn limit(encoding: Encoding, long: bool) -> u16 {
+    let tables = match encoding.tables() {
+        Some(tables) => tables.count(),
+        None => 0,
+    };
+    let elements = TABLE_ELEMENT * tables + if long { CONCAT_ELEMENT } else { 0 };
+    let header = if elements == 0 { 0 } else { HEADER_LENGTH + elements };
     match encoding {
-        Encoding::Gsm7 => 153,
-        Encoding::Ucs2 => 67,
+        Encoding::Ucs2 => ((OCTETS - header) / 2) as u16,
+        Encoding::Gsm7 | Encoding::National(_) => (OCTETS * 8 / 7 - septets::header_septets(header)) as u16,
     }
 }
 
 /// Units of one character, which is never cut.
 fn units_of(character: char, encoding: Encoding) -> u16 {
-    match encoding {
+    match encoding.tables() {
         // `check` refused what has no septets, so the other arm is never taken.
-        Encoding::Gsm7 => alphabet::septets(character).map_or(1, alphabet::Septets::count),
-        Encoding::Ucs2 => character.len_utf16() as u16,
+        Some(tables) => tables.septets(character).map_or(1, alphabet::Septets::count),
+        None => character.len_utf16() as u16,
     }
 }
 
@@ -137,10 +169,9 @@ struct Cuts<'a> {
 
 impl<'a> Cuts<'a> {
     fn new(text: &'a str, encoding: Encoding) -> Cuts<'a> {
-        let whole = take(text, encoding, single_limit(encoding));
-        let limit =
-            if whole.text.len() == text.len() { single_limit(encoding) } else { long_limit(encoding) };
-        Cuts { rest: Some(text), encoding, limit }
+        let whole = take(text, encoding, limit(encoding, false));
+        let long = whole.text.len() < text.len();
+        Cuts { rest: Some(text), encoding, limit: limit(encoding, long) }
     }
 }
 
@@ -227,6 +258,42 @@ mod tests {
         let over = most + "x";
         assert_eq!(split(&over, Encoding::Gsm7), Err(SegmentError::TooLong));
         assert_eq!(measure(&over, Encoding::Gsm7), Err(SegmentError::TooLong));
+    }
+
+    #[test]
+    fn a_segment_leaves_room_for_the_elements_that_name_its_tables() {
+        let one = Encoding::National(Tables { locking: None, single: Some(Language::Turkish) });
+        assert_eq!((limit(one, false), limit(one, true)), (155, 149));
+        let both = Tables { locking: Some(Language::Turkish), single: Some(Language::Turkish) };
+        let both = Encoding::National(both);
+        assert_eq!((limit(both, false), limit(both, true)), (152, 146));
+        assert_eq!(units(&"ş".repeat(77), one), [154]);
+        assert_eq!(units(&"ş".repeat(78), one), [148, 8]);
+        assert_eq!(units(&"ş".repeat(153), both), [146, 7]);
+    }
+
+    #[test]
+    fn a_table_is_chosen_only_among_those_configured_and_where_it_saves_a_segment() {
+        let turkish = [Language::Turkish];
+        let long = "Sayın müşterimiz, faturanız ödenmemiştir. ".repeat(3);
+        let Encoding::National(tables) = choose_among(&long, &turkish) else { panic!("no table was chosen") };
+        assert_eq!(measure(&long, Encoding::National(tables)).unwrap().segment_count, 1);
+        assert_eq!(choose_among(&long, &[]), Encoding::Ucs2);
+        assert_eq!(choose_among(&long, &[Language::Spanish]), Encoding::Ucs2);
+        assert_eq!(choose_among("müşteri", &turkish), Encoding::Ucs2, "one segment either way");
+        assert_eq!(choose_among(&"x".repeat(200), &turkish), Encoding::Gsm7);
+    }
+
+    #[test]
+    fn the_table_that_takes_the_fewest_segments_is_chosen_and_of_the_same_the_first() {
+        let dense = "ş".repeat(152);
+        let locking = Tables { locking: Some(Language::Turkish), single: None };
+        assert_eq!(choose_among(&dense, &[Language::Turkish]), Encoding::National(locking));
+        let sparse = format!("{}ç", "x".repeat(100));
+        let first = |languages: &[Language]| choose_among(&sparse, languages);
+        let single = |language| Encoding::National(Tables { locking: None, single: Some(language) });
+        assert_eq!(first(&[Language::Spanish, Language::Turkish]), single(Language::Spanish));
+        assert_eq!(first(&[Language::Turkish, Language::Spanish]), single(Language::Turkish));
     }
 
     #[test]

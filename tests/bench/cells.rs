@@ -5,14 +5,15 @@ use std::fs;
 use std::net::TcpListener;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::Fallible;
 use crate::bare;
 use crate::client::{self, Connection, Door, Sent};
-use crate::peers::{Kannel, Nudged, Sim, Stats};
-use crate::process::{PATIENCE, Process};
+use crate::peers::{self, Gsm, Kannel, Nudged, Sim, Stats};
+use crate::process::{PATIENCE, Process, until};
 use crate::wire::Wire;
 
 /// Messages before the measured ones; their numbers come first.
@@ -263,7 +264,7 @@ pub fn latency(count: u32, pause: Duration) -> Fallible<Latency> {
     })
 }
 
-/// What a bound daemon takes that has nothing to do.
+/// What a daemon with links takes that has nothing to do.
 #[derive(Clone, Copy, Debug)]
 pub struct Idle {
     pub core_percent: f64,
@@ -271,10 +272,26 @@ pub struct Idle {
     pub peak_mib: f64,
 }
 
+/// Links of the idle daemon.
+pub const IDLE_BINDS: usize = 2;
+pub const IDLE_MODEMS: usize = 4;
+
 pub fn idle(length: Duration) -> Fallible<Idle> {
     let dir = fresh_dir("idle")?;
     let sim = Sim::start(&dir, Duration::ZERO)?;
-    let mut nudged = Nudged::start(&dir, sim.address, 10)?;
+    let mut links: String =
+        (0..IDLE_BINDS).map(|n| peers::bind(&format!("carrier{n}"), sim.address, 10)).collect();
+    let mut modems = Vec::new();
+    for n in 0..IDLE_MODEMS {
+        let gsm = Gsm::start(&dir, &format!("gsm{n}"), Duration::from_secs(1))?;
+        links.push_str(&peers::modem(&format!("gsm{n}"), &gsm));
+        modems.push(gsm);
+    }
+    let mut nudged = Nudged::start_with(Command::new(peers::program()), &dir, &links)?;
+    until("all links", || {
+        let (_, body) = nudged.call("GET", "/v1/links")?;
+        Ok(body.matches("\"state\":\"up\"").count() == IDLE_BINDS + IDLE_MODEMS)
+    })?;
     let (cpu, began) = (nudged.process.cpu()?, Instant::now());
     std::thread::sleep(length);
     let used = nudged.process.cpu()? - cpu;

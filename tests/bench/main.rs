@@ -1,7 +1,7 @@
 //! The daemon measured from outside, as ratios to a limit or a peer in the same run.
 //!
 //! `scripts/bench` builds and runs it. Arguments: `quick` for a short run; any of `http`, `window`, `latency`,
-//! `idle`, `sync` for these alone; `--idle SECONDS`, `--repetitions N`, `--messages N`. Needs Debian's
+//! `stop`, `idle`, `sync` for these alone; `--idle SECONDS`, `--repetitions N`, `--messages N`. Needs Debian's
 //! kannel and strace. `NUDGED` names another program to measure, `NUDGED_BENCH_DIR` a directory on another
 //! disk than that of `target`. `client` is for `scripts/torture` alone (endless.rs). Exit 1 when a target is missed or a message was refused, lost or doubled.
 //!
@@ -17,6 +17,7 @@ mod endless;
 mod peers;
 mod process;
 mod report;
+mod stop;
 mod synced;
 mod wire;
 
@@ -27,7 +28,7 @@ use report::{FULL, QUICK, Scale, Verdicts};
 
 pub type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
-const CELLS: [&str; 5] = ["http", "window", "latency", "sync", "idle"];
+const CELLS: [&str; 6] = ["http", "window", "latency", "stop", "sync", "idle"];
 
 fn main() -> ExitCode {
     // cargo itself adds --bench.
@@ -56,6 +57,7 @@ fn run(arguments: &[String]) -> Fallible<bool> {
             "http" => report::http(scale, &mut verdicts)?,
             "window" => report::window(scale, &mut verdicts)?,
             "latency" => report::latency(scale, &mut verdicts)?,
+            "stop" => report::stop(scale, &mut verdicts)?,
             "sync" => report::sync(&mut verdicts)?,
             _ => report::idle(scale.idle, &mut verdicts)?,
         }

@@ -23,7 +23,7 @@ pub struct Sim {
     #[expect(dead_code, reason = "it ends when it is dropped")]
     process: Process,
     pub address: SocketAddr,
-    control: SocketAddr,
+    pub control: SocketAddr,
     pub wire: PathBuf,
 }
 
@@ -74,12 +74,57 @@ impl Sim {
     }
 }
 
+/// A simulated modem on a pty of its own.
+#[derive(Debug)]
+pub struct Gsm {
+    #[expect(dead_code, reason = "it ends when it is dropped")]
+    process: Process,
+    pub port: PathBuf,
+    pub control: SocketAddr,
+    pub wire: PathBuf,
+}
+
+impl Gsm {
+    pub fn start(dir: &Path, name: &str, service_time: Duration) -> Fallible<Gsm> {
+        let (port, wire) = (dir.join(name), dir.join(format!("{name}.wire")));
+        let mut command = Command::new(program());
+        command.args(["sim", "modem", "--control", "127.0.0.1:0", "--quiet", "--link"]).arg(&port);
+        command.arg("--service-time").arg(format!("{}ms", service_time.as_millis()));
+        command.arg("--wire").arg(&wire);
+        let (process, lines) = Process::start_and_read(&mut command, 2)?;
+        let control = lines[1].rsplit(' ').next().unwrap_or_default().parse()?;
+        Ok(Gsm { process, port, control, wire })
+    }
+}
+
+/// One bind to the SMSC as a table of the configuration.
+pub fn bind(name: &str, smsc: SocketAddr, window: u16) -> String {
+    format!(
+        "[[smpp]]\nname = \"{name}\"\naddress = \"{smsc}\"\nsystem_id = \"acme\"\n\
+         password_file = \"carrier.pw\"\nwindow = {window}\nsender = \"ACME\"\n"
+    )
+}
+
+/// The modem as a table of the configuration.
+pub fn modem(name: &str, gsm: &Gsm) -> String {
+    format!("[[modem]]\nname = \"{name}\"\nport = \"{}\"\nrate = \"unlimited\"\n", gsm.port.display())
+}
+
+/// A reply of `from` by a simulator's control address.
+pub fn reply(control: SocketAddr, from: &str, text: &str) -> Fallible<()> {
+    let body = format!("{{\"from\":\"{from}\",\"to\":\"+491510\",\"text\":\"{text}\"}}");
+    let head =
+        format!("POST /reply HTTP/1.1\r\nHost: sim\r\nContent-Type: application/json\r\nContent-Length: ");
+    let (status, answer) = client::ask(control, &format!("{head}{}\r\n\r\n{body}", body.len()))?;
+    if status < 300 { Ok(()) } else { Err(format!("reply: {status} {answer}").into()) }
+}
+
 /// The daemon with one bind to an SMSC.
 #[derive(Debug)]
 pub struct Nudged {
     pub process: Process,
     pub address: SocketAddr,
-    token: String,
+    pub token: String,
     pub receipt: bool,
 }
 
@@ -89,15 +134,16 @@ impl Nudged {
     }
 
     /// `command` runs the program, directly or under a tracer.
-    pub fn start_under(mut command: Command, dir: &Path, smsc: SocketAddr, window: u16) -> Fallible<Nudged> {
+    pub fn start_under(command: Command, dir: &Path, smsc: SocketAddr, window: u16) -> Fallible<Nudged> {
+        Nudged::start_with(command, dir, &bind("carrier", smsc, window))
+    }
+
+    /// `links`: what of the configuration comes after `[http]`.
+    pub fn start_with(mut command: Command, dir: &Path, links: &str) -> Fallible<Nudged> {
         let (config, password) = (dir.join("nudged.toml"), dir.join("carrier.pw"));
         fs::write(&password, "secret\n")?;
         fs::set_permissions(&password, fs::Permissions::from_mode(0o600))?;
-        let text = format!(
-            "state_dir = \"state\"\n[http]\nlisten = [\"127.0.0.1:0\"]\n[[smpp]]\nname = \"carrier\"\n\
-             address = \"{smsc}\"\nsystem_id = \"acme\"\npassword_file = \"carrier.pw\"\nwindow = {window}\n\
-             sender = \"ACME\"\n"
-        );
+        let text = format!("state_dir = \"state\"\n[http]\nlisten = [\"127.0.0.1:0\"]\n{links}");
         fs::write(&config, text)?;
         command.args(["run", "--config"]).arg(&config).stderr(fs::File::create(dir.join("nudged.log"))?);
         let (process, lines) = Process::start_and_read(&mut command, 1)?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::Fallible;
 use crate::cells::{self, CONNECTIONS, Figures, Load, Peer};
-use crate::synced;
+use crate::{stop, synced};
 
 /// How much of everything.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,8 @@ pub struct Scale {
     pub narrow: u32,
     pub wide: u32,
     pub probes: u32,
+    /// Messages queued when a phone says stop.
+    pub queued: u32,
     pub idle: Duration,
 }
 
@@ -30,6 +32,7 @@ pub const FULL: Scale = Scale {
     narrow: 3_000,
     wide: 20_000,
     probes: 200,
+    queued: 100_000,
     idle: Duration::from_secs(600),
 };
 pub const QUICK: Scale = Scale {
@@ -38,6 +41,7 @@ pub const QUICK: Scale = Scale {
     narrow: 1_000,
     wide: 5_000,
     probes: 50,
+    queued: 10_000,
     idle: Duration::from_secs(20),
 };
 
@@ -47,6 +51,7 @@ const ACCEPTED_MS: f64 = 3.0;
 const WIRE_MS: f64 = 5.0;
 const IDLE_PERCENT: f64 = 0.5;
 const IDLE_MIB: f64 = 40.0;
+const STOP: Duration = Duration::from_secs(1);
 const SMSC_DELAY: Duration = Duration::from_millis(20);
 
 /// Verdicts on the targets, in the order they were reached.
@@ -160,7 +165,12 @@ pub fn latency(scale: Scale, verdicts: &mut Verdicts) -> Fallible<()> {
 }
 
 pub fn idle(length: Duration, verdicts: &mut Verdicts) -> Fallible<()> {
-    println!("## Idle, one bind, {} s\n", length.as_secs());
+    println!(
+        "## Idle, {} modems and {} binds, {} s\n",
+        cells::IDLE_MODEMS,
+        cells::IDLE_BINDS,
+        length.as_secs()
+    );
     let seen = cells::idle(length)?;
     println!(
         "{:.2} % of a core, {:.1} MiB resident, {:.1} MiB at most\n",
@@ -171,6 +181,25 @@ pub fn idle(length: Duration, verdicts: &mut Verdicts) -> Fallible<()> {
         seen.core_percent < IDLE_PERCENT,
     );
     verdicts.add(format!("idle under {IDLE_MIB} MiB: {:.1}", seen.rss_mib), seen.rss_mib < IDLE_MIB);
+    Ok(())
+}
+
+pub fn stop(scale: Scale, verdicts: &mut Verdicts) -> Fallible<()> {
+    println!("## STOP with {} messages queued and all links busy\n", scale.queued);
+    let seen = stop::run(scale.queued)?;
+    println!("| by | stops | last byte after, ms | shown after, ms |\n|---|---|---|---|");
+    for way in &seen {
+        let [last, shown] = [way.last_byte, way.shown].map(|wait| wait.as_secs_f64() * 1e3);
+        println!("| {} | {} | {last:.0} | {shown:.0} |", way.link, way.stops);
+    }
+    println!();
+    let worst = seen.iter().map(|way| way.last_byte).max().unwrap_or(Duration::MAX);
+    let what = format!(
+        "no byte to the number later than {} ms after its STOP: {}",
+        STOP.as_millis(),
+        worst.as_millis()
+    );
+    verdicts.add(what, worst < STOP);
     Ok(())
 }
 

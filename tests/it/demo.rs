@@ -5,19 +5,23 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 
 use nudged::cli::demo::compare::{
-    CarrierLog, Findings, Place, Posted, Receipt, Row, RowSegment, Submit, compare,
+    Answers, CONFIRMATION, CarrierLog, Findings, Place, Posted, Receipt, Reply, Row, RowSegment, Submit,
+    compare,
 };
+use nudged::cli::demo::phones::Answer;
+use nudged::clock::Timestamp;
 
 /// Two messages: a short one that was delivered, and a long one that waits for its receipts.
 struct Lists {
     posted: Vec<Posted>,
     rows: Vec<Row>,
     carriers: Vec<CarrierLog>,
+    answers: Answers,
 }
 
 impl Lists {
     fn compared(&self) -> Findings {
-        compare(&self.posted, &self.rows, &self.carriers)
+        compare(&self.posted, &self.rows, &self.carriers, &self.answers)
     }
 
     /// Row 0 gets another status, and its only segment another state.
@@ -47,6 +51,7 @@ fn clean() -> Lists {
         to: of.to.clone(),
         text: of.text.clone(),
         status: status.into(),
+        class: "reminder".into(),
         segments: (0..of.segment_count).map(|_| RowSegment { state: state.into() }).collect(),
     };
     let posted = vec![posted("a", "+491", "short", 1), posted("b", "+432", "long text", 2)];
@@ -61,11 +66,12 @@ fn clean() -> Lists {
         submits: vec![taken("+432", "long ", Some((2, 1)), "1"), taken("+432", "text", Some((2, 2)), "2")],
         receipts: Vec::new(),
     };
-    Lists { posted, rows, carriers: vec![first, second] }
+    Lists { posted, rows, carriers: vec![first, second], answers: Answers::default() }
 }
 
 fn taken(to: &str, text: &str, place: Option<(usize, usize)>, message_id: &str) -> Submit {
     Submit {
+        at: "2026-03-11T10:00:00.000Z".into(),
         to: to.into(),
         text: text.into(),
         segment: place.map(|(total, number)| Place { total, number }),
@@ -241,6 +247,93 @@ fn a_claimed_receipt_that_no_carrier_sent_is_unaccounted() {
     finds(&lists, (0, 0, 1));
 }
 
+/// The lists with a phone that said stop one second before the wire logs' time, and was confirmed.
+fn stopped() -> Lists {
+    let mut lists = clean();
+    let confirmation = "You will get no more messages.";
+    lists.posted.push(Posted {
+        id: "c".into(),
+        to: "+491".into(),
+        text: confirmation.into(),
+        segment_count: 1,
+    });
+    lists.rows.push(Row {
+        id: "c".into(),
+        text: confirmation.into(),
+        class: CONFIRMATION.into(),
+        ..lists.rows[0].clone()
+    });
+    lists.rows[0].status = "blocked".into();
+    lists.rows[0].segments[0].state = "waiting".into();
+    lists.carriers[0].submits[0].text = confirmation.into();
+    let stopped_at = Timestamp::parse_rfc3339("2026-03-11T09:59:59.000Z");
+    lists.answers.said.push(Answer { from: "+491".into(), text: "STOP".into(), stopped_at });
+    lists.answers.shown.push(Reply {
+        id: "inb_1".into(),
+        from: "+491".into(),
+        text: Some("STOP".into()),
+        complete: true,
+    });
+    lists
+}
+
+#[test]
+fn a_stop_that_was_shown_once_confirmed_once_and_heeded_is_clean() {
+    finds(&stopped(), (0, 0, 0));
+}
+
+#[test]
+fn an_answer_that_is_not_shown_is_lost_and_one_shown_twice_doubled() {
+    let mut lists = stopped();
+    lists.answers.shown.clear();
+    finds(&lists, (1, 0, 0));
+    let mut lists = stopped();
+    lists.answers.said.push(Answer { from: "+492".into(), text: "1".into(), stopped_at: None });
+    lists.answers.shown.push(lists.answers.shown[0].clone());
+    finds(&lists, (1, 1, 0));
+}
+
+#[test]
+fn an_answer_that_no_phone_gave_or_that_is_shown_in_part_is_unaccounted() {
+    let mut lists = stopped();
+    lists.answers.shown.push(Reply { from: "+499".into(), ..lists.answers.shown[0].clone() });
+    finds(&lists, (0, 0, 1));
+    let mut lists = stopped();
+    lists.answers.shown[0].complete = false;
+    finds(&lists, (0, 0, 1));
+}
+
+#[test]
+fn anything_but_the_confirmation_on_a_wire_after_a_stop_is_unaccounted() {
+    for late in [taken("+491", "short", None, "9"), refused("+491", "short", None)] {
+        let mut lists = stopped().shown_as("unknown", "unknown");
+        lists.carriers[0].submits.push(late.clone());
+        assert_eq!(counts(&lists.compared()), (0, 0, 1), "{late:?}");
+        let before = String::from("2026-03-11T09:59:58.000Z");
+        lists.carriers[0].submits[2] = Submit { at: before, ..late };
+        finds(&lists, (0, 0, 0));
+    }
+}
+
+#[test]
+fn a_message_that_waits_on_for_a_number_that_said_stop_is_unaccounted() {
+    finds(&stopped().shown_as("queued", "waiting"), (0, 0, 1));
+}
+
+#[test]
+fn a_stop_that_was_not_confirmed_is_a_loss_and_two_confirmations_are_double() {
+    let mut lists = stopped();
+    lists.rows[2].class = "reminder".into();
+    lists.answers.said[0].stopped_at = Timestamp::parse_rfc3339("2026-03-11T10:00:01.000Z");
+    finds(&lists, (1, 0, 0));
+    let mut lists = stopped();
+    lists.posted.push(Posted { id: "d".into(), text: "Again.".into(), ..lists.posted[2].clone() });
+    lists.rows.push(Row { id: "d".into(), text: "Again.".into(), ..lists.rows[2].clone() });
+    lists.carriers[0].submits.push(taken("+491", "Again.", None, "8"));
+    lists.carriers[0].receipts.push(Receipt { message_id: "8".into(), stat: "DELIVRD".into() });
+    finds(&lists, (0, 1, 0));
+}
+
 fn nudged(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nudged"));
     command.args(arguments).env_remove("RUST_LOG");
@@ -258,14 +351,14 @@ fn said(output: &Output, words: &str) {
 
 #[test]
 fn a_demo_of_an_honest_daemon_and_honest_carriers_ends_clean() {
-    let output = demo(&["--for", "12s"]);
+    let output = demo(&["--for", "15s"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     said(&output, "\nOK: ");
 }
 
 #[test]
 fn a_carrier_that_loses_messages_is_found_out() {
-    let output = demo(&["--for", "12s", "--sabotage", "lose"]);
+    let output = demo(&["--for", "15s", "--sabotage", "lose"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     said(&output, "and no carrier took it");
     said(&output, "0 doubled, 0 unaccounted for");
@@ -273,10 +366,18 @@ fn a_carrier_that_loses_messages_is_found_out() {
 
 #[test]
 fn a_carrier_that_doubles_messages_is_found_out() {
-    let output = demo(&["--for", "12s", "--sabotage", "double"]);
+    let output = demo(&["--for", "15s", "--sabotage", "double"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     said(&output, "taken 2 times, by north, north");
     said(&output, "FAILED: 0 lost");
+}
+
+#[test]
+fn a_client_that_goes_on_after_a_stop_is_found_out() {
+    let output = demo(&["--for", "15s", "--sabotage", "ignore-stop"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    said(&output, "said stop, and 1 segments went to it after that");
+    said(&output, "FAILED: 0 lost, 0 doubled");
 }
 
 #[test]

@@ -1,15 +1,17 @@
-//! A simulated carrier as a process of its own: started, told to misbehave, and its wire log read.
+//! A simulated carrier or modem as a process of its own: started, told to misbehave or to let a phone answer,
+//! and its wire log read.
 //!
 //! Invariant: it never outlives the demo. It is killed when dropped, and it ends by itself when its standard
 //! input ends, which is when this process does, however that is.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -19,17 +21,29 @@ use crate::clock::Clock;
 
 /// Time for a process to start and bind two ports, on a machine that is busy.
 const START_WITHIN: Duration = Duration::from_secs(20);
+/// The number that phones answer to.
+const OWN_NUMBER: &str = "+4915100000000";
+/// TP-ST of a message that reached its phone (3GPP TS 23.040 section 9.2.3.15).
+const RECEIVED: u8 = 0;
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 pub struct Carrier {
     pub name: &'static str,
     /// What it is like, for people.
     pub what: &'static str,
-    pub address: SocketAddr,
+    /// An address for SMPP, or the path of a modem's port.
+    pub address: String,
     control: SocketAddr,
     wire: PathBuf,
     child: Child,
     http: reqwest::Client,
+}
+
+/// What is simulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Smsc,
+    Modem,
 }
 
 #[derive(Deserialize)]
@@ -41,13 +55,25 @@ enum Entry {
         message_id: Option<String>,
         stat: Option<String>,
     },
+    SmsSubmit {
+        #[serde(flatten)]
+        submit: Submit,
+        /// TP-MR.
+        reference: u8,
+        sent: bool,
+    },
+    SmsDeliver {
+        /// TP-MR and TP-ST of a status report.
+        report: Option<(u8, u8)>,
+    },
     #[serde(other)]
     Other,
 }
 
 impl Carrier {
-    /// Starts `nudged sim smsc` with `flags`, its wire log in `dir`.
+    /// Starts `nudged sim smsc` or `sim modem` with `flags`, its wire log in `dir`.
     pub async fn start(
+        kind: Kind,
         name: &'static str,
         what: &'static str,
         dir: &Path,
@@ -58,8 +84,8 @@ impl Carrier {
         let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
         let wire = dir.join(format!("{name}.wire"));
         let mut child = Command::new(program)
-            .args(["sim", "smsc", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--quiet"])
-            .arg("--until-stdin-ends")
+            .args(place(kind, &dir.join(name)))
+            .args(["--control", "127.0.0.1:0", "--quiet", "--until-stdin-ends"])
             .arg("--wire")
             .arg(&wire)
             .args(flags)
@@ -72,12 +98,12 @@ impl Carrier {
             .map_err(|error| failed(error.to_string()))?;
         let stdout = child.stdout.take().ok_or_else(|| failed(String::from("it has no output")))?;
         let mut lines = BufReader::new(stdout).lines();
-        let told = async {
-            let smpp = address(&mut lines, "listening on ").await?;
-            Some((smpp, address(&mut lines, "control on ").await?))
+        let named = async {
+            let address = told(&mut lines, "listening on ").await?;
+            Some((address, told(&mut lines, "control on ").await?.parse().ok()?))
         };
-        let told = clock.within(START_WITHIN, told).await.flatten();
-        let (address, control) = told.ok_or_else(|| failed(String::from("it named no address")))?;
+        let named = clock.within(START_WITHIN, named).await.flatten();
+        let (address, control) = named.ok_or_else(|| failed(String::from("it named no address")))?;
         let http = reqwest::Client::builder().timeout(ANSWER_WITHIN).no_proxy().build();
         let http = http.map_err(|error| failed(error.to_string()))?;
         Ok(Carrier { name, what, address, control, wire, child, http })
@@ -86,6 +112,14 @@ impl Carrier {
     /// Drops all connections of this moment.
     pub async fn hang_up(&self) -> Result<(), DemoError> {
         let asked = self.http.post(format!("http://{}/hangup", self.control)).send().await;
+        let answered = asked.and_then(reqwest::Response::error_for_status);
+        answered.map(drop).map_err(|error| self.failed(error.to_string()))
+    }
+
+    /// A phone of this network writes to us.
+    pub async fn answer(&self, from: &str, text: &str) -> Result<(), DemoError> {
+        let body = json!({ "from": from, "to": OWN_NUMBER, "text": text });
+        let asked = self.http.post(format!("http://{}/reply", self.control)).json(&body).send().await;
         let answered = asked.and_then(reqwest::Response::error_for_status);
         answered.map(drop).map_err(|error| self.failed(error.to_string()))
     }
@@ -115,9 +149,17 @@ impl Carrier {
     }
 }
 
-async fn address(lines: &mut Lines<BufReader<ChildStdout>>, before: &str) -> Option<SocketAddr> {
+/// Where it is to be found.
+fn place(kind: Kind, link: &Path) -> Vec<OsString> {
+    match kind {
+        Kind::Smsc => ["sim", "smsc", "--listen", "127.0.0.1:0"].map(OsString::from).into(),
+        Kind::Modem => vec!["sim".into(), "modem".into(), "--link".into(), link.into()],
+    }
+}
+
+async fn told(lines: &mut Lines<BufReader<ChildStdout>>, before: &str) -> Option<String> {
     let line = lines.next_line().await.ok()??;
-    line.strip_prefix(before)?.parse().ok()
+    line.strip_prefix(before).map(str::to_owned)
 }
 
 /// The lines of a wire log that the comparison is about.
@@ -129,7 +171,16 @@ fn read_wire(name: &str, text: &str) -> serde_json::Result<CarrierLog> {
             Entry::DeliverSm { message_id: Some(message_id), stat: Some(stat) } => {
                 log.receipts.push(Receipt { message_id, stat });
             }
-            Entry::DeliverSm { .. } | Entry::Other => {}
+            Entry::SmsSubmit { submit, reference, sent } => {
+                let message_id = sent.then(|| reference.to_string());
+                log.submits.push(Submit { message_id, ..submit });
+            }
+            Entry::SmsDeliver { report: Some((reference, status)) } => {
+                // Words of SMPP, so that the comparison knows one kind of receipt.
+                let stat = if status == RECEIVED { "DELIVRD" } else { "UNDELIV" };
+                log.receipts.push(Receipt { message_id: reference.to_string(), stat: stat.into() });
+            }
+            Entry::DeliverSm { .. } | Entry::SmsDeliver { report: None } | Entry::Other => {}
         }
     }
     Ok(log)
@@ -144,7 +195,7 @@ mod tests {
         let text = concat!(
             r#"{"kind":"bind","at":"","conn":1,"peer":"","system_id":"","bind":"","status":0}"#,
             "\n",
-            r#"{"kind":"submit_sm","to":"+49","text":"a","segment":{"ref":1,"total":2,"number":1},"#,
+            r#"{"kind":"submit_sm","at":"","to":"+49","text":"a","segment":{"ref":1,"total":2,"number":1},"#,
             r#""message_id":null,"status":88,"udh":"00"}"#,
             "\n",
             r#"{"kind":"deliver_sm","message_id":"7","stat":"DELIVRD","status":0}"#,

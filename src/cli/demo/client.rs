@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::DemoError;
-use super::compare::{Posted, Row};
+use super::compare::{CONFIRMATION, Posted, Reply, Row};
 use super::sample::{Course, Sample};
 
 /// The API answers within ten seconds; a daemon that does not has stopped.
@@ -50,6 +50,12 @@ struct Page {
 }
 
 #[derive(Deserialize)]
+struct ReplyPage {
+    data: Vec<Reply>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
 struct Listed {
     token: String,
     #[serde(flatten)]
@@ -62,6 +68,7 @@ pub struct Listing {
     /// Messages that people posted with the token the demo printed. What they were promised is not known
     /// here, so it is read off the rows; for the rest they are held to the same rules.
     pub visitors: Vec<Posted>,
+    pub replies: Vec<Reply>,
 }
 
 impl Client {
@@ -151,13 +158,14 @@ impl Client {
 
     /// All messages the API shows, page by page.
     pub async fn list(&self) -> Result<Listing, DemoError> {
-        let mut listing = Listing { rows: Vec::new(), visitors: Vec::new() };
+        let mut listing = Listing { rows: Vec::new(), visitors: Vec::new(), replies: self.replies().await? };
         let mut cursor = String::new();
         loop {
             let path = format!("/v1/messages?limit={PAGE}&order=asc{cursor}");
             let page: Page = read(self.ask(self.request(Method::GET, &path), StatusCode::OK).await?)?;
             for Listed { token, row } in page.data {
-                if token == VISITOR {
+                // The daemon's own answers are in no list of ours either.
+                if token == VISITOR || row.class == CONFIRMATION {
                     let Row { id, to, text, .. } = row.clone();
                     listing.visitors.push(Posted { id, to, text, segment_count: row.segments.len() });
                 }
@@ -168,6 +176,43 @@ impl Client {
                 None => return Ok(listing),
             }
         }
+    }
+
+    /// All answers of phones that the API shows.
+    async fn replies(&self) -> Result<Vec<Reply>, DemoError> {
+        let (mut replies, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/v1/inbound?limit={PAGE}&order=asc{cursor}");
+            let page: ReplyPage = read(self.ask(self.request(Method::GET, &path), StatusCode::OK).await?)?;
+            replies.extend(page.data);
+            match page.next_cursor {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(replies),
+            }
+        }
+    }
+
+    /// Whether the message is with a network.
+    pub async fn is_out(&self, id: &str) -> Result<bool, DemoError> {
+        let row = self.ask(self.request(Method::GET, &format!("/v1/messages/{id}")), StatusCode::OK).await?;
+        Ok(["sent", "delivered", "undelivered"].contains(&row["status"].as_str().unwrap_or_default()))
+    }
+
+    /// Whether the API shows that nothing may go to `number`.
+    pub async fn is_opted_out(&self, number: &str) -> Result<bool, DemoError> {
+        let request = self.request(Method::GET, &format!("/v1/optouts/{}", number.replace('+', "%2B")));
+        let response = request.send().await.map_err(|error| DemoError::Api(error.to_string()))?;
+        match response.status() {
+            StatusCode::OK => Ok(true),
+            StatusCode::NOT_FOUND => Ok(false),
+            status => Err(DemoError::Api(format!("{status} for an opt-out"))),
+        }
+    }
+
+    /// A client that cheats: the stop of `number` is undone behind everybody's back.
+    pub async fn ignore_stop(&self, number: &str) -> Result<(), DemoError> {
+        let request = self.request(Method::DELETE, &format!("/v1/optouts/{}", number.replace('+', "%2B")));
+        self.ask(request, StatusCode::OK).await.map(drop)
     }
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {

@@ -8,11 +8,15 @@
 //! | `queued`, `sending`, `failed`, `expired`, `unknown` | by the state the API shows for the segment, see [`claim`] |
 //!
 //! Nothing is ever taken twice, nothing on a wire is foreign, every accepted message is shown exactly once,
-//! and a message that claims a receipt has one in the carrier's log.
+//! and a message that claims a receipt has one in the carrier's log. Every answer of a phone is shown exactly
+//! once, and after a stop was shown nothing is handed to a network for that number but one confirmation.
 
 use std::collections::HashMap;
 
 use serde::Deserialize;
+
+use super::phones::Answer;
+use crate::clock::Timestamp;
 
 /// A message the API answered 202 for. Texts are unique, so that each can be told on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +34,22 @@ pub struct Row {
     pub to: String,
     pub text: String,
     pub status: String,
+    pub class: String,
     pub segments: Vec<RowSegment>,
 }
+
+/// A reply as `GET /v1/inbound` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Reply {
+    pub id: String,
+    pub from: String,
+    /// `None`: it has no text.
+    pub text: Option<String>,
+    pub complete: bool,
+}
+
+/// Class of a message that answers a person; here nothing but the confirmation of a stop is one.
+pub const CONFIRMATION: &str = "reply";
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct RowSegment {
@@ -49,6 +67,7 @@ pub struct CarrierLog {
 /// A `submit_sm` line of a wire log: with a `message_id` it was taken, without one it was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Submit {
+    pub at: String,
     pub to: String,
     pub text: String,
     pub segment: Option<Place>,
@@ -103,9 +122,22 @@ pub const STATUSES: [&str; 11] = [
     "unknown",
 ];
 
-/// Compares the three lists.
-pub fn compare(posted: &[Posted], rows: &[Row], carriers: &[CarrierLog]) -> Findings {
+/// What the phones said, and what the API shows of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    pub said: Vec<Answer>,
+    pub shown: Vec<Reply>,
+}
+
+/// Compares the lists.
+pub fn compare(posted: &[Posted], rows: &[Row], carriers: &[CarrierLog], answers: &Answers) -> Findings {
     let mut findings = Findings::default();
+    check_answers(answers, &mut findings);
+    for answer in &answers.said {
+        if let Some(at) = answer.stopped_at {
+            check_stop(&answer.from, at, posted, rows, carriers, &mut findings);
+        }
+    }
     check_promises(posted, &mut findings);
     let shown = match_rows(posted, rows, &mut findings);
     let taken = match_wires(posted, carriers, &mut findings);
@@ -146,6 +178,59 @@ fn check_promises(posted: &[Posted], findings: &mut Findings) {
         } else if ids.insert(&message.id, ()).is_some() {
             findings.lost.push(format!("{} was answered for two different messages", message.id));
         }
+    }
+}
+
+/// Each answer is shown once and whole, and none that nobody gave.
+fn check_answers(answers: &Answers, findings: &mut Findings) {
+    for answer in &answers.said {
+        let shows = |reply: &&Reply| reply.from == answer.from && reply.text.as_ref() == Some(&answer.text);
+        let shown: Vec<&Reply> = answers.shown.iter().filter(shows).collect();
+        match shown.as_slice() {
+            [] => findings.lost.push(format!("the answer of {} is not shown", answer.from)),
+            [reply] if reply.complete => {}
+            [reply] => findings.unaccounted.push(format!("{} is shown as incomplete", reply.id)),
+            _ => {
+                findings.doubled.push(format!("the answer of {} is shown {} times", answer.from, shown.len()))
+            }
+        }
+    }
+    if answers.shown.len() > answers.said.len() {
+        findings.unaccounted.push(String::from("answers are shown that no phone gave"));
+    }
+}
+
+/// After a stop: one confirmation, and no other byte to the number.
+fn check_stop(
+    number: &str,
+    at: Timestamp,
+    posted: &[Posted],
+    rows: &[Row],
+    carriers: &[CarrierLog],
+    findings: &mut Findings,
+) {
+    let confirmations: Vec<&Row> =
+        rows.iter().filter(|row| row.to == number && row.class == CONFIRMATION).collect();
+    match confirmations.len() {
+        0 => findings.lost.push(format!("the stop of {number} was not confirmed")),
+        1 => {}
+        times => findings.doubled.push(format!("the stop of {number} was confirmed {times} times")),
+    }
+    let is_confirmation = |submit: &Submit| confirmations.iter().any(|row| row.text == submit.text);
+    let submits = carriers.iter().flat_map(|log| &log.submits).filter(|submit| submit.to == number);
+    let after = submits.filter(|submit| {
+        let taken_at = Timestamp::parse_rfc3339(&submit.at);
+        !is_confirmation(submit) && taken_at.is_none_or(|taken_at| taken_at > at)
+    });
+    let times = after.count();
+    if times > 0 {
+        findings.unaccounted.push(format!("{number} said stop, and {times} segments went to it after that"));
+    }
+    let open = |id: &str| {
+        rows.iter().any(|row| row.id == id && ["queued", "scheduled"].contains(&row.status.as_str()))
+    };
+    for message in posted.iter().filter(|message| message.to == number && open(&message.id)) {
+        findings.unaccounted.push(format!("{number} said stop, and {} still waits for it", message.id));
     }
 }
 

@@ -33,10 +33,16 @@ const SOON: Duration = Duration::from_secs(2);
 const LATER: Duration = Duration::from_secs(3_600);
 /// Numbers of the first go by one carrier, of the second by the other, of the third by whichever is up.
 const PREFIXES: [&str; 3] = ["+4915100", "+4366400", "+4179000"];
+/// Every so many goes by a modem instead, in turns: they are slow.
+const BY_MODEM: u32 = 10;
+const MODEM_PREFIXES: [&str; 2] = ["+4477009", "+3538610"];
 
 /// `n` makes number and text unique; `now` is what `send_at` counts from.
 pub fn sample(n: u32, now: Timestamp) -> Sample {
-    let prefix = PREFIXES[n as usize % PREFIXES.len()];
+    let prefix = match n % BY_MODEM {
+        2 => MODEM_PREFIXES[(n / BY_MODEM) as usize % MODEM_PREFIXES.len()],
+        _ => PREFIXES[n as usize % PREFIXES.len()],
+    };
     let to = format!("{prefix}{n:06}");
     let text = text(n);
     let course = match n % 100 {

@@ -13,6 +13,9 @@ pub struct Promises {
     pub accepted: usize,
     /// Requests repeated under their key, which made no further message.
     pub repeats: usize,
+    /// What the phones said, and how much of it was a stop.
+    pub answers: usize,
+    pub stops: usize,
 }
 
 /// `most_in_flight` is one number a log.
@@ -28,6 +31,8 @@ pub fn render(
     lines.push(format!("  {:<12}{:>6}", "shown", rows.len()));
     lines.push(format!("  {:<12}{:>6}", "accepted", promises.accepted));
     lines.push(format!("  {:<12}{:>6}", "repeats", promises.repeats));
+    lines.push(format!("  {:<12}{:>6}", "answers", promises.answers));
+    lines.push(format!("  {:<12}{:>6}", "stops", promises.stops));
     lines.push(String::new());
     carriers(logs, most_in_flight, &mut lines);
     lines.push(String::new());

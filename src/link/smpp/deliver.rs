@@ -6,6 +6,8 @@
 use crate::config::{Alphabet, Smpp};
 use crate::link::{Concat, Inbound, RawReply, Receipt, Repeat};
 use crate::message::Reference;
+use crate::sms::national::Tables;
+use crate::sms::tpdu::Element;
 use crate::sms::{address, alphabet, receipt};
 
 use super::frame::Frame;
@@ -50,8 +52,10 @@ fn read_receipt(deliver: &Deliver, config: &Smpp) -> Option<Receipt> {
 fn reply(deliver: Deliver, frame: &Frame, config: &Smpp) -> RawReply {
     let with_udh = deliver.esm_class & UDH_INDICATOR != 0;
     let (udh, text) = if with_udh { split_udh(&deliver.text) } else { (None, Some(&deliver.text[..])) };
-    let concat = udh.and_then(udh_concat).or_else(|| sar_concat(&deliver));
-    let text = text.and_then(|octets| decode_text(octets, deliver.data_coding, config.alphabet));
+    let elements = udh.and_then(Element::read_all).unwrap_or_default();
+    let concat = Element::concat_in(&elements).map(|(concat, _)| concat).or_else(|| sar_concat(&deliver));
+    let tables = Element::tables_in(&elements);
+    let text = text.and_then(|octets| decode_text(octets, deliver.data_coding, config.alphabet, tables));
     let number = address::msisdn(deliver.source_ton, deliver.source_npi, deliver.source.as_bytes());
     RawReply {
         number,
@@ -90,21 +94,6 @@ fn split_udh(octets: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
     }
 }
 
-/// The concatenation element of a UDH: 00 with 8-bit, 08 with 16-bit reference (23.040 9.2.3.24.1 and .8).
-fn udh_concat(mut header: &[u8]) -> Option<Concat> {
-    while let [element, length, rest @ ..] = header {
-        let (value, next) = rest.split_at_checked(usize::from(*length))?;
-        match (element, value) {
-            (0x00, [reference, total, number]) => return concat(u16::from(*reference), *total, *number),
-            (0x08, [high, low, total, number]) => {
-                return concat(u16::from_be_bytes([*high, *low]), *total, *number);
-            }
-            _ => header = next,
-        }
-    }
-    None
-}
-
 fn sar_concat(deliver: &Deliver) -> Option<Concat> {
     concat(deliver.sar_reference?, deliver.sar_total?, deliver.sar_number?)
 }
@@ -115,10 +104,10 @@ fn concat(reference: u16, total: u8, number: u8) -> Option<Concat> {
 }
 
 /// By data_coding (SMPP 3.4 section 5.2.19, 3GPP TS 23.038 section 4); `None` where that names no alphabet we read.
-fn decode_text(octets: &[u8], data_coding: u8, default: Alphabet) -> Option<String> {
+fn decode_text(octets: &[u8], data_coding: u8, default: Alphabet, tables: Tables) -> Option<String> {
     match data_coding {
         0x00 | 0x10..=0x13 | 0xF0..=0xF3 => Some(match default {
-            Alphabet::Gsm => alphabet::decode_gsm7(octets),
+            Alphabet::Gsm => tables.decode(octets),
             Alphabet::Latin1 => alphabet::decode_latin1(octets),
             Alphabet::Ascii => alphabet::decode_ascii(octets),
         }),

@@ -12,8 +12,9 @@ use rusmpp::values::{DataCoding, EsmClass, Npi, RegisteredDelivery, Ton, UserMes
 
 use super::pdu::{self, c_string, status};
 use crate::config::{Alphabet, Long, Smpp};
-use crate::link::{Concat, Submission, user_message_reference};
+use crate::link::{Submission, user_message_reference};
 use crate::message::Encoding;
+use crate::sms::tpdu::Element;
 use crate::sms::{address, alphabet};
 
 /// data_coding (5.2.19): the SMSC's default alphabet.
@@ -46,8 +47,10 @@ pub enum Unwritable {
 pub fn encode_submit(submission: &Submission, config: &Smpp, out: &mut BytesMut) -> Result<(), Unwritable> {
     let source = address::source(submission.sender.as_ref().or(config.sender.as_ref()), config.source);
     let dest = address::destination(submission.to, config.dest);
-    let udh = submission.concat.filter(|_| config.long == Long::Udh);
-    let mut text = udh.map_or_else(Vec::new, header);
+    // A header that names tables is there anyhow, and SMSCs do not join it with one they make of TLVs.
+    let in_header = config.long == Long::Udh || matches!(submission.encoding, Encoding::National(_));
+    let elements = Element::of_segment(submission.encoding, submission.concat.filter(|_| in_header));
+    let mut text = Element::write_all(&elements).map_err(|_| Unwritable::TooLong)?;
     text.extend(encode_text(&submission.text, submission.encoding, config.alphabet)?);
     if text.len() > MAX_TEXT {
         return Err(Unwritable::TooLong);
@@ -59,7 +62,7 @@ pub fn encode_submit(submission: &Submission, config: &Smpp, out: &mut BytesMut)
         .dest_addr_ton(Ton::from(dest.ton))
         .dest_addr_npi(Npi::from(dest.npi))
         .destination_addr(c_string(&dest.text).ok_or(Unwritable::Address)?)
-        .esm_class(EsmClass::from(if udh.is_some() { UDH_INDICATOR } else { 0 }))
+        .esm_class(EsmClass::from(if elements.is_empty() { 0 } else { UDH_INDICATOR }))
         .validity_period(relative(submission.validity))
         .registered_delivery(RegisteredDelivery::from(if submission.receipt { FINAL_RECEIPT } else { 0 }))
         .data_coding(DataCoding::from(data_coding(submission.encoding, submission.flash)))
@@ -68,7 +71,7 @@ pub fn encode_submit(submission: &Submission, config: &Smpp, out: &mut BytesMut)
             submission.id,
             submission.index,
         ))));
-    if let Some(concat) = submission.concat.filter(|_| config.long == Long::Sar) {
+    if let Some(concat) = submission.concat.filter(|_| !in_header) {
         builder = builder
             .push_tlv(Tlv::SarMsgRefNum(concat.reference))
             .push_tlv(Tlv::SarTotalSegments(concat.total))
@@ -78,25 +81,23 @@ pub fn encode_submit(submission: &Submission, config: &Smpp, out: &mut BytesMut)
     Ok(())
 }
 
-/// Concatenation with an 8-bit reference (3GPP TS 23.040 section 9.2.3.24.1): `05 00 03 ref total number`.
-fn header(concat: Concat) -> Vec<u8> {
-    vec![5, 0, 3, concat.reference as u8, concat.total, concat.number]
-}
-
 fn encode_text(text: &str, encoding: Encoding, default: Alphabet) -> Result<Vec<u8>, Unwritable> {
     let octets = match (encoding, default) {
         (Encoding::Ucs2, _) => return Ok(alphabet::encode_ucs2(text)),
         (Encoding::Gsm7, Alphabet::Gsm) => alphabet::encode_gsm7(text),
         (Encoding::Gsm7, Alphabet::Latin1) => alphabet::encode_latin1(text),
         (Encoding::Gsm7, Alphabet::Ascii) => alphabet::encode_ascii(text),
+        (Encoding::National(tables), Alphabet::Gsm) => tables.encode(text),
+        // The configuration refuses such a link; this message was accepted under another.
+        (Encoding::National(_), Alphabet::Latin1 | Alphabet::Ascii) => return Err(Unwritable::Alphabet),
     };
     octets.map_err(|_| Unwritable::Alphabet)
 }
 
 const fn data_coding(encoding: Encoding, flash: bool) -> u8 {
     match (encoding, flash) {
-        (Encoding::Gsm7, false) => DEFAULT_ALPHABET,
-        (Encoding::Gsm7, true) => DEFAULT_ALPHABET_FLASH,
+        (Encoding::Gsm7 | Encoding::National(_), false) => DEFAULT_ALPHABET,
+        (Encoding::Gsm7 | Encoding::National(_), true) => DEFAULT_ALPHABET_FLASH,
         (Encoding::Ucs2, false) => UCS2,
         (Encoding::Ucs2, true) => UCS2_FLASH,
     }
@@ -119,7 +120,9 @@ pub mod tests {
     use super::*;
     use crate::config::{Numbering, ReceiptId, Secret};
     use crate::id::MessageId;
+    use crate::link::Concat;
     use crate::message::{Msisdn, Sender};
+    use crate::sms::national::{Language, Tables};
 
     pub fn config() -> Smpp {
         Smpp {
@@ -217,6 +220,21 @@ pub mod tests {
         let seen =
             fields(&Submission { encoding: Encoding::Ucs2, text: "Ж😀".into(), ..submission(1) }, &config());
         assert_eq!(seen["short_message_hex"], "0416d83dde00");
+    }
+
+    #[test]
+    fn national_tables_are_named_in_the_header_of_every_segment() {
+        let tables = Tables { locking: None, single: Some(Language::Turkish) };
+        let segment = Submission { encoding: Encoding::National(tables), text: "ş".into(), ..submission(1) };
+        let one = fields(&segment, &config());
+        assert_eq!((&one["esm_class"], &one["data_coding"]), (&64.into(), &0.into()));
+        assert_eq!(one["short_message_hex"], "032401011b73");
+        let concat = Some(Concat { reference: 0x1234, total: 3, number: 2 });
+        let long = fields(&Submission { concat, ..segment.clone() }, &Smpp { long: Long::Sar, ..config() });
+        assert_eq!(long["short_message_hex"], "0800033403022401011b73");
+        assert_eq!(long["tlvs"].get("sar_msg_ref_num"), None);
+        let latin = Smpp { alphabet: Alphabet::Latin1, ..config() };
+        assert_eq!(encode_submit(&segment, &latin, &mut BytesMut::new()), Err(Unwritable::Alphabet));
     }
 
     #[test]

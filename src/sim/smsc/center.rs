@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::mail::{Mail, Mailroom, Subject};
 use super::pdu::{self, Address, Query, ReceiptTlvs, Submit, status};
 use super::receipt::{self, Remembered};
-use super::{Cheat, Delay, Rate, SmscOptions, text};
+use super::{Cheat, Rate, SmscOptions, text};
 use crate::clock::{Clock, Now, Timestamp};
 use crate::id::Allotter;
 use crate::sim::chance::Chance;
@@ -180,19 +180,23 @@ impl Center {
     /// How the next message fares: faults first, then the rate.
     pub fn judge(&self, state: &mut State, now: Instant) -> Verdict {
         let count = state.stats.received;
-        let delay = draw(self.options.delay, &mut state.chance);
+        let delay = state.chance.within(self.options.delay);
         let refuse = |status| Verdict::Refuse { delay, status };
         let take = |delay, ending| Verdict::Take { delay, ending, cheat: None };
         match state.plan.next(&mut state.chance) {
             Some(Kind::Throttle) => return refuse(status::THROTTLED),
             Some(Kind::QueueFull) => return refuse(status::QUEUE_FULL),
-            Some(Kind::Reject(status)) => return refuse(status),
+            Some(Kind::Reject(chosen)) => return refuse(chosen.unwrap_or(status::INVALID_DESTINATION)),
             Some(Kind::Hangup) => return Verdict::HangUp,
             Some(Kind::NoAnswer) => return take(delay, Ending::Silence),
             Some(Kind::Garbage) => return take(delay, Ending::Garbage),
             Some(Kind::DropAfterSubmit) => return take(delay, Ending::Drop),
             Some(Kind::Slow) => return take((delay * SLOW_FACTOR).max(SLOW_LEAST), Ending::Answer),
-            Some(Kind::Reboot | Kind::SimFull | Kind::Cms500 | Kind::UrcFlood) | None => {}
+            // The plan holds no fault that only modems commit.
+            Some(
+                Kind::Reboot | Kind::SimFull | Kind::Cms500 | Kind::UrcFlood | Kind::Late(_) | Kind::CdsiTrap,
+            )
+            | None => {}
         }
         if state.bucket.as_mut().is_some_and(|bucket| !bucket.take(now)) {
             return refuse(status::THROTTLED);
@@ -418,11 +422,6 @@ impl State {
         octets[0] |= 0x80;
         octets
     }
-}
-
-fn draw(delay: Delay, chance: &mut Chance) -> Duration {
-    let spread = delay.most.saturating_sub(delay.least).as_micros() as u64;
-    delay.least + Duration::from_micros(if spread == 0 { 0 } else { chance.below(spread + 1) })
 }
 
 /// A token bucket: `rate` in the long run, [`BURST`] at once.

@@ -10,10 +10,12 @@
 //! | `text` | alphabets |
 //! | `conn`, `answers` | one connection, and what it owes |
 //! | `center` | what connections share |
+//! | `calls` | what the control API asks of it |
 //! | `mail`, `receipt` | deliver_sm on their way, kept until they are taken |
 
 mod answers;
-pub(in crate::sim) mod center;
+mod calls;
+mod center;
 mod conn;
 mod mail;
 mod pdu;
@@ -34,6 +36,7 @@ use crate::sim::control;
 use crate::sim::fault::Fault;
 use crate::sim::wire::WireLog;
 
+pub use crate::sim::chance::Delay;
 pub use receipt::Receipts;
 
 use center::Center;
@@ -41,15 +44,6 @@ use conn::Conn;
 
 /// Connections at a time; another is closed at once.
 const MOST_CONNECTIONS: usize = 1_000;
-/// Pause after a failed accept, so that running out of file descriptors does not spin.
-pub(in crate::sim) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How long an answer takes: between the two, evenly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Delay {
-    pub least: Duration,
-    pub most: Duration,
-}
 
 /// Messages a second; more are throttled (0x58).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -151,7 +145,7 @@ impl Smsc {
         let control_addr = control.as_ref().map(TcpListener::local_addr).transpose()?;
         let log = match (&options.wire, &control) {
             (Some(path), _) => Some(WireLog::open(path)?),
-            (None, Some(_)) => Some(WireLog::unnamed(u64::from(addr.port()))?),
+            (None, Some(_)) => Some(WireLog::unnamed()?),
             (None, None) => None,
         };
         let center = Center::new(options, log, clock)
@@ -161,7 +155,8 @@ impl Smsc {
         let accepting = accept(listener, Arc::clone(&center), tasks.clone());
         tasks.spawn(stop.clone().run_until_cancelled_owned(accepting));
         if let Some(listener) = control {
-            let serving = control::serve(listener, Arc::clone(&center), stop.clone(), tasks.clone());
+            let subject: Arc<dyn control::Controlled> = Arc::clone(&center) as _;
+            let serving = control::serve(listener, subject, stop.clone(), tasks.clone());
             tasks.spawn(stop.clone().run_until_cancelled_owned(serving));
         }
         if let Some(mo) = center.options.mo.clone() {
@@ -199,7 +194,7 @@ async fn accept(listener: TcpListener, center: Arc<Center>, tasks: TaskTracker) 
             Ok(accepted) => accepted,
             Err(e) => {
                 tracing::warn!(event = "sim_accept_failed", error = %e);
-                center.clock.sleep(ACCEPT_PAUSE).await;
+                center.clock.sleep(control::ACCEPT_PAUSE).await;
                 continue;
             }
         };

@@ -1,13 +1,14 @@
 //! What the octets of a short message mean, and how a reply is written, by data_coding (SMPP 3.4 section
 //! 5.2.19). The alphabets are [`crate::sms`]'s, held to the vectors; which of them a message is in is read
-//! here. data_coding 0 is GSM 7-bit unpacked. Whatever means no character is shown as U+FFFD.
+//! here. data_coding 0 is GSM 7-bit unpacked, by the national tables that the header names. Whatever means no
+//! character is shown as U+FFFD.
 
 use super::pdu::Submit;
 use crate::message::Encoding;
-use crate::sms::alphabet::{
-    Unmappable, decode_ascii, decode_gsm7, decode_latin1, decode_ucs2, encode_gsm7, encode_ucs2,
-};
+use crate::sms::alphabet::{Unmappable, decode_ascii, decode_latin1, decode_ucs2, encode_gsm7, encode_ucs2};
+use crate::sms::national::Tables;
 use crate::sms::segment::{self, SegmentError};
+use crate::sms::tpdu::Element;
 
 /// data_coding of UCS-2.
 const UCS2: u8 = 0x08;
@@ -15,19 +16,24 @@ const UCS2: u8 = 0x08;
 pub fn decode(submit: &Submit) -> String {
     let octets = submit.text_octets();
     match submit.data_coding {
-        0x00 => decode_gsm7(octets),
+        0x00 => tables(submit).decode(octets),
         0x01 => decode_ascii(octets),
         0x03 => decode_latin1(octets),
         UCS2 => decode_ucs2(octets),
         // GSM message class groups (3GPP TS 23.038 section 4): class in bits 0-1, alphabet in 2-3.
-        0xF0..=0xF3 => decode_gsm7(octets),
+        0xF0..=0xF3 => tables(submit).decode(octets),
         coding @ 0x10..=0x1F => match coding & 0x0C {
-            0x00 => decode_gsm7(octets),
+            0x00 => tables(submit).decode(octets),
             0x08 => decode_ucs2(octets),
             _ => unreadable(octets),
         },
         _ => unreadable(octets),
     }
+}
+
+fn tables(submit: &Submit) -> Tables {
+    let elements = submit.udh().and_then(|udh| Element::read_all(udh.get(1..)?));
+    Element::tables_in(&elements.unwrap_or_default())
 }
 
 fn unreadable(octets: &[u8]) -> String {
@@ -55,13 +61,10 @@ pub fn encode(text: &str) -> Result<Written, Unwritable> {
     let encoding = segment::choose(text);
     let split = segment::split(text, encoding)?;
     let segments = split.iter().map(|segment| match encoding {
-        Encoding::Gsm7 => encode_gsm7(&segment.text),
         Encoding::Ucs2 => Ok(encode_ucs2(&segment.text)),
+        _ => encode_gsm7(&segment.text),
     });
-    let data_coding = match encoding {
-        Encoding::Gsm7 => 0,
-        Encoding::Ucs2 => UCS2,
-    };
+    let data_coding = if encoding == Encoding::Ucs2 { UCS2 } else { 0 };
     Ok(Written { data_coding, segments: segments.collect::<Result<_, _>>()? })
 }
 

@@ -3,9 +3,23 @@
 //! through here.
 //!
 //! Decoding takes whatever the air brings: it never panics, never reads past the end, never allocates by a
-//! stated length, and says which field is wrong. Encoding refuses what does not fit.
+//! stated length, and says which field is wrong. Octets behind the last field are left alone: memories pad
+//! what they keep. Encoding refuses what does not fit. What is decoded encodes to the same value again, and
+//! to the same octets where they were written as the specification writes them.
+
+mod address;
+pub mod describe;
+mod messages;
+mod read;
+mod time;
+mod user_data;
+mod validity;
 
 use super::address::Address;
+use super::alphabet::Unmappable;
+
+pub use address::{encode_sca, split_sca};
+pub use user_data::coding;
 
 /// SMS-SUBMIT, from us to the SMSC (section 9.2.2.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,4 +120,49 @@ pub enum Content {
     Text(String),
     /// 8-bit, or of an alphabet nobody knows.
     Octets(Vec<u8>),
+}
+
+/// Octets of TP-UD, its header included (section 9.2.3.24).
+pub const MAX_USER_DATA: usize = 140;
+
+/// Which of the three a TPDU is; from an SMSC only the last two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Submit,
+    Deliver,
+    StatusReport,
+}
+
+impl Kind {
+    /// The kind of a TPDU that an SMSC sent, by TP-MTI (section 9.2.3.1); `None` for one that belongs to a
+    /// message of ours, as memories also keep them. The reserved value is an SMS-DELIVER, as asked there.
+    pub fn received(tpdu: &[u8]) -> Option<Kind> {
+        match tpdu.first()? & MTI_MASK {
+            MTI_SUBMIT => None,
+            MTI_STATUS_REPORT => Some(Kind::StatusReport),
+            _ => Some(Kind::Deliver),
+        }
+    }
+}
+
+const MTI_MASK: u8 = 0x03;
+const MTI_DELIVER: u8 = 0x00;
+const MTI_SUBMIT: u8 = 0x01;
+const MTI_STATUS_REPORT: u8 = 0x02;
+
+/// Why octets are no TPDU, or a value cannot be written as one. `field` is the name the specification has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TpduError {
+    #[error("{field}: the TPDU ends before it does")]
+    Truncated { field: &'static str },
+    #[error("TP-MTI: {0} is not of this kind of TPDU")]
+    Kind(u8),
+    #[error("{field}: says {stated}, and there can be {most} at most")]
+    Length { field: &'static str, stated: usize, most: usize },
+    #[error("{field}: holds what is no digit")]
+    Digit { field: &'static str },
+    #[error("{field}: {source}")]
+    Text { field: &'static str, source: Unmappable },
+    #[error("TP-UD: text and octets do not go with the same TP-DCS")]
+    Coding,
 }

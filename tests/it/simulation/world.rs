@@ -214,6 +214,7 @@ fn settings(written: usize) -> Settings {
             min_free: 0,
             retention: Duration::from_secs(180 * 86_400),
             duplicate_window: Duration::ZERO,
+            national_tables: Vec::new(),
         },
         inbound: InboundSettings { stop_reply: String::new(), concat_timeout: Duration::from_secs(7200) },
         routes: routes(written),

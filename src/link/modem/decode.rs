@@ -1,0 +1,134 @@
+//! A PDU of a modem as [`Inbound`]: a reply, a status report, or poison (3GPP TS 23.040 sections 9.2.2.1, 9.2.2.3).
+//!
+//! TP-MTI says what it is, never the memory it lay in nor the line that announced it. Nothing is thrown away: what
+//! cannot be decoded goes up as it came.
+
+use crate::link::{Inbound, Poison, RawReply, Receipt, Repeat};
+use crate::message::{Cause, RawCode, Reason, ReceiptState, Reference};
+use crate::sms::tpdu::{Deliver, Kind, StatusReport, split_sca};
+use crate::sms::{address, hex};
+
+/// A PDU, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// `None`: a message of our own side that the modem keeps; it is left where it is.
+    pub inbound: Option<Inbound>,
+    /// Names the message for good.
+    pub key: [u8; 16],
+}
+
+/// Reads a line. `stated` is the length the modem gave, in octets of the TPDU; `sim` names the SIM.
+pub fn read(line: &str, stated: Option<u16>, sim: &str) -> Read {
+    let octets = match hex::decode(line) {
+        Ok(octets) => octets,
+        Err(why) => return poison(line.as_bytes().to_vec(), why.to_string(), sim),
+    };
+    match read_octets(&octets, stated, sim) {
+        Ok(read) => read,
+        Err(why) => poison(octets, why, sim),
+    }
+}
+
+fn poison(raw: Vec<u8>, why: String, sim: &str) -> Read {
+    let key = key_of(sim, &[b"poison", &raw]);
+    Read { inbound: Some(Inbound::Poison(Poison { raw, why, repeat: Repeat::Stored(key) })), key }
+}
+
+fn read_octets(octets: &[u8], stated: Option<u16>, sim: &str) -> Result<Read, String> {
+    let (_, tpdu) = split_sca(octets).map_err(|error| error.to_string())?;
+    // Some count the service centre too.
+    if let Some(stated) = stated.map(usize::from)
+        && stated != tpdu.len()
+        && stated != octets.len()
+    {
+        return Err(format!("{} octets where {stated} were announced", tpdu.len()));
+    }
+    match Kind::received(tpdu) {
+        None | Some(Kind::Submit) if !tpdu.is_empty() => {
+            Ok(Read { inbound: None, key: key_of(sim, &[b"own", tpdu]) })
+        }
+        None | Some(Kind::Submit) => Err(String::from("there is no TPDU")),
+        Some(Kind::Deliver) => {
+            let deliver = Deliver::decode(tpdu).map_err(|error| error.to_string())?;
+            let key = deliver_key(tpdu, sim);
+            Ok(Read { inbound: Some(Inbound::Reply(reply(deliver, octets, key))), key })
+        }
+        Some(Kind::StatusReport) => {
+            let report = StatusReport::decode(tpdu).map_err(|error| error.to_string())?;
+            let key = key_of(sim, &[b"report", tpdu]);
+            Ok(Read { inbound: Some(Inbound::Receipt(receipt(&report))), key })
+        }
+    }
+}
+
+fn reply(deliver: Deliver, octets: &[u8], key: [u8; 16]) -> RawReply {
+    let number = address::msisdn(deliver.from.ton, deliver.from.npi, deliver.from.text.as_bytes());
+    let concat = deliver.data.concat();
+    // What is for an application is no text that a person wrote.
+    let for_person = deliver.data.ports().is_none();
+    RawReply {
+        number,
+        text: deliver.data.text().filter(|_| for_person).map(str::to_owned),
+        concat,
+        sent_at: deliver.sent_at.to_timestamp(),
+        from: deliver.from.text,
+        to: String::new(),
+        raw: octets.to_vec(),
+        repeat: Repeat::Stored(key),
+    }
+}
+
+fn receipt(report: &StatusReport) -> Receipt {
+    let recipient = &report.recipient;
+    Receipt {
+        reference: Some(Reference(report.reference.to_string())),
+        alternatives: Vec::new(),
+        state: state(report.status),
+        recipient: address::msisdn(recipient.ton, recipient.npi, recipient.text.as_bytes()),
+        user_message_reference: None,
+        raw: Some(RawCode::TpStatus(report.status)),
+    }
+}
+
+/// TP-ST (section 9.2.3.15). What is reserved says nothing, and never "failed".
+fn state(status: u8) -> ReceiptState {
+    let failed = |reason| ReceiptState::Failed(Cause::new(reason, RawCode::TpStatus(status)));
+    match status {
+        0x00..=0x02 => ReceiptState::Delivered,
+        0x20..=0x3F => ReceiptState::Pending,
+        0x46 | 0x66 => failed(Reason::NetworkExpired),
+        0x47 | 0x48 | 0x67 | 0x68 => failed(Reason::NetworkDeleted),
+        0x42 | 0x62 => failed(Reason::NetworkRejected),
+        0x40..=0x7F => failed(Reason::NetworkUndeliverable),
+        _ => ReceiptState::Unknown,
+    }
+}
+
+/// Sender, TP-SCTS and TP-UD with its header (promises.md P8): what the memory or the network changes from one
+/// reading to the next is not in it. Of a TPDU that was decoded, so the places are there.
+fn deliver_key(tpdu: &[u8], sim: &str) -> [u8; 16] {
+    let digits = tpdu.get(1).map_or(0, |length| usize::from(*length).div_ceil(2));
+    let from = tpdu.get(1..3 + digits).unwrap_or_default();
+    let rest = tpdu.get(3 + digits + 2..).unwrap_or_default();
+    let (sent_at, data) = rest.split_at_checked(7).unwrap_or((rest, &[]));
+    let data = data.get(..data_end(tpdu, digits, data)).unwrap_or(data);
+    key_of(sim, &[b"reply", from, sent_at, data])
+}
+
+/// Memories pad what they keep: what lies behind TP-UD is not of the message.
+fn data_end(tpdu: &[u8], digits: usize, data: &[u8]) -> usize {
+    let dcs = tpdu.get(3 + digits + 1).copied().unwrap_or_default();
+    let units = usize::from(data.first().copied().unwrap_or_default());
+    let packed = crate::sms::dcs::read(dcs).alphabet == crate::sms::dcs::Alphabet::Gsm7;
+    1 + if packed { (units * 7).div_ceil(8) } else { units }
+}
+
+fn key_of(sim: &str, parts: &[&[u8]]) -> [u8; 16] {
+    let mut hash = blake3::Hasher::new();
+    for part in std::iter::once(sim.as_bytes()).chain(parts.iter().copied()) {
+        hash.update(&(part.len() as u64).to_le_bytes()).update(part);
+    }
+    let mut key = [0; 16];
+    hash.finalize_xof().fill(&mut key);
+    key
+}
