@@ -60,7 +60,7 @@ impl Standing {
         }
     }
 
-    fn is_announced_up(self) -> bool {
+    pub fn is_announced_up(self) -> bool {
         matches!(self, Standing::Up | Standing::Doubted)
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::Secret;
@@ -117,7 +118,7 @@ fn digest(pin: &Secret, whose: &PinFor) -> String {
 }
 
 fn append(path: &Path, entry: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     file.write_all(format!("{entry}\n").as_bytes())?;
     file.sync_all()?;
     // The name of a new file is in its directory, and that is to survive a power cut too.

@@ -54,7 +54,7 @@ pub struct Inbox {
     handed: HashMap<InboundToken, Source>,
     /// What is known to be in a place.
     places: HashMap<Place, Known>,
-    kept: VecDeque<(Inbound, bool)>,
+    kept: VecDeque<Inbound>,
     /// When what was refused is read again.
     again: Option<Instant>,
     /// Slots used and there, of each memory.
@@ -128,23 +128,25 @@ impl Inbox {
         }
     }
 
-    pub fn refused(&mut self, token: InboundToken, now: Instant) {
+    /// Whether it can be had again: what came by itself, and was not acknowledged, is kept here, so many of it.
+    pub fn refused(&mut self, token: InboundToken, now: Instant) -> bool {
+        let mut had = true;
         match self.handed.remove(&token) {
             Some(Source::Stored(place)) => {
                 self.places.remove(&place);
             }
             // The network sends it again.
             Some(Source::Routed { acknowledge: true, .. }) => self.acknowledge.push_back(false),
-            Some(Source::Routed { inbound, .. }) => self.keep(*inbound),
-            None => return,
+            Some(Source::Routed { inbound, .. }) => {
+                had = self.kept.len() < MAX_KEPT;
+                if had {
+                    self.kept.push_back(*inbound);
+                }
+            }
+            None => return true,
         }
         self.again = Some(now + AGAIN);
-    }
-
-    fn keep(&mut self, inbound: Inbound) {
-        if self.kept.len() < MAX_KEPT {
-            self.kept.push_back((inbound, false));
-        }
+        had
     }
 
     /// What is to be done next; a memory is selected before it is used.
@@ -214,10 +216,10 @@ impl ModemSession {
         if self.inbox.again.is_some_and(|at| now >= at) {
             self.inbox.again = None;
             self.inbox.sweep_all();
-            for (inbound, acknowledge) in std::mem::take(&mut self.inbox.kept) {
+            for inbound in std::mem::take(&mut self.inbox.kept) {
                 self.hand_up(inbound, |inbound| Source::Routed {
                     inbound: Box::new(inbound.clone()),
-                    acknowledge,
+                    acknowledge: false,
                 });
             }
         }

@@ -175,7 +175,7 @@ impl Sender {
 impl ModemSession {
     /// Begins the next segment; whether something was written.
     pub(super) fn send_next(&mut self, now: Instant) -> bool {
-        let up = matches!(self.standing, Standing::Up { .. });
+        let up = self.standing == Standing::Up;
         self.sender.paced_until = None;
         self.sender.rests_until = self.sender.rests_until.filter(|until| now < *until);
         if !up || self.queue.is_empty() || self.sender.rests_until.is_some() || self.chores.is_overdue(now) {

@@ -334,8 +334,11 @@ impl ModemSession {
         let Wire::Asked { command, lines, until, .. } = &mut self.wire else { return };
         match heard {
             Heard::Info { head, body } => {
-                *until = now + command.limit;
                 if lines.len() < MAX_LINES {
+                    // A listing may be long; everything else is one line.
+                    if matches!(command.expect, Expect::Bodies(_)) {
+                        *until = now + command.limit;
+                    }
                     lines.push(Info { head, body });
                 }
             }
@@ -396,6 +399,10 @@ impl ModemSession {
     fn in_step(&mut self, mode: u8, now: Instant) {
         self.wire = Wire::Quiet;
         self.out_of_step = false;
+        if matches!(self.phase, Phase::Init(_)) {
+            // It is there; it leaves unanswered what it does not know, and what is needed is asked again.
+            self.silences = 0;
+        }
         if mode != 0 && !matches!(self.phase, Phase::Init(_)) {
             self.restart("it is in text mode", now);
         }
@@ -596,7 +603,7 @@ impl Session for ModemSession {
 
     fn submit(&mut self, submission: Submission, _now: Instant) {
         let Submission { id, index, .. } = submission;
-        if !matches!((&self.phase, self.standing), (Phase::Ready, Standing::Up { .. })) {
+        if !matches!(self.phase, Phase::Ready) || !self.standing.is_announced_up() {
             return self.emit(LinkEvent::Outcome { id, index, outcome: Outcome::Unwritten });
         }
         match encode(&submission, &self.config) {
@@ -625,7 +632,10 @@ impl Session for ModemSession {
     }
 
     fn refuse(&mut self, token: InboundToken, now: Instant) {
-        self.inbox.refused(token, now);
+        if !self.inbox.refused(token, now) {
+            tracing::error!(event = "inbound_dropped", link = %self.config.name);
+            self.status.last_error = Some(String::from("reports came faster than they could be stored"));
+        }
     }
 
     fn poll_output(&mut self, now: Instant) -> Option<Bytes> {
