@@ -333,14 +333,12 @@ impl ModemSession {
     fn hear_answer(&mut self, heard: Heard, now: Instant) {
         let Wire::Asked { command, lines, until, .. } = &mut self.wire else { return };
         match heard {
-            Heard::Info { head, body } => {
-                if lines.len() < MAX_LINES {
-                    // A listing may be long; everything else is one line.
-                    if matches!(command.expect, Expect::Bodies(_)) {
-                        *until = now + command.limit;
-                    }
-                    lines.push(Info { head, body });
+            Heard::Info { head, body } if lines.len() < MAX_LINES => {
+                // A listing may be long; everything else is one line.
+                if matches!(command.expect, Expect::Bodies(_)) {
+                    *until = now + command.limit;
                 }
+                lines.push(Info { head, body });
             }
             Heard::Ok => {
                 let answer = Answer::Ok(std::mem::take(lines));
