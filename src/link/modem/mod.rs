@@ -8,7 +8,7 @@
 //! network.rs   registration, signal, what is due         submit.rs   Submission -> PDU
 //! choose.rs    memories and announcements to use         profile.rs  what is different about a vendor
 //! command.rs   a command, its limit, its answer          pin.rs      PINs that were entered
-//! carried.rs   what outlives a session of the link
+//! carried.rs   what outlives a session of the link       unasked.rs  what that does to the session
 //! ```
 //! Nothing in the session does I/O but the PIN ledger, which must be on the disk before the PIN is on the wire.
 
@@ -26,6 +26,7 @@ mod receive;
 mod send;
 pub mod session;
 mod submit;
+mod unasked;
 pub mod urc;
 
 pub use carried::Carried;
