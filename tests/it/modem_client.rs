@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use nudged::clock::{Clock, Timestamp};
+use nudged::message::Encoding;
 use nudged::sim::modem::{Modem, ModemOptions, Place, Stats};
 use nudged::sms::address::{Address, NPI_ISDN, TON_INTERNATIONAL};
 use nudged::sms::hex;
