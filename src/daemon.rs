@@ -17,15 +17,17 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::cli::{EXIT_CONFIG, EXIT_IO, EXIT_LOCKED};
 use crate::clock::{Clock, Now};
-use crate::config::{Config, Smpp};
+use crate::config::{Config, Modem, Smpp};
 use crate::engine::core::{Core, Settings};
 use crate::engine::memory::Memory;
 use crate::engine::recover::RecoverError;
 use crate::engine::run::{Loop, Parts, engine, quarantined};
 use crate::engine::{Engine, View};
 use crate::http::{App, serve};
+use crate::link::modem::connect::ModemConnect;
+use crate::link::run::Connect;
 use crate::link::smpp::connect::SmppConnect;
-use crate::link::{self, LinkEnd, LinkFacts};
+use crate::link::{self, LinkEnd, LinkFacts, LinkPort};
 use crate::pace::Shared;
 use crate::route::LaneClash;
 use crate::store::{self, Opened, Options, Store, StoreError};
@@ -36,6 +38,9 @@ const HTTP_GRACE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the watchdog hears of us, as a share of what systemd allows.
 const WATCHDOG_SHARE: u32 = 3;
+
+/// A modem sends one segment at a time, and a crash leaves no more than that unknown.
+const MODEM_WINDOW: u16 = 1;
 
 /// Why the daemon could not start.
 #[derive(Debug, thiserror::Error)]
@@ -205,17 +210,12 @@ fn ready(
     stop: &CancellationToken,
     tasks: &mut JoinSet<&'static str>,
 ) -> Result<(Engine, Loop), StartError> {
-    let facts = |smpp: &Smpp| LinkFacts {
-        name: smpp.name.clone(),
-        account: smpp.account.clone(),
-        kind: "smpp",
-        window: smpp.window,
-    };
+    let links = config.modems.iter().map(modem_facts).chain(config.smpp.iter().map(smpp_facts));
     let settings = Settings {
         queue: config.queue.clone(),
         inbound: config.inbound.clone(),
         routes: config.routes.clone(),
-        links: config.smpp.iter().map(facts).collect(),
+        links: links.collect(),
     };
     let now = clock.now();
     let core = match recover(settings, &mut store, now) {
@@ -226,18 +226,49 @@ fn ready(
         other => other?,
     };
     let bell = Arc::new(Notify::new());
+    let ports = start_links(config, &bell, clock, tasks)?;
+    let min_free = config.queue.min_free;
+    let parts = Parts { store, core, ports, bell, clock: clock.clone(), min_free, stop: stop.clone() };
+    Ok(engine(parts))
+}
+
+fn modem_facts(modem: &Modem) -> LinkFacts {
+    // References of a SIM mean nothing elsewhere, and a modem takes one message at a time.
+    let (name, account) = (modem.name.clone(), modem.name.clone());
+    LinkFacts { name, account, kind: "modem", window: MODEM_WINDOW }
+}
+
+fn smpp_facts(smpp: &Smpp) -> LinkFacts {
+    let (name, account) = (smpp.name.clone(), smpp.account.clone());
+    LinkFacts { name, account, kind: "smpp", window: smpp.window }
+}
+
+/// In the order of [`Settings::links`].
+fn start_links(
+    config: &Config,
+    bell: &Arc<Notify>,
+    clock: &Clock,
+    tasks: &mut JoinSet<&'static str>,
+) -> Result<Vec<LinkPort>, StartError> {
+    let now = clock.now();
     let mut ports = Vec::new();
+    for modem in &config.modems {
+        let connect = ModemConnect::new(modem.clone(), &config.state_dir, clock.clone());
+        let connect =
+            connect.map_err(|error| StartError::StateDir(config.state_dir.display().to_string(), error))?;
+        let (port, end) = link::channel(modem_facts(modem), bell.clone(), now.wall);
+        ports.push(port);
+        spawn_link(connect, end, clock.clone(), tasks);
+    }
     // The carrier throttles the account, not the bind.
     let mut paces = HashMap::new();
     for smpp in &config.smpp {
-        let (port, end) = link::channel(facts(smpp), bell.clone(), now.wall);
+        let (port, end) = link::channel(smpp_facts(smpp), bell.clone(), now.wall);
         ports.push(port);
         let account = paces.entry(&smpp.account).or_insert_with(|| Shared::new(now.mono));
         spawn_link(SmppConnect::new(smpp.clone(), account, clock.clone()), end, clock.clone(), tasks);
     }
-    let min_free = config.queue.min_free;
-    let parts = Parts { store, core, ports, bell, clock: clock.clone(), min_free, stop: stop.clone() };
-    Ok(engine(parts))
+    Ok(ports)
 }
 
 /// The core as the store has it, with everything a crash or another configuration changed written down.
@@ -253,7 +284,12 @@ fn recover(settings: Settings, store: &mut Store, now: Now) -> Result<Core, Reco
     }
 }
 
-fn spawn_link(connect: SmppConnect, end: LinkEnd, clock: Clock, tasks: &mut JoinSet<&'static str>) {
+fn spawn_link(
+    connect: impl Connect + 'static,
+    end: LinkEnd,
+    clock: Clock,
+    tasks: &mut JoinSet<&'static str>,
+) {
     // Only the jitter of the back-off comes from it: links must not knock in step.
     let mut seed = [0; 8];
     if let Err(error) = getrandom::fill(&mut seed) {

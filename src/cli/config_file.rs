@@ -8,7 +8,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Config, Problem, Secret};
+use crate::config::{self, Config, Port, Problem, Secret};
 
 /// A configuration is a few KiB; what is larger is another file.
 const CONFIG_MAX: u64 = 1 << 20;
@@ -26,6 +26,11 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
     let mut config =
         config::check(&text, &|name| read_secret(&resolve(name, &base, credentials.as_deref())?))?;
     config.state_dir = base.join(&config.state_dir);
+    for modem in &mut config.modems {
+        if let Port::Device(path) = &mut modem.port {
+            *path = base.join(&*path);
+        }
+    }
     Ok(config)
 }
 

@@ -12,9 +12,11 @@ use std::time::Duration;
 use super::raw::{self, Section};
 use super::value::{self, Bad};
 use super::{
-    Alphabet, Config, Http, Inbound, Listen, Long, Numbering, Policy, Queue, ReceiptId, Route, Secret, Smpp,
+    Alphabet, Config, Http, Inbound, Listen, Long, Modem, Numbering, Policy, Port, Queue, ReceiptId, Route,
+    Secret, Smpp, Vendor,
 };
-use crate::message::LinkName;
+use crate::message::{LinkName, Msisdn};
+use crate::pace::Rate;
 use crate::sms::segment;
 
 /// One thing that is wrong with the configuration. `Display` is one line.
@@ -47,20 +49,24 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 /// Keys of the contract that nothing reads yet; silence about them would be a promise not kept.
-const LATER: [&str; 10] = [
-    "timezone",
-    "country",
-    "modem",
-    "webhook",
-    "alert",
-    "smpp_server",
-    "kannel",
-    "spool",
-    "mail",
-    "alertmanager",
-];
+const LATER: [&str; 9] =
+    ["timezone", "country", "webhook", "alert", "smpp_server", "kannel", "spool", "mail", "alertmanager"];
 const LATER_HTTP: [&str; 1] = ["tls"];
 const LATER_QUEUE: [&str; 1] = ["normal_per_hour"];
+const LATER_MODEM: [&str; 12] = [
+    "imei",
+    "iccid",
+    "imsi",
+    "usb_path",
+    "auto",
+    "quota",
+    "recipients",
+    "sticky",
+    "ussd_balance",
+    "balance_regex",
+    "balance_every",
+    "balance_min",
+];
 const LATER_SMPP: [&str; 7] = ["tls", "tls_ca_file", "tls_name", "bind", "version", "instances", "quota"];
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -83,6 +89,12 @@ const RETRY_MAX: usize = 15;
 const MAX_QUEUED: RangeInclusive<u64> = 1..=100_000_000;
 /// The journal needs some room to say that it has none; a TiB is a slip of the hand.
 const MIN_FREE: RangeInclusive<u64> = (1 << 20)..=(1 << 40);
+/// From the slowest a GSM modem has (V.250 section 6.2.10) to the fastest a UART bridge does.
+const BAUD: RangeInclusive<u64> = 300..=4_000_000;
+/// What a network and a SIM bear for long without suspicion.
+const MODEM_RATE: Rate = Rate { segments: 10, per: MINUTE };
+/// Digits of a PIN (3GPP TS 31.101 section 9.5.1).
+const PIN: RangeInclusive<usize> = 4..=8;
 /// Segments unanswered bound the damage of a crash; carriers grant from 1 to a few hundred.
 const WINDOW: RangeInclusive<u64> = 1..=1_000;
 /// Firewalls drop what is silent for minutes; a second is the least that is not a flood.
@@ -103,6 +115,17 @@ const CONCAT_TIMEOUT: RangeInclusive<Duration> = MINUTE..=DAY;
 /// A confirmation of more segments is a letter.
 const STOP_REPLY_SEGMENTS: u8 = 3;
 
+pub(super) const VENDORS: [(&str, Vendor); 9] = [
+    ("auto", Vendor::Auto),
+    ("generic", Vendor::Generic),
+    ("huawei", Vendor::Huawei),
+    ("zte", Vendor::Zte),
+    ("simcom", Vendor::Simcom),
+    ("quectel", Vendor::Quectel),
+    ("telit", Vendor::Telit),
+    ("cinterion", Vendor::Cinterion),
+    ("sierra", Vendor::Sierra),
+];
 pub(super) const ALPHABETS: [(&str, Alphabet); 3] =
     [("gsm", Alphabet::Gsm), ("latin1", Alphabet::Latin1), ("ascii", Alphabet::Ascii)];
 pub(super) const LONGS: [(&str, Long); 2] = [("udh", Long::Udh), ("sar", Long::Sar)];
@@ -127,17 +150,26 @@ pub fn check(text: &str, secrets: Secrets<'_>) -> Result<Config, Vec<Problem>> {
     let http = http(top.table("http"), &mut problems);
     let queue = queue(top.table("queue"), &mut problems);
     let inbound = inbound(top.table("inbound"), &mut problems);
+    let mut names = Vec::new();
+    let modems = modems(top.tables("modem"), secrets, &mut names, &mut problems);
+    let of_modems = names.clone();
     let national = !queue.national_tables.is_empty();
-    let smpp = links(top.tables("smpp"), national, secrets, &mut problems);
-    let names: Vec<LinkName> = smpp.iter().map(|link| link.name.clone()).collect();
+    let smpp = links(top.tables("smpp"), &LATER_SMPP, &mut names, &mut problems, |section, name| {
+        let link = smpp(section, name, &of_modems, secrets);
+        if national && link.as_ref().is_some_and(|link| link.alphabet != Alphabet::Gsm) {
+            // In another alphabet the septets of the tables mean nothing.
+            let remedy = "write \"gsm\", or remove national_tables";
+            section.refuse_value("alphabet", Bad::new("does not go with queue.national_tables", remedy));
+        }
+        link
+    });
     let mut routes = Vec::new();
     for section in top.tables("route") {
         routes.push(route(section, &names, &mut problems));
     }
     problems.extend(top.end(&LATER));
     if problems.is_empty() {
-        let smpp = smpp.into_iter().filter_map(|link| link.link).collect();
-        return Ok(Config { state_dir, http, queue, inbound, modems: Vec::new(), smpp, routes });
+        return Ok(Config { state_dir, http, queue, inbound, modems, smpp, routes });
     }
     problems.sort_by(|a, b| (a.line, &a.key).cmp(&(b.line, &b.key)));
     Err(problems)
@@ -260,44 +292,91 @@ fn within(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, Bad>
     Err(Bad::new(format!("{text} is out of range"), format!("write {least} to {most}")))
 }
 
-/// A link whose name could be read; what else of it could not was reported. Routes may name it all the same.
-struct NamedLink {
-    name: LinkName,
-    link: Option<Smpp>,
-}
-
-/// With `national` tables a bind must carry septets: in another alphabet they mean nothing.
-fn links(
+/// Links of one kind; `read` gives `None` where it reported why. `names` are those of all kinds: routes may
+/// name a link whose name could be read, whatever else is wrong with it.
+fn links<L>(
     sections: Vec<Section<'_>>,
-    national: bool,
-    secrets: Secrets<'_>,
+    later: &[&'static str],
+    names: &mut Vec<LinkName>,
     problems: &mut Vec<Problem>,
-) -> Vec<NamedLink> {
-    let mut links: Vec<NamedLink> = Vec::new();
+    mut read: impl FnMut(&mut Section<'_>, LinkName) -> Option<L>,
+) -> Vec<L> {
+    let mut links = Vec::new();
     for mut section in sections {
         let name = section.required("name", "\"carrier\"", value::name);
         if let Some(name) = &name
-            && links.iter().any(|link| link.name == *name)
+            && names.contains(name)
         {
             let why = format!("{:?} names another link too", name.as_str());
             section.refuse_value("name", Bad::new(why, "give each link a name of its own"));
         }
         // A stand-in lets the rest of a nameless link be checked; it never leaves, for its problem is noted.
-        let link = smpp(&mut section, name.clone().unwrap_or_else(|| "unnamed".into()), secrets);
-        if national && link.as_ref().is_some_and(|link| link.alphabet != Alphabet::Gsm) {
-            let remedy = "write \"gsm\", or remove national_tables";
-            section.refuse_value("alphabet", Bad::new("does not go with queue.national_tables", remedy));
-        }
-        links.extend(name.map(|name| NamedLink { name, link }));
-        problems.extend(section.end(&LATER_SMPP));
+        links.extend(read(&mut section, name.clone().unwrap_or_else(|| "unnamed".into())));
+        names.extend(name);
+        problems.extend(section.end(later));
     }
     links
 }
 
-fn smpp(section: &mut Section<'_>, name: LinkName, secrets: Secrets<'_>) -> Option<Smpp> {
+fn modems(
+    sections: Vec<Section<'_>>,
+    secrets: Secrets<'_>,
+    names: &mut Vec<LinkName>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Modem> {
+    let mut ports: Vec<Port> = Vec::new();
+    links(sections, &LATER_MODEM, names, problems, |section, name| {
+        let port = section.required("port", "\"/dev/serial/by-id/...\"", value::port);
+        if port.as_ref().is_some_and(|port| ports.contains(port)) {
+            section.refuse_value("port", Bad::new("is another modem's too", "give each modem its own port"));
+        }
+        ports.extend(port.clone());
+        let rest = Modem {
+            name,
+            port: Port::Tcp(String::new()),
+            baud: small(section.number("baud", 115_200, BAUD)),
+            pin: section.text("pin_file", None, |file| pin(file, secrets)),
+            smsc: section.text("smsc", None, smsc),
+            vendor: section.text("vendor", Vendor::Auto, |text| value::word(text, &VENDORS)),
+            rate: section.text("rate", Some(MODEM_RATE), value::rate),
+            receipts: section.switch("receipts", true),
+        };
+        Some(Modem { port: port?, ..rest })
+    })
+}
+
+/// Empty: none.
+fn pin(file: &str, secrets: Secrets<'_>) -> Result<Option<Secret>, Bad> {
+    if file.is_empty() {
+        return Ok(None);
+    }
+    let remedy = "name a file that holds the PIN alone, readable by its owner only";
+    let secret = secrets(file).map_err(|why| Bad::new(why, remedy))?;
+    let digits = secret.expose();
+    if PIN.contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(Some(secret));
+    }
+    Err(Bad::new(format!("the PIN is not {} to {} digits", PIN.start(), PIN.end()), remedy))
+}
+
+/// Empty: the SIM's.
+fn smsc(text: &str) -> Result<Option<Msisdn>, Bad> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let remedy = "write + and the digits of the service centre, or leave it to the SIM with \"\"";
+    Msisdn::parse_e164(text).map(Some).map_err(|_| Bad::new(format!("{text:?} is not a number"), remedy))
+}
+
+fn smpp(
+    section: &mut Section<'_>,
+    name: LinkName,
+    modems: &[LinkName],
+    secrets: Secrets<'_>,
+) -> Option<Smpp> {
     let account = section.text("account", name.clone(), |text| match text {
         "" => Ok(name.clone()),
-        other => value::name(other),
+        other => value::name(other).and_then(|account| unlike_modems(account, modems)),
     });
     let address = section.required("address", "\"smsc.example.net:2775\"", value::address);
     let system_id = section.required("system_id", "\"acme\"", system_id);
@@ -323,6 +402,17 @@ fn smpp(section: &mut Section<'_>, name: LinkName, secrets: Secrets<'_>) -> Opti
         status: section.pairs("status", status).into_iter().collect(),
     };
     Some(Smpp { address: address?, system_id: system_id?, password: password?, ..rest })
+}
+
+/// A modem is an account of its own: its references and receipts mean nothing to a carrier.
+fn unlike_modems(account: LinkName, modems: &[LinkName]) -> Result<LinkName, Bad> {
+    if modems.contains(&account) {
+        return Err(Bad::new(
+            format!("{:?} names a modem", account.as_str()),
+            "name an account of a carrier",
+        ));
+    }
+    Ok(account)
 }
 
 /// Numbers that their range has bounded already.
@@ -387,7 +477,7 @@ fn known(name: LinkName, links: &[LinkName]) -> Result<LinkName, Bad> {
     }
     let names: Vec<&str> = links.iter().map(LinkName::as_str).collect();
     let remedy = if names.is_empty() {
-        String::from("add an [[smpp]] link of that name")
+        String::from("add a [[modem]] or [[smpp]] of that name")
     } else {
         format!("name one of: {}", names.join(", "))
     };

@@ -5,11 +5,11 @@
 
 use std::fmt::{self, Write};
 
-use super::check::{ALPHABETS, LONGS, POLICIES, RECEIPT_IDS};
+use super::check::{ALPHABETS, LONGS, POLICIES, RECEIPT_IDS, VENDORS};
 use super::value::{
     self, CLASSES, LANGUAGES, ON_UNKNOWN, RETRY_CLASSES, show_duration, show_listen, show_word,
 };
-use super::{Config, Http, Inbound, Numbering, Queue, Route, Smpp};
+use super::{Config, Http, Inbound, Modem, Numbering, Queue, Route, Smpp};
 
 /// Stands where the name of a secret's file stood, which the checked configuration no longer knows.
 pub const MASKED: &str = "(masked)";
@@ -25,11 +25,12 @@ pub fn effective(config: &Config) -> String {
 }
 
 fn write_config(out: &mut String, config: &Config) -> fmt::Result {
-    let Config { state_dir, http, queue, inbound, modems: _, smpp, routes } = config;
+    let Config { state_dir, http, queue, inbound, modems, smpp, routes } = config;
     writeln!(out, "state_dir = {}", quoted(&state_dir.display().to_string()))?;
     write_http(out, http)?;
     write_queue(out, queue)?;
     write_inbound(out, inbound)?;
+    modems.iter().try_for_each(|link| write_modem(out, link))?;
     smpp.iter().try_for_each(|link| write_smpp(out, link))?;
     routes.iter().try_for_each(|route| write_route(out, route))
 }
@@ -62,6 +63,21 @@ fn write_inbound(out: &mut String, inbound: &Inbound) -> fmt::Result {
     writeln!(out, "\n[inbound]")?;
     writeln!(out, "stop_reply = {}", quoted(stop_reply))?;
     writeln!(out, "concat_timeout = {}", quoted(&show_duration(*concat_timeout)))
+}
+
+fn write_modem(out: &mut String, link: &Modem) -> fmt::Result {
+    let Modem { name, port, baud, pin, smsc, vendor, rate, receipts } = link;
+    let pin = pin.as_ref().map_or("", |_| MASKED);
+    let smsc = smsc.as_ref().map(|number| number.to_e164()).unwrap_or_default();
+    writeln!(out, "\n[[modem]]")?;
+    writeln!(out, "name = {}", quoted(name.as_str()))?;
+    writeln!(out, "port = {}", quoted(&value::show_port(port)))?;
+    writeln!(out, "baud = {baud}")?;
+    writeln!(out, "pin_file = {}", quoted(pin))?;
+    writeln!(out, "smsc = {}", quoted(&smsc))?;
+    writeln!(out, "vendor = {}", quoted(show_word(*vendor, &VENDORS)))?;
+    writeln!(out, "rate = {}", quoted(&value::show_rate(*rate)))?;
+    writeln!(out, "receipts = {receipts}")
 }
 
 fn write_smpp(out: &mut String, link: &Smpp) -> fmt::Result {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Listen;
+use super::{Listen, Port};
 use crate::message::{Class, LinkName, OnUnknown, Sender, TokenName};
 use crate::pace::Rate;
 use crate::retry::RetryClass;
@@ -160,6 +160,27 @@ pub fn show_listen(listen: &Listen) -> String {
     match listen {
         Listen::Tcp(address) => address.to_string(),
         Listen::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+/// `tcp:HOST:PORT`, or a path. A word without a slash is no path here: it would be a slip for one in /dev.
+pub fn port(text: &str) -> Result<Port, Bad> {
+    if let Some(at) = text.strip_prefix("tcp:") {
+        return address(at).map(Port::Tcp);
+    }
+    if text.contains('/') && !text.contains('\0') {
+        return Ok(Port::Device(PathBuf::from(text)));
+    }
+    Err(Bad::new(
+        format!("{text:?} is not a port"),
+        "write a path, such as \"/dev/serial/by-id/...\" or \"./modem1\", or \"tcp:HOST:PORT\"",
+    ))
+}
+
+pub fn show_port(port: &Port) -> String {
+    match port {
+        Port::Device(path) => path.display().to_string(),
+        Port::Tcp(address) => format!("tcp:{address}"),
     }
 }
 

@@ -388,12 +388,14 @@ impl Core {
                 Ok(())
             }
             Command::LiftOptOut { party, by, reply } => {
+                tracing::info!(event = "opt_out_lifted", party = %party, by = %by);
                 let source = Source::Token { by, note: String::new() };
                 let lifted = self.lift_opt_out(party, source, work);
                 work.answers.push(Answer::Done(reply, lifted.then_some(()).ok_or(Refusal::NotFound)));
                 Ok(())
             }
             Command::ReleaseHold { party, by, reply } => {
+                tracing::info!(event = "hold_released", party = %party, by = %by);
                 let source = Source::Token { by, note: String::new() };
                 let released = self.release_hold(party, source, work);
                 work.answers.push(Answer::Done(reply, released.then_some(()).ok_or(Refusal::NotFound)));

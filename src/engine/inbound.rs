@@ -195,7 +195,6 @@ impl Core {
     fn receive_poison(&mut self, link: LinkIndex, poison: Poison, work: &mut Work) -> Result<(), StoreError> {
         let Some(seat) = self.links.get(link) else { return Ok(()) };
         let (name, account) = (seat.facts.name.clone(), seat.facts.account.clone());
-        tracing::warn!(event = "inbound_unreadable", link = %name);
         let stored = StoredReply {
             link: name,
             received_at: work.wall(),
@@ -325,7 +324,10 @@ impl Core {
         let seat = self.links.iter().position(|seat| seat.facts.name == link).unwrap_or_default();
         if let Some(left_out) = self.heard.line(seat, work.now.mono) {
             let intent = intent.as_str();
-            tracing::info!(event = "inbound_received", %id, link = %link, intent, left_out);
+            match &reply.problem {
+                None => tracing::info!(event = "inbound_received", %id, link = %link, intent, left_out),
+                Some(why) => tracing::warn!(event = "inbound_unreadable", %id, link = %link, why, left_out),
+            }
         }
         let notice = Notice { at: work.wall(), kind: NoticeKind::ReplyReceived { id, link, intent } };
         work.txn.batch.events.push(record::encode(&notice));
@@ -343,7 +345,8 @@ impl Core {
             return Ok(());
         }
         // Before the suppression, which would block it.
-        let confirmation = match party.number() {
+        let silent = |to| self.opt_outs.of(to).next().is_some();
+        let confirmation = match party.number().filter(|&to| !silent(to)) {
             Some(to) => self.confirm(to, link, language, work)?,
             None => None,
         };

@@ -157,6 +157,7 @@ impl Core {
             let suppression = Suppression { at, source, confirmation: None };
             added += u64::from(self.opt_out(party, suppression, work));
         }
+        tracing::info!(event = "opt_outs_added", added, by = %by);
         Ok(Ok(added))
     }
 
@@ -169,7 +170,6 @@ impl Core {
         if self.opt_outs.contains(party) {
             return false;
         }
-        tracing::info!(event = "opt_out_added", party = %party);
         self.opt_outs.insert(party, suppression.confirmation);
         work.txn.put(keys::opt_out(party), &suppression);
         publish(NoticeKind::OptOutAdded { party, source: suppression.source }, work);
@@ -186,7 +186,6 @@ impl Core {
         if self.opt_outs.remove(party).is_none() {
             return false;
         }
-        tracing::info!(event = "opt_out_removed", party = %party);
         work.txn.delete(keys::opt_out(party));
         publish(NoticeKind::OptOutRemoved { party, source }, work);
         true
@@ -201,7 +200,6 @@ impl Core {
             tracing::error!(event = "hold_refused", party = %party, held = MAX_HOLDS);
             return;
         }
-        tracing::info!(event = "hold_added", party = %party);
         self.holds.insert(party, ());
         work.txn.put(keys::hold(party), &Hold { since: work.wall(), reply });
         publish(NoticeKind::HoldAdded { party, reply }, work);
@@ -213,7 +211,6 @@ impl Core {
         if self.holds.remove(party).is_none() {
             return false;
         }
-        tracing::info!(event = "hold_removed", party = %party);
         work.txn.delete(keys::hold(party));
         publish(NoticeKind::HoldRemoved { party, source }, work);
         self.let_out(party);

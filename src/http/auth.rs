@@ -229,7 +229,7 @@ fn digest_hex(token: &str) -> String {
     hex(&Sha256::digest(token.as_bytes()))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
@@ -255,6 +255,13 @@ struct Stamp {
 struct Known {
     name: TokenName,
     scopes: Vec<Scope>,
+    digest: [u8; 32],
+}
+
+/// Who once showed a token, remembered by its digest: the token itself is kept nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub name: TokenName,
     digest: [u8; 32],
 }
 
@@ -308,20 +315,32 @@ impl Tokens {
             let detail = "This needs a token: Authorization: Bearer TOKEN.";
             return Err(Problem::unauthorized("token_missing", detail));
         };
+        let (holder, scopes) = self.look_up(token, from).await?;
+        if !scopes.contains(&scope) {
+            return Err(scope_missing(&holder.name, scope));
+        }
+        Ok(holder.name)
+    }
+
+    /// Whose token this is and what it allows. Wrong ones from one address are answered ever more slowly,
+    /// whichever way they come.
+    pub async fn look_up(&self, token: &str, from: Option<IpAddr>) -> Result<(Holder, Vec<Scope>), Problem> {
         let Some(known) = self.current() else {
             // A client that is told 401 gives its message up; this passes.
             let detail = "The token list cannot be read.";
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "tokens_unreadable", detail));
         };
-        let Some((name, allowed)) = find(&known, token, scope) else {
+        let Some(entry) = find(&known, &Sha256::digest(token.as_bytes())) else {
             self.clock.sleep(self.failed(from)).await;
             return Err(Problem::unauthorized("token_unknown", "No such token."));
         };
-        if !allowed {
-            let detail = format!("The token {name} lacks the scope {}.", scope.as_str());
-            return Err(Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail));
-        }
-        Ok(name)
+        Ok((Holder { name: entry.name.clone(), digest: entry.digest }, entry.scopes.clone()))
+    }
+
+    /// What the token of `holder` allows now; `None` once it is revoked, or while the list cannot be read.
+    pub fn scopes_of(&self, holder: &Holder) -> Option<Vec<Scope>> {
+        let known = self.current()?;
+        find(&known, &holder.digest).filter(|entry| entry.name == holder.name).map(|e| e.scopes.clone())
     }
 
     fn current(&self) -> Listed {
@@ -366,15 +385,19 @@ fn delay_after(failures: u32) -> Duration {
 }
 
 /// Compares digests with every entry, so that the time tells nothing.
-fn find(known: &[Known], token: &str, scope: Scope) -> Option<(TokenName, bool)> {
-    let digest = Sha256::digest(token.as_bytes());
+fn find<'a>(known: &'a [Known], digest: &[u8]) -> Option<&'a Known> {
     let mut found = None;
     for entry in known {
-        if bool::from(entry.digest.as_slice().ct_eq(digest.as_slice())) {
-            found = Some((entry.name.clone(), entry.scopes.contains(&scope)));
+        if bool::from(entry.digest.as_slice().ct_eq(digest)) {
+            found = Some(entry);
         }
     }
     found
+}
+
+pub fn scope_missing(name: &TokenName, scope: Scope) -> Problem {
+    let detail = format!("The token {name} lacks the scope {}.", scope.as_str());
+    Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail)
 }
 
 /// An unreadable list lets nobody in: a token revoked in it must not live on.

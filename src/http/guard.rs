@@ -81,9 +81,13 @@ fn check_site(method: &Method, headers: &HeaderMap, host: &Authority) -> Result<
     if matches!(*method, Method::GET | Method::HEAD) {
         return Ok(());
     }
-    let foreign_origin = headers.get_all(ORIGIN).iter().any(|origin| !is_own_origin(origin, host));
-    let foreign_site = |site: &HeaderValue| site != "same-origin" && site != "none";
-    if foreign_origin || headers.get_all(SEC_FETCH_SITE).iter().any(foreign_site) {
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter().peekable();
+    // A form of a page without a referrer has the origin null, ours like anybody's; the site tells.
+    let is_said_own = sites.peek().is_some();
+    let is_own_site = |site: &HeaderValue| site == "same-origin" || site == "none";
+    let all_own = sites.all(is_own_site);
+    let is_own = |origin: &HeaderValue| is_own_origin(origin, host) || (is_said_own && origin == "null");
+    if !all_own || !headers.get_all(ORIGIN).iter().all(is_own) {
         let detail = "A page of another site may not use this API.";
         return Err(Problem::closing(StatusCode::FORBIDDEN, "cross_site", detail));
     }
@@ -115,6 +119,20 @@ pub fn finish(response: &mut Response, request_id: HeaderValue) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_form_without_a_referrer_is_ours_only_where_the_browser_says_so() {
+        let host: Authority = "localhost:8025".parse().unwrap();
+        let allowed = |pairs: &[(HeaderName, &'static str)]| {
+            let pairs = pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+            check_site(&Method::POST, &HeaderMap::from_iter(pairs), &host).is_ok()
+        };
+        assert!(allowed(&[(ORIGIN, "null"), (SEC_FETCH_SITE, "same-origin")]));
+        assert!(!allowed(&[(ORIGIN, "null")]));
+        assert!(!allowed(&[(ORIGIN, "null"), (SEC_FETCH_SITE, "cross-site")]));
+        assert!(!allowed(&[(ORIGIN, "null"), (SEC_FETCH_SITE, "same-site")]));
+        assert!(!allowed(&[(ORIGIN, "http://evil.example"), (SEC_FETCH_SITE, "same-origin")]));
+    }
 
     #[test]
     fn only_loopbacks_own_names_are_ours() {

@@ -18,11 +18,13 @@ use super::listing::{DEFAULT_LIMIT, limit, moment, newest_first, number};
 use super::problem::{FieldError, Problem};
 use super::show::{self, MessageJson};
 use super::{App, Segment, no_query, query, read_json};
-use crate::engine::{Accepted, Draft, Filter, Idempotency, Resolution, UnknownFilter};
+use crate::engine::{Accepted, Draft, Filter, Idempotency, Resolution, UnknownFilter, View};
 use crate::id::{BatchId, MessageId};
 use crate::message::{Msisdn, Status};
 
 const MAX_KEY_BYTES: usize = 255;
+
+const OPTED_OUT: &str = "to: this number wants no messages; it is blocked";
 
 /// The answer to an accepted message, also one line of a batch.
 #[derive(Debug, Serialize)]
@@ -69,6 +71,9 @@ impl Echo {
             echo.encoding = kept.body.encoding.as_str();
             echo.segment_count = kept.body.segment_count;
         }
+        if accepted.status == Status::Blocked {
+            echo.warnings.push(String::from(OPTED_OUT));
+        }
         Ok(AcceptedJson {
             id: MessageIdText(accepted.id),
             status: accepted.status,
@@ -89,15 +94,26 @@ pub async fn create(State(app): State<App>, request: Request) -> Result<Response
     let fields = Fields::parse(&body)?;
     let idempotency = key.map(|key| Idempotency { key, body: fields.digest() });
     let Parsed { draft, dry_run, warnings } = draft::parse(fields, &token, idempotency, app.languages())?;
-    let echo = Echo::of(&draft, warnings);
+    let mut echo = Echo::of(&draft, warnings);
     if dry_run {
         if let Some(refusal) = draft.untimely(app.now().wall) {
             return Err(refusal.into());
         }
+        echo.warnings.extend(silenced(&app, echo.to).await?);
         return Ok(dry_answer(&echo));
     }
     let accepted = app.engine().accept(draft).await?;
     Ok(super::json(StatusCode::ACCEPTED, &echo.answer(&app, accepted)?))
+}
+
+/// Why nothing would go to this number now.
+async fn silenced(app: &App, to: Msisdn) -> Result<Option<String>, Problem> {
+    let read = move |view: &View| Ok((!view.opt_outs_of(to)?.is_empty(), !view.holds_of(to)?.is_empty()));
+    Ok(match app.read(read).await? {
+        (true, _) => Some(OPTED_OUT.to_owned()),
+        (false, true) => Some(String::from("to: what this number wrote needs a person first; it would wait")),
+        (false, false) => None,
+    })
 }
 
 /// 200 and no id: nothing was kept.

@@ -20,6 +20,7 @@ mod optouts;
 mod page;
 pub mod problem;
 pub mod serve;
+mod session;
 mod show;
 mod wire;
 
@@ -45,7 +46,9 @@ use crate::message::TokenName;
 use crate::sms::national::Language;
 
 use auth::{Scope, TokenFile, Tokens};
+use page::traffic::Traffic;
 use problem::Problem;
+use session::{Doing, Sessions, Signed};
 
 /// A body beyond this is refused, except for a batch.
 pub const MAX_BODY: usize = 256 * 1024;
@@ -62,6 +65,8 @@ pub struct App(Arc<Shared>);
 struct Shared {
     engine: Engine,
     tokens: Tokens,
+    sessions: Sessions,
+    traffic: Traffic,
     clock: Clock,
     languages: Vec<Language>,
 }
@@ -75,7 +80,8 @@ impl App {
     /// One whose texts may go by national tables of `languages`.
     pub fn with_tables(engine: Engine, clock: Clock, state_dir: &Path, languages: Vec<Language>) -> App {
         let tokens = Tokens::new(TokenFile::new(state_dir), clock.clone());
-        App(Arc::new(Shared { engine, tokens, clock, languages }))
+        let sessions = Sessions::new(clock.clone());
+        App(Arc::new(Shared { engine, tokens, sessions, traffic: Traffic::default(), clock, languages }))
     }
 
     fn languages(&self) -> &[Language] {
@@ -84,6 +90,23 @@ impl App {
 
     fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    fn tokens(&self) -> &Tokens {
+        &self.0.tokens
+    }
+
+    fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    fn traffic(&self) -> &Traffic {
+        &self.0.traffic
+    }
+
+    /// Who is signed in on the page.
+    fn signed(&self, headers: &HeaderMap, doing: Doing) -> Option<Signed> {
+        self.0.sessions.find(headers, &self.0.tokens, doing)
     }
 
     fn clock(&self) -> &Clock {
@@ -137,9 +160,7 @@ impl App {
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
             .route("/metrics", get(health::metrics))
-            .route("/", get(page::show))
-            .route(page::STYLE_PATH, get(page::style))
-            .route(page::SCRIPT_PATH, get(page::script))
+            .merge(page::routes())
             .fallback(|| async { Problem::not_found() })
             .with_state(self.clone())
     }

@@ -130,6 +130,18 @@ impl Problem {
         self.status
     }
 
+    pub fn title(&self) -> &'static str {
+        self.status.canonical_reason().unwrap_or("Problem")
+    }
+
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+
     /// The body, as it also stands in a row of a batch.
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::to_value(self.shown()).unwrap_or_default()
@@ -138,7 +150,7 @@ impl Problem {
     fn shown(&self) -> Shown<'_> {
         Shown {
             r#type: format!("urn:nudged:problem:{}", self.code),
-            title: self.status.canonical_reason().unwrap_or("Problem"),
+            title: self.title(),
             status: self.status.as_u16(),
             code: self.code,
             detail: &self.detail,

@@ -39,7 +39,7 @@ use tower::ServiceExt as _;
 use super::guard::{self, Names};
 use super::problem::{Code, Problem};
 use super::wire::{Trace, Traced};
-use super::{App, Peer};
+use super::{App, Peer, page};
 use crate::clock::Clock;
 use crate::config::{self, Listen};
 
@@ -155,6 +155,8 @@ pub async fn serve(bound: Vec<Bound>, app: App, stop: CancellationToken, grace: 
             }
         }
     }
+    let sampled = stop.clone().run_until_cancelled_owned(page::traffic::watch(app.clone()));
+    loops.spawn(sampled);
     loops.close();
     loops.wait().await;
     connections.close();

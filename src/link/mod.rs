@@ -12,6 +12,7 @@ pub mod modem;
 pub mod run;
 pub mod session;
 pub mod smpp;
+mod tcp;
 
 use std::sync::Arc;
 use std::time::Duration;

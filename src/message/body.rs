@@ -339,6 +339,17 @@ pub fn sample() -> Body {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sms::national::Language;
+
+    #[test]
+    fn an_encoding_is_stored_as_ever_and_with_its_tables() {
+        let stored = |encoding: &Encoding| postcard::to_stdvec(encoding).unwrap();
+        assert_eq!([Encoding::Gsm7, Encoding::Ucs2].map(|e| stored(&e)), [vec![0], vec![1]]);
+        let tables = Tables { locking: None, single: Some(Language::Turkish) };
+        let national = Encoding::National(tables);
+        assert_eq!(postcard::from_bytes::<Encoding>(&stored(&national)), Ok(national));
+        assert_eq!(stored(&national), [2, 0, 1, 0]);
+    }
 
     #[test]
     fn a_number_is_plus_and_7_to_15_digits() {

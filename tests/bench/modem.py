@@ -187,7 +187,7 @@ def main(arguments):
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--only", action="append", choices=FIXED + DRAWN, default=[])
-    options = parser.parse_args([argument.replace("quick", "--quick") if argument == "quick" else argument for argument in arguments])
+    options = parser.parse_args(["--quick" if argument == "quick" else argument for argument in arguments])
     runs = [(on_foreign_modem, span) for span in FIXED + DRAWN]
     if not options.no_peers:
         runs += [(on_own_modem, span, client) for span in FIXED for client in (None, Smsd, Gammu)]
@@ -199,7 +199,7 @@ def main(arguments):
         try:
             result = run(span, *more, options.quick)
         except Missing as why:
-            faults.append(f"{span}, {more[0].name if more and more[0] else 'nudged'}: {why}")
+            faults.append(f"{span}, {more[0].name if more and more[0] else 'nudged'}: {why} (logs are kept in {tempfile.gettempdir()})")
             continue
         print(result.line(), flush=True)
         faults += [f"{span}: {fault}" for fault in result.faults]

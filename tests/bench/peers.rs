@@ -110,9 +110,9 @@ pub fn modem(name: &str, gsm: &Gsm) -> String {
     format!("[[modem]]\nname = \"{name}\"\nport = \"{}\"\nrate = \"unlimited\"\n", gsm.port.display())
 }
 
-/// A reply of `from` by a simulator's control address.
-pub fn reply(control: SocketAddr, from: &str, text: &str) -> Fallible<()> {
-    let body = format!("{{\"from\":\"{from}\",\"to\":\"+491510\",\"text\":\"{text}\"}}");
+/// A reply of `from` by a simulator's control address; `to` is for a carrier, a modem has its own number.
+pub fn reply(control: SocketAddr, from: &str, to: Option<&str>, text: &str) -> Fallible<()> {
+    let body = serde_json::json!({ "from": from, "to": to, "text": text }).to_string();
     let head =
         format!("POST /reply HTTP/1.1\r\nHost: sim\r\nContent-Type: application/json\r\nContent-Length: ");
     let (status, answer) = client::ask(control, &format!("{head}{}\r\n\r\n{body}", body.len()))?;

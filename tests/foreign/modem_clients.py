@@ -25,12 +25,12 @@ class Missing(Exception):
     """A program is not installed, ended, or did not do its work; the text says which."""
 
 
-def wait_for(what, condition, seconds=PATIENCE_SECONDS):
+def wait_for(what, condition, seconds=PATIENCE_SECONDS, pause=0.02):
     end = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > end:
             raise Missing(f"waited {seconds:.0f} s for {what}")
-        time.sleep(0.02)
+        time.sleep(pause)
     return value
 
 

@@ -54,8 +54,8 @@ class Daemon:
         if not self.token:
             command = [binary(), "token", "add", "referee", "--scope", "send,read", "--config", self.config]
             self.token = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-        # It looks at its tokens from time to time.
-        wait_for("the token to be known", lambda: self.call("GET", "/v1/status")[0] == 200)
+        # It looks at its tokens from time to time, and answers the slower the more often it was asked in vain.
+        wait_for("the token to be known", lambda: self.call("GET", "/v1/status")[0] == 200, pause=1.0)
 
     def is_up(self):
         self.process.must_live()

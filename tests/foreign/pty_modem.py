@@ -247,7 +247,7 @@ class Network:
     def log_submit(self, fields, mr, service):
         keys = ("to", "text", "reference", "total", "number", "dcs", "srr")
         line = {key: fields[key] for key in keys} | {"mr": mr, "service_s": service}
-        cheat = self.options.cheat if self.taken % 7 == 5 else None
+        cheat = self.options.cheat if self.taken % 4 == 2 else None
         if cheat == "lose":
             return
         for _ in range(2 if cheat == "double" else 1):

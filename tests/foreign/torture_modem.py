@@ -172,7 +172,7 @@ class Run:
             self.modems.append(
                 PtyModem(
                     work, f"gsm{number}", "--service-time", "0.05-0.6", "--report-after", "0.3", "--reply-every", "3",
-                    "--reply-after", "0.0-1.0", "--slots", "10", "--chaos-every", "1500", "--seed", options.seed, *cheat,
+                    "--reply-after", "0.0-1.0", "--slots", "10", "--chaos-every", "1000", "--seed", options.seed, *cheat,
                 )
             )
         self.daemon = Daemon(work, {modem.link.stem: modem.link for modem in self.modems}, RETRY)

@@ -165,6 +165,51 @@ fn the_answer_as_json_is_the_answer() {
 }
 
 #[test]
+fn an_import_sends_the_file_and_ends_with_1_when_a_row_was_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("list.csv");
+    std::fs::write(&file, "number\n+4915112345678\nx\n").unwrap();
+    let refused = r#"{"added":1,"already":0,"refused":1,"results":[{"line":3,"number":"x","error":{"errors":[{"field":"number","why":"needs +"}]}}]}"#;
+    let line = ["optout", "import", file.to_str().unwrap()];
+    let (output, request) = with_server(&response("200 OK", refused), &line);
+    ended(&output, 1);
+    assert_eq!(text(&output.stdout), "added 1, already 0, refused 1\nline 3: x: number: needs +\n");
+    assert!(request.starts_with("POST /v1/optouts HTTP/1.1\r\n"), "{request}");
+    assert!(request.to_lowercase().contains("content-type: text/csv"), "{request}");
+    assert!(request.ends_with("number\n+4915112345678\nx\n"), "{request}");
+    let taken = r#"{"added":1,"already":0,"refused":0,"results":[]}"#;
+    ended(&with_server(&response("200 OK", taken), &line).0, 0);
+    ended(&nudged(&["optout", "import", "/nonexistent/list.csv"]), 1);
+}
+
+#[test]
+fn an_export_is_the_file_as_it_came() {
+    let file = "number,reason\r\n+4915112345678,\"'=1\"\r\n";
+    let (output, request) = with_server(&response("200 OK", file), &["optout", "export"]);
+    ended(&output, 0);
+    assert_eq!(text(&output.stdout), file);
+    assert!(request.starts_with("GET /v1/optouts.csv HTTP/1.1\r\n"), "{request}");
+    let problem = response("403 Forbidden", r#"{"title":"Forbidden","status":403}"#);
+    ended(&with_server(&problem, &["optout", "export"]).0, 1);
+}
+
+#[test]
+fn opt_outs_and_replies_are_asked_for_by_number() {
+    let added = response("201 Created", r#"{"number":"+4915112345678","source":"token"}"#);
+    let line = ["optout", "add", "+4915112345678", "--reason", "letter"];
+    let (output, request) = with_server(&added, &line);
+    ended(&output, 0);
+    assert!(request.ends_with(r#"{"number":"+4915112345678","reason":"letter"}"#), "{request}");
+    let removed = response("200 OK", r#"{"number":"+4915112345678"}"#);
+    let (_, request) = with_server(&removed, &["optout", "remove", "+4915112345678"]);
+    assert!(request.starts_with("DELETE /v1/optouts/+4915112345678 HTTP/1.1\r\n"), "{request}");
+    let page = response("200 OK", r#"{"data":[{"id":"inb_1","from":"+49","text":"hi"}],"next_cursor":null}"#);
+    let (output, request) = with_server(&page, &["inbound", "--from", "+4915112345678"]);
+    assert!(text(&output.stdout).contains("inb_1"), "{output:?}");
+    assert!(request.starts_with("GET /v1/inbound?from=%2B4915112345678 HTTP/1.1\r\n"), "{request}");
+}
+
+#[test]
 fn a_token_is_printed_alone_and_only_once() {
     let directory = tempfile::tempdir().unwrap();
     let path = config_in(directory.path(), "state_dir = 'state'\n");

@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nudged::config::effective::MASKED;
-use nudged::config::{Config, Problem, Secret, check, effective};
+use nudged::config::{Config, Port, Problem, Secret, Vendor, check, effective};
 use nudged::sms::national::Language;
 
 const LINK: &str = "[[smpp]]\nname = 'c'\naddress = 'h:1'\nsystem_id = 's'\npassword_file = 'pw'\n";
+const MODEM: &str = "[[modem]]\nname = 'm'\nport = '/dev/ttyUSB0'\n";
 const ANNOTATED: &str = include_str!("../../config/nudged.toml");
 
 fn secrets(name: &str) -> Result<Secret, String> {
     match name {
         "missing" => Err(String::from("cannot be read")),
+        "pin" => Ok(Secret::new(String::from("0000"))),
         "long" => Ok(Secret::new(String::from("ninechars"))),
         _ => Ok(Secret::new(String::from("secret"))),
     }
@@ -58,7 +60,6 @@ fn problems_of_the_top_level_and_http_say_line_key_why_and_remedy() {
             ("\nstate_dri = '/x'\n", 2, "state_dri", "not a key", "did you mean state_dir?"),
             ("zzz = 1\n", 1, "zzz", "not a key", "remove it"),
             ("timezone = 'UTC'\n", 1, "timezone", "not supported by this version", "remove"),
-            ("[[modem]]\nname = 'gsm1'\n", 1, "modem", "not supported by this version", "remove"),
             ("state_dir = ''\n", 1, "state_dir", "no directory", "path"),
             ("state_dir = 7\n", 1, "state_dir", "integer", "quotes"),
             ("http = 1\n", 1, "http", "integer", "[http]"),
@@ -145,6 +146,70 @@ fn problems_of_a_link_say_line_key_why_and_remedy() {
         ],
         LINK,
     );
+}
+
+#[test]
+fn problems_of_a_modem_say_line_key_why_and_remedy() {
+    assert_refused(
+        &[
+            ("baud = 0\n", 1, "modem[1].baud", "out of range", "300 to"),
+            ("baud = '115200'\n", 1, "modem[1].baud", "string", "without quotes"),
+            ("pin_file = 'missing'\n", 1, "modem[1].pin_file", "cannot be read", "PIN alone"),
+            ("pin_file = 'long'\n", 1, "modem[1].pin_file", "4 to 8 digits", "PIN alone"),
+            ("smsc = '0171'\n", 1, "modem[1].smsc", "not a number", "write +"),
+            ("vendor = 'nokia'\n", 1, "modem[1].vendor", "not one of", "\"huawei\""),
+            ("rate = '10/day'\n", 1, "modem[1].rate", "not a rate", "unlimited"),
+            ("receipts = 'yes'\n", 1, "modem[1].receipts", "string", "true or false"),
+            ("quota = ['500/day']\n", 1, "modem[1].quota", "not supported", "remove"),
+            ("recipients = '250/month'\n", 1, "modem[1].recipients", "not supported", "remove"),
+            ("sticky = '30m'\n", 1, "modem[1].sticky", "not supported", "remove"),
+            ("imei = '1'\n", 1, "modem[1].imei", "not supported", "remove"),
+            ("auto = true\n", 1, "modem[1].auto", "not supported", "remove"),
+            ("ussd_balance = '*100#'\n", 1, "modem[1].ussd_balance", "not supported", "remove"),
+            ("baut = 1\n", 1, "modem[1].baut", "not a key", "did you mean baud?"),
+            ("[[modem]]\nname = 'm'\nport = '/dev/x'\n", 2, "modem[2].name", "another link", "own"),
+            (
+                "[[modem]]\nname = 'n'\nport = '/dev/ttyUSB0'\n",
+                3,
+                "modem[2].port",
+                "another modem",
+                "own port",
+            ),
+            ("[[modem]]\nname = 'n'\n", 1, "modem[2].port", "required", "add port"),
+            ("[[modem]]\nport = '/dev/x'\n", 1, "modem[2].name", "required", "add name"),
+            ("[[modem]]\nname = 'n'\nport = 'ttyUSB0'\n", 3, "modem[2].port", "not a port", "a path"),
+            ("[[modem]]\nname = 'n'\nport = 'tcp:host'\n", 3, "modem[2].port", "not HOST:PORT", "a host"),
+            ("[[modem]]\nname = 'n'\nport = ''\n", 3, "modem[2].port", "not a port", "tcp:HOST:PORT"),
+        ],
+        MODEM,
+    );
+    let named = LINK.replace("name = 'c'", "name = 'm'");
+    assert_refused(&[(&*named.leak(), 2, "smpp[1].name", "another link", "own")], MODEM);
+    let account = format!("{LINK}account = 'm'\n");
+    assert_refused(&[(&*account.leak(), 6, "smpp[1].account", "names a modem", "carrier")], MODEM);
+}
+
+#[test]
+fn a_modem_has_the_defaults_of_the_contract_and_routes_may_name_it() {
+    let config = read(&format!("{MODEM}{LINK}[[route]]\nvia = ['m', 'c']\n")).unwrap();
+    let [modem] = &config.modems[..] else { panic!("{:?}", config.modems) };
+    assert_eq!(modem.port, Port::Device("/dev/ttyUSB0".into()));
+    assert_eq!((modem.baud, modem.vendor, modem.receipts), (115_200, Vendor::Auto, true));
+    assert_eq!((&modem.pin, &modem.smsc), (&None, &None));
+    assert_eq!(modem.rate.unwrap().per_second(), 10.0 / 60.0);
+    assert_eq!(config.routes[0].via.len(), 2);
+}
+
+#[test]
+fn the_effective_modem_reads_back_to_itself_and_masks_the_pin() {
+    let text = "[[modem]]\nname = 'm'\nport = 'tcp:[::1]:2000'\nbaud = 9600\npin_file = 'pin'\nsmsc = '+491710760000'\n\
+                vendor = 'huawei'\nrate = 'unlimited'\nreceipts = false\n";
+    let config = read(text).unwrap();
+    assert_eq!(config.modems[0].port, Port::Tcp(String::from("[::1]:2000")));
+    let shown = effective(&config);
+    assert!(shown.contains("pin_file = \"(masked)\"") && !shown.contains("= \"0000\""), "{shown}");
+    let pins = |_: &str| Ok(Secret::new(String::from("0000")));
+    assert_eq!(check(&shown, &pins).unwrap(), config);
 }
 
 #[test]
@@ -264,7 +329,8 @@ fn the_annotated_file_shows_every_key_and_no_other() {
 
 #[test]
 fn the_annotated_file_shows_the_defaults() {
-    let required = "[[smpp]]\nname = 'carrier'\naddress = 'smsc.example.net:2775'\nsystem_id = 'acme'\n\
+    let required = "[[modem]]\nname = 'gsm1'\nport = '/dev/serial/by-id/usb-HUAWEI_Mobile-if02-port0'\n\
+                    [[smpp]]\nname = 'carrier'\naddress = 'smsc.example.net:2775'\nsystem_id = 'acme'\n\
                     password_file = 'carrier.pw'\n[[route]]\nto = ['+49']\nvia = ['carrier']\n";
     assert_eq!(read(ANNOTATED).unwrap(), read(required).unwrap());
 }

@@ -152,6 +152,11 @@ async fn a_stop_is_listed_with_its_reply_and_blocks_until_it_is_removed() {
     assert_eq!(world.get("/v1/optouts").await["data"][0], opt_out);
     let (status, blocked) = world.post("/v1/messages", json!({"to": number(1), "text": "more"})).await;
     assert_eq!((status, &blocked["status"]), (202, &json!("blocked")), "{blocked}");
+    assert!(blocked["warnings"][0].as_str().unwrap().starts_with("to: "), "{blocked}");
+    let reason = &world.message(blocked["id"].as_str().unwrap()).await["reason"]["code"];
+    assert_eq!(reason, "policy.opted_out");
+    let dry = json!({"to": number(1), "text": "more", "dry_run": true});
+    assert_eq!(world.post("/v1/messages", dry).await.1["warnings"], blocked["warnings"]);
     let (status, removed) = world.call(Method::DELETE, &path, None).await;
     assert_eq!((status, &removed["removed"]), (200, &json!([number(1)])));
     assert_eq!(world.call(Method::DELETE, &path, None).await.0, 404);
@@ -177,6 +182,8 @@ async fn a_reply_in_doubt_is_listed_as_a_hold_until_a_person_decides() {
     let sent = world.send(&number(3), "goes").await;
     world.await_status(&sent, "sent").await;
     assert_eq!(world.status(&waiting).await, "queued");
+    let dry = json!({"to": number(1), "text": "waits too", "dry_run": true});
+    assert_eq!(world.post("/v1/messages", dry).await.1["warnings"].as_array().unwrap().len(), 1);
     assert_eq!(world.call(Method::DELETE, &path, None).await.0, 200);
     world.await_status(&waiting, "sent").await;
     assert_eq!(world.call(Method::DELETE, &path, None).await.0, 404);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it stands")]
 
 mod alone;
+mod browser;
 mod budget;
 mod cancel;
 mod cli;
@@ -14,12 +15,18 @@ mod http;
 mod http_inbound;
 mod inbound;
 mod intake;
+mod login;
+mod modem_client;
+mod modem_link;
+mod modem_port;
 mod modem_session;
 mod optout;
 mod order;
 mod pace;
+mod page;
 mod pause;
 mod process;
+mod pty;
 mod quarantine;
 mod receipts;
 mod replies;
@@ -27,6 +34,8 @@ mod restart;
 mod retry;
 mod routes;
 mod sim_mail;
+mod sim_modem;
+mod sim_modem_faults;
 mod sim_pdus;
 mod sim_smsc;
 mod simulation;

@@ -58,3 +58,23 @@ async fn a_text_that_looks_like_a_receipt_is_a_reply_when_a_person_sent_it() {
     world.await_snapshot("a reply", |status| status["inbound_total"] == 1).await;
     assert_eq!(world.status(&id).await, "sent");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_is_confirmed_once_and_nothing_else_goes_to_that_number_until_start() {
+    let (mut world, carrier) = one(silent(), "").await;
+    world.await_link("carrier", "up").await;
+    carrier.reply(&number(1), "STOP").await;
+    let confirmation = carrier.await_submits(1, &world.clock).await.remove(0);
+    assert_eq!(confirmation["to"].as_str().unwrap().trim_start_matches('+'), &number(1)[1..]);
+    let id = world.send(&number(1), "pay").await;
+    world.await_status(&id, "blocked").await;
+    carrier.reply(&number(1), "STOP").await;
+    world.await_snapshot("both", |status| status["inbound_total"] == 2).await;
+    world.restart().await;
+    world.await_link("carrier", "up").await;
+    carrier.reply(&number(1), "START").await;
+    world.await_snapshot("all", |status| status["inbound_total"] == 3).await;
+    world.send(&number(1), "pay now").await;
+    carrier.await_submits(2, &world.clock).await;
+    assert_eq!(carrier.texts()[1..], ["pay now"]);
+}

@@ -17,7 +17,7 @@ use nudged::link::{
 };
 use nudged::message::{Reference, UnknownWhy};
 use nudged::pace::Shared;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -32,8 +32,8 @@ const DELIVER_SM: u32 = 0x05;
 const DELIVER_RESP: u32 = 0x8000_0005;
 const QUEUE_FULL: u32 = 0x14;
 
-struct Peer {
-    stream: TcpStream,
+struct Peer<S = TcpStream> {
+    stream: S,
     splitter: Splitter,
 }
 
@@ -47,7 +47,9 @@ impl Peer {
         peer.answer(&bind, BIND_RESP, 0, b"SMSC\0").await;
         peer
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     async fn read(&mut self) -> Option<Frame> {
         loop {
             if let Some(frame) = self.splitter.next_frame().unwrap() {
@@ -153,6 +155,9 @@ async fn a_flood_against_a_slow_core_is_confirmed_once_each_and_what_comes_after
         let (stored, _) = peer.deliveries(INBOUND_CAPACITY).await;
         assert_eq!(stored.len(), INBOUND_CAPACITY);
         assert!(stored.is_disjoint(&refused));
+        for _ in 0..INBOUND_CAPACITY {
+            assert!(matches!(port.outcomes.recv().await, Some(LinkEvent::Answered { .. })));
+        }
     }
     drop(port);
     drop(peer);
@@ -373,6 +378,95 @@ async fn a_peer_that_stops_reading_freezes_nothing_and_is_given_up() {
         matches!(port.outcomes.recv().await, Some(LinkEvent::Down { reason }) if reason.contains("reading"))
     );
     port.control.send(Control::Stop).await.unwrap();
+    task.await.unwrap();
+}
+
+/// A link over a pipe that holds this much, bound, with one reply handed up that is not confirmed yet.
+async fn piped(holds: usize) -> (Peer<DuplexStream>, LinkPort, JoinHandle<()>, InboundToken) {
+    let (ours, theirs) = tokio::io::duplex(holds);
+    let clock = Clock::system();
+    let facts = LinkFacts { name: "carrier".into(), account: "carrier".into(), kind: "smpp", window: 10 };
+    let (mut port, end) = channel(facts, Arc::new(Notify::new()), Timestamp::MIN);
+    let connect = Once { stream: Some(ours), config: Arc::new(smpp()), clock: clock.clone() };
+    let task = tokio::spawn(run(connect, end, clock, 1));
+    let mut peer = Peer { stream: theirs, splitter: Splitter::default() };
+    let bind = peer.read().await.unwrap();
+    peer.answer(&bind, BIND_RESP, 0, b"\0").await;
+    assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Up));
+    peer.deliver(7..8).await;
+    let token = hoard(&mut port, 1).await[0];
+    (peer, port, task, token)
+}
+
+#[tokio::test]
+async fn an_answer_that_is_written_is_told_at_once_though_nothing_else_happens() {
+    let (mut peer, mut port, task, token) = piped(4096).await;
+    port.tell(Control::Confirm { token, stored: true }).unwrap();
+    assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Answered { token }));
+    assert_eq!(peer.deliveries(1).await.0, BTreeSet::from([7]));
+    drop((peer, port));
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_the_stop_takes_along_is_told_too() {
+    let (peer, mut port, task, token) = piped(4096).await;
+    // The driver finds both at once.
+    port.tell(Control::Confirm { token, stored: true }).unwrap();
+    port.tell(Control::Stop).unwrap();
+    assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Answered { token }));
+    drop(peer);
+    assert!(matches!(port.outcomes.recv().await, Some(LinkEvent::Down { .. })));
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_lost_with_the_connection_amid_its_octets_is_never_told() {
+    let (mut peer, mut port, task, token) = piped(8).await;
+    port.tell(Control::Confirm { token, stored: true }).unwrap();
+    let mut half = [0; 8];
+    peer.stream.read_exact(&mut half).await.unwrap();
+    assert_eq!(half[4..], DELIVER_RESP.to_be_bytes());
+    drop(peer);
+    assert!(matches!(port.outcomes.recv().await, Some(LinkEvent::Down { .. })));
+    drop(port);
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_after_the_connection_is_lost_is_never_told() {
+    let (peer, mut port, task, token) = piped(4096).await;
+    drop(peer);
+    assert!(matches!(port.outcomes.recv().await, Some(LinkEvent::Down { .. })));
+    port.tell(Control::Confirm { token, stored: true }).unwrap();
+    port.tell(Control::Stop).unwrap();
+    task.await.unwrap();
+    assert_eq!(port.outcomes.recv().await, None);
+}
+
+#[tokio::test]
+async fn no_reply_is_handed_up_before_the_core_can_read_that_the_one_before_was_answered() {
+    let (mut peer, mut port, task, token) = piped(4096).await;
+    // More outcomes than the channel holds, and a core that takes none.
+    let many = port.outcomes.max_capacity() as u64 + 100;
+    for id in 1..=many {
+        port.submissions.send(vec![submission(id)]).await.unwrap();
+    }
+    for _ in 0..4 {
+        assert_eq!(peer.read().await.unwrap().header.id, SUBMIT_SM);
+    }
+    port.tell(Control::RecallAll).unwrap();
+    port.tell(Control::Confirm { token, stored: true }).unwrap();
+    assert_eq!(peer.deliveries(1).await.0, BTreeSet::from([7]));
+    peer.deliver(8..9).await;
+    assert_eq!(peer.deliveries(1).await.1, BTreeSet::from([8]), "kept by the peer");
+    for _ in 5..=many {
+        assert_eq!(outcome(&mut port).await.1, Outcome::Unwritten);
+    }
+    assert_eq!(port.outcomes.recv().await, Some(LinkEvent::Answered { token }));
+    peer.deliver(9..10).await;
+    hoard(&mut port, 1).await;
+    drop((peer, port));
     task.await.unwrap();
 }
 

@@ -704,6 +704,50 @@ fn a_deliver_sm_is_answered_only_when_the_core_says_so() {
     assert_eq!(rig.headers(), [], "answered once, and another session's token is nobody's");
 }
 
+/// A session with one reply handed up, and its token.
+fn asked() -> (Rig, InboundToken) {
+    let mut rig = Rig::bound(smpp());
+    rig.feed(&pdu(DELIVER, 0, 10, &deliver_body(b"1")));
+    let [SessionEvent::Inbound { token, .. }] = rig.events()[..] else { panic!("no reply") };
+    (rig, token)
+}
+
+#[test]
+fn a_delivery_is_answered_once_its_ok_is_written_and_not_before() {
+    let (mut rig, token) = asked();
+    rig.session.confirm(token, rig.now);
+    assert_eq!(rig.links(), [], "in nobody's hands yet");
+    assert!(rig.session.poll_output(rig.now).is_some());
+    assert_eq!(rig.links(), [], "the driver has it");
+    assert_eq!(rig.session.poll_output(rig.now), None, "it asks for more, so that was written");
+    assert_eq!(rig.links(), [LinkEvent::Answered { token }]);
+    assert_eq!(rig.session.poll_output(rig.now), None);
+    assert_eq!(rig.links(), [], "told once");
+}
+
+#[test]
+fn a_delivery_that_was_refused_is_never_answered() {
+    let (mut rig, token) = asked();
+    rig.session.refuse(token, rig.now);
+    assert_eq!(rig.headers(), [(DELIVER_RESP, 0x14, 10)]);
+    assert_eq!(rig.session.poll_output(rig.now), None);
+    assert_eq!(rig.links(), []);
+}
+
+#[test]
+fn a_delivery_whose_ok_may_not_have_left_when_the_link_was_lost_is_never_answered() {
+    for polled in [false, true] {
+        let (mut rig, token) = asked();
+        rig.session.confirm(token, rig.now);
+        if polled {
+            assert!(rig.session.poll_output(rig.now).is_some());
+        }
+        rig.session.handle_close(Close::Eof, rig.now);
+        assert_eq!(rig.session.poll_output(rig.now), None);
+        assert_eq!(rig.links(), [], "polled: {polled}");
+    }
+}
+
 #[test]
 fn a_data_sm_is_taken_like_a_deliver_sm() {
     let mut rig = Rig::bound(smpp());

@@ -1,6 +1,7 @@
 //! A client of the simulated SMSC: raw octets over TCP, written here from SMPP 3.4 and not with the simulator's
 //! own encoder.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -113,7 +114,12 @@ pub fn with_control() -> SmscOptions {
 }
 
 pub async fn call(smsc: &Smsc, method: &str, path: &str, body: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(smsc.control_addr().unwrap()).await.unwrap();
+    call_at(smsc.control_addr().unwrap(), method, path, body).await
+}
+
+/// One call of a simulator's control API; status and body of the answer.
+pub async fn call_at(control: SocketAddr, method: &str, path: &str, body: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(control).await.unwrap();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()

@@ -351,6 +351,11 @@ impl World {
         token
     }
 
+    /// The token of all scopes but those of the reminders.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.daemon.as_ref().unwrap().address.unwrap()
     }

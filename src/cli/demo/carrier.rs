@@ -28,6 +28,7 @@ const RECEIVED: u8 = 0;
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 pub struct Carrier {
+    kind: Kind,
     pub name: &'static str,
     /// What it is like, for people.
     pub what: &'static str,
@@ -106,7 +107,7 @@ impl Carrier {
         let (address, control) = named.ok_or_else(|| failed(String::from("it named no address")))?;
         let http = reqwest::Client::builder().timeout(ANSWER_WITHIN).no_proxy().build();
         let http = http.map_err(|error| failed(error.to_string()))?;
-        Ok(Carrier { name, what, address, control, wire, child, http })
+        Ok(Carrier { kind, name, what, address, control, wire, child, http })
     }
 
     /// Drops all connections of this moment.
@@ -118,7 +119,11 @@ impl Carrier {
 
     /// A phone of this network writes to us.
     pub async fn answer(&self, from: &str, text: &str) -> Result<(), DemoError> {
-        let body = json!({ "from": from, "to": OWN_NUMBER, "text": text });
+        let mut body = json!({ "from": from, "text": text });
+        if self.kind == Kind::Smsc {
+            // A modem has its own number, which it knows.
+            body["to"] = OWN_NUMBER.into();
+        }
         let asked = self.http.post(format!("http://{}/reply", self.control)).json(&body).send().await;
         let answered = asked.and_then(reqwest::Response::error_for_status);
         answered.map(drop).map_err(|error| self.failed(error.to_string()))

@@ -9,18 +9,23 @@
 //! choose.rs    memories and announcements to use         profile.rs  what is different about a vendor
 //! command.rs   a command, its limit, its answer          pin.rs      PINs that were entered
 //! carried.rs   what outlives a session of the link       unasked.rs  what that does to the session
+//! port.rs      a tty or TCP, opened, watched, given up   holder.rs   who has the device that we may not have
+//! connect.rs   a port and a session on it
 //! ```
 //! Nothing in the session does I/O but the PIN ledger, which must be on the disk before the PIN is on the wire.
 
 pub mod carried;
 mod choose;
 pub mod command;
+pub mod connect;
 mod decode;
 pub mod errors;
+mod holder;
 mod init;
 pub mod lines;
 mod network;
 pub mod pin;
+pub mod port;
 mod profile;
 mod receive;
 mod send;

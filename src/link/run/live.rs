@@ -19,6 +19,8 @@ const STABLE: Duration = Duration::from_secs(60);
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
 /// How long last bytes (an unbind) may take once a session is over.
 const LAST_WRITE_LIMIT: Duration = Duration::from_secs(2);
+/// A session that is over says goodbye in one batch, and then is asked once more.
+const LAST_BATCHES: usize = 4;
 /// How long a connection that takes no more bytes is still read.
 const LAST_READ_LIMIT: Duration = Duration::from_secs(1);
 /// Room for one read: several hundred responses.
@@ -363,7 +365,8 @@ where
         let written = clock.within(LAST_WRITE_LIMIT, async {
             writer.write_all(output).await?;
             // Asked again only when all is written, as ever: that is how it knows.
-            while let Some(last) = session.poll_output(clock.now().mono) {
+            for _ in 0..LAST_BATCHES {
+                let Some(last) = session.poll_output(clock.now().mono) else { break };
                 writer.write_all(&last).await?;
             }
             writer.shutdown().await

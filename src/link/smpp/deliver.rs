@@ -210,6 +210,15 @@ mod tests {
     }
 
     #[test]
+    fn the_tables_that_a_udh_names_are_those_of_its_text() {
+        let single = read_reply(deliver(0x40, 0, b"\x03\x24\x01\x01\x1Bs"));
+        assert_eq!(single.text.as_deref(), Some("ş"));
+        let locking = read_reply(deliver(0x40, 0, b"\x08\x00\x03\x07\x02\x01\x25\x01\x01\x1D"));
+        assert_eq!(locking.text.as_deref(), Some("ş"));
+        assert_eq!(locking.concat, Some(Concat { reference: 7, total: 2, number: 1 }));
+    }
+
+    #[test]
     fn a_udh_that_lies_keeps_the_raw_pdu_and_invents_no_text() {
         for text in [&b"\x50\x00\x03"[..], b""] {
             let reply = read_reply(deliver(0x40, 0, text));

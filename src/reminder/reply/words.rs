@@ -38,7 +38,7 @@ pub(super) const SLIPPED: &str = "quit stop";
 /// From this length a word has few real neighbours.
 pub(super) const SLIP_FROM: usize = 5;
 
-pub(super) const WORDS: [Words; 19] = [
+pub(super) const WORDS: [Words; 20] = [
     Words {
         language: Language::En,
         stop: "cancel desist no_more_messages no_more_sms no_more_texts opt_me_out opt_out optout quit \
@@ -63,7 +63,7 @@ pub(super) const WORDS: [Words; 19] = [
     Words {
         language: Language::Fr,
         stop: "arret arreter arretez desabonnement desabonner desinscription desinscrire resilier stop",
-        alone: "arrete fin stopper supprimer",
+        alone: "arrete stopper supprimer",
         start: "reprendre start",
         courtesy: "bonjour immediatement maintenant merci s_il_te_plait s_il_vous_plait s_v_p stp svp",
         about: "d de envoi envoyer l les me messages moi se sms textos vos",
@@ -80,7 +80,7 @@ pub(super) const WORDS: [Words; 19] = [
     Words {
         language: Language::It,
         stop: "cancellami cancellatemi cancellati disiscrivi disiscrivimi disiscrizione stop",
-        alone: "annulla basta cancella ferma fermare fine rimuovi",
+        alone: "annulla basta cancella ferma fermare rimuovi",
         start: "inizia iscrivi start",
         courtesy: "adesso grazie ora per_favore per_piacere salve subito",
         about: "con gli i invii invio messaggi questi sms",
@@ -112,7 +112,7 @@ pub(super) const WORDS: [Words; 19] = [
     Words {
         language: Language::Sv,
         stop: "avanmal avanmala avregistrera avsluta avsluta_prenumeration stopp",
-        alone: "slut sluta",
+        alone: "sluta",
         start: "anmal start starta",
         courtesy: "genast nu snalla tack tack_sa_mycket",
         about: "alla mig skicka sms",
@@ -120,7 +120,7 @@ pub(super) const WORDS: [Words; 19] = [
     Words {
         language: Language::Da,
         stop: "afmeld avmeld avslutt frameld meld_fra stopp",
-        alone: "slutt",
+        alone: "",
         start: "start tilmeld",
         courtesy: "na nu tak takk venligst",
         about: "alle beskeder meg mig sms",
@@ -128,7 +128,7 @@ pub(super) const WORDS: [Words; 19] = [
     Words {
         language: Language::Fi,
         stop: "lopeta peruuta_tilaus stop",
-        alone: "peru peruuta poista seis",
+        alone: "peruuta poista",
         start: "aloita start tilaa",
         courtesy: "heti kiitos nyt ole_hyva",
         about: "tekstiviestit viestit",
@@ -136,7 +136,7 @@ pub(super) const WORDS: [Words; 19] = [
     Words {
         language: Language::Ro,
         stop: "dezabonare dezabonati dezabonati_ma dezabonez stop",
-        alone: "anulare anuleaza gata opreste opriti",
+        alone: "anulare anuleaza opreste opriti",
         start: "abonare start",
         courtesy: "acum multumesc te_rog va_rog",
         about: "ma mesaje mesajele sms",
@@ -160,7 +160,7 @@ pub(super) const WORDS: [Words; 19] = [
     Words {
         language: Language::Tr,
         stop: "abonelikten_cik durdur durdurun iptal iptal_edin iptal_et",
-        alone: "bitir cik dur ret yeter",
+        alone: "dur ret yeter",
         start: "basla baslat start",
         courtesy: "hemen lutfen tesekkurler",
         about: "mesaj mesajlari sms",
@@ -192,9 +192,18 @@ pub(super) const WORDS: [Words; 19] = [
     Words {
         language: Language::Vi,
         stop: "huy huy_dang_ky tu_choi",
-        alone: "dung ngung thoi",
+        alone: "ngung",
         start: "bat_dau dang_ky",
         courtesy: "cam_on lam_on ngay vui_long xin",
         about: "gui nhan tin tin_nhan",
+    },
+    // Languages that have no text of ours: they are answered in English.
+    Words {
+        language: Language::En,
+        stop: "odjava prekini διακοπη στοπ הסר הפסק 停止 取消 退订 配信停止 수신거부",
+        alone: "",
+        start: "",
+        courtesy: "请",
+        about: "",
     },
 ];

@@ -119,7 +119,9 @@ impl Runner {
                 Ok(Read::Nothing) => return,
                 Ok(Read::Came) => shared.lock().stats.clients += 1,
                 Ok(Read::Gone) => {
-                    shared.lock().closed();
+                    let mut device = shared.lock();
+                    device.stats.clients_gone += 1;
+                    device.closed();
                     self.unsent.clear();
                 }
                 Err(e) => {

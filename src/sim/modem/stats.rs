@@ -18,8 +18,9 @@ pub struct Stats {
     pub per_status: BTreeMap<String, u64>,
     /// PDUs that were refused before anything was sent.
     pub refused: u64,
-    /// Clients that opened the port, as far as can be told.
+    /// Clients that opened the port and the times none was left, as far as can be told.
     pub clients: u64,
+    pub clients_gone: u64,
     pub commands: BTreeMap<String, u64>,
     /// Of the network: what was stored or handed on, and what the client deleted or acknowledged.
     pub delivered: u64,

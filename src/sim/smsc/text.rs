@@ -73,6 +73,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_wire_log_shows_a_text_by_the_tables_its_header_names() {
+        let mut body = b"\0\0\0\0\x01\x01447700900123\0\x40\0\0\0\0\0\0\0\0".to_vec();
+        body.extend(b"\x06\x03\x24\x01\x01\x1Bs");
+        let submit = Submit::parse_submit_sm(body.into()).unwrap();
+        assert_eq!(decode(&submit), "ş");
+    }
+
+    #[test]
     fn a_long_reply_is_split_without_cutting_a_character() {
         let lengths =
             |text: &str| -> Vec<usize> { encode(text).unwrap().segments.iter().map(Vec::len).collect() };

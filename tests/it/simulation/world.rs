@@ -293,7 +293,7 @@ impl World {
 
     /// One random happening, and mostly a step after it.
     pub fn event(&mut self) {
-        if self.dice.chance(15) {
+        if self.dice.chance(20) {
             return self.people_event_and_step();
         }
         match self.dice.below(100) {

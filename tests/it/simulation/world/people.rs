@@ -19,10 +19,12 @@ use nudged::store::keys::{self, family};
 use nudged::store::record;
 use tokio::sync::oneshot;
 
-use super::{MessageId, RECIPIENTS, WINDOWS, World, recipient};
+use super::{MessageId, WINDOWS, World, recipient};
 
 const STOP: &str = "STOP";
 const WORDS: [&str; 4] = [STOP, "START", "please stop this nonsense", "paid"];
+/// The recipients who write: so few that each says many things.
+const WRITERS: u64 = 3;
 /// Keys that a link uses again once the PDU before was answered.
 const KEYS: u64 = 3;
 
@@ -154,7 +156,7 @@ impl World {
     }
 
     fn someone(&mut self) -> Msisdn {
-        recipient(self.dice.below(RECIPIENTS))
+        recipient(self.dice.below(WRITERS))
     }
 
     /// Somebody writes: a word, or a long reply of which a segment may get lost on the way.

@@ -1,0 +1,154 @@
+//! What is wrong now, each with what to do about it.
+
+use super::say::{counted, visible};
+use super::verdict::{count, shown};
+use crate::engine::{LinkSnapshot, Refusal, Snapshot};
+use crate::link::{Connection, ModemStatus, Registration};
+use crate::message::Status;
+
+/// Lines shown; the verdict tells the worst.
+const MOST: usize = 20;
+/// Below it messages get lost on the air.
+const WEAK_DBM: i16 = -105;
+/// Slots of a memory, in percent, from which replies may soon be turned away.
+const NEARLY_FULL: u64 = 80;
+
+/// One line: what, and its remedy.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Trouble {
+    pub what: String,
+    pub remedy: &'static str,
+}
+
+/// The worst first.
+pub fn of(snapshot: &Snapshot) -> Vec<Trouble> {
+    let mut troubles = whole(snapshot);
+    troubles.extend(snapshot.links.iter().filter_map(state));
+    let modems = snapshot.links.iter().filter_map(|link| Some((link, link.status.modem.as_ref()?)));
+    troubles.extend(modems.flat_map(|(link, status)| modem(link, status)));
+    let unknown = count(snapshot, Status::Unknown);
+    if unknown > 0 {
+        let what = format!("{} unknown.", counted(unknown, "message"));
+        let remedy = "Wait for receipts; then decide under Unknown, with the network's records at hand.";
+        troubles.push(Trouble { what, remedy });
+    }
+    if snapshot.holds > 0 {
+        let what =
+            format!("{} held: a reply may mean that no more is wanted.", counted(snapshot.holds, "number"));
+        troubles
+            .push(Trouble { what, remedy: "Read it under Held, then release it or treat it as an opt-out." });
+    }
+    troubles.truncate(MOST);
+    troubles
+}
+
+fn whole(snapshot: &Snapshot) -> Vec<Trouble> {
+    let trouble = |what: String, remedy| Trouble { what, remedy };
+    let mut troubles = Vec::new();
+    if snapshot.quarantine.is_some() {
+        let what = String::from("The stored state does not fit the journal.");
+        troubles.push(trouble(what, "Keep a copy of the store directory and follow the README, Quarantine."));
+    }
+    if let Some(closed) = snapshot.intake_closed.as_ref().filter(|_| snapshot.quarantine.is_none()) {
+        let remedy = match closed.why {
+            Refusal::DiskLow => "Make room on the disk of the state directory.",
+            Refusal::QueueFull => "Bring links up or raise max_queued; it opens by itself.",
+            _ => "See the log.",
+        };
+        troubles.push(trouble(format!("Nothing is accepted: {}.", closed.why), remedy));
+    }
+    if let Some(pause) = &snapshot.paused {
+        let what = format!("All sending is paused by {}.", pause.by);
+        troubles.push(trouble(what, "Resume it when the reason is gone."));
+    }
+    troubles
+}
+
+fn state(link: &LinkSnapshot) -> Option<Trouble> {
+    let (state, remedy) = match link.status.connection {
+        Connection::Parked => {
+            ("parked", "It needs a person: check password, account, PIN or SIM, then start the daemon anew.")
+        }
+        Connection::Down => ("down", "It is tried again by itself; check cable, power or the carrier."),
+        Connection::Up | Connection::Connecting => return None,
+    };
+    let reason = link.status.reason.as_deref().map(|reason| format!(": {}", visible(reason, 160)));
+    Some(Trouble { what: format!("{} is {state}{}.", shown(link), reason.unwrap_or_default()), remedy })
+}
+
+fn modem(link: &LinkSnapshot, status: &ModemStatus) -> Vec<Trouble> {
+    let trouble = |what: &str, remedy| Trouble { what: format!("{} {what}", shown(link)), remedy };
+    let mut troubles = Vec::new();
+    match status.registration {
+        Some(Registration::Denied) => {
+            troubles
+                .push(trouble("is denied by the network.", "Ask the operator whether the SIM is blocked."));
+        }
+        Some(Registration::EmergencyOnly) => {
+            troubles.push(trouble("has emergency calls only.", "Check the SIM and the operator's coverage."));
+        }
+        _ => {}
+    }
+    if status.signal_dbm.is_some_and(|dbm| dbm <= WEAK_DBM) {
+        troubles.push(trouble("has hardly any signal.", "Move the antenna or the modem."));
+    }
+    let full = |(used, total): (u32, u32)| u64::from(used) * 100 >= u64::from(total) * NEARLY_FULL;
+    if status.storage.is_some_and(|storage| storage.1 > 0 && full(storage)) {
+        troubles
+            .push(trouble("has its memory nearly full.", "Stored replies are fetched slowly; see the log."));
+    }
+    troubles
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::engine::{IntakeClosed, Pause};
+    use crate::link::{LinkFacts, LinkStatus};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_269_900_000);
+
+    fn link(connection: Connection, modem: Option<ModemStatus>) -> LinkSnapshot {
+        let facts = LinkFacts { name: "gsm1".into(), account: "gsm1".into(), kind: "modem", window: 1 };
+        let reason = Some(String::from("SIM PUK\u{7}"));
+        let status = LinkStatus { connection, reason, modem, ..LinkStatus::new(NOW) };
+        LinkSnapshot { facts, status, paused: None, leased: 0 }
+    }
+
+    #[test]
+    fn each_trouble_has_its_line() {
+        let modem = ModemStatus {
+            registration: Some(Registration::Denied),
+            signal_dbm: Some(-113),
+            storage: Some((8, 10)),
+            ..ModemStatus::default()
+        };
+        let mut snapshot = Snapshot {
+            links: vec![link(Connection::Parked, None), link(Connection::Up, Some(modem))],
+            paused: Some(Pause { since: NOW, by: "crm".into() }),
+            intake_closed: Some(IntakeClosed { why: Refusal::DiskLow, since: NOW }),
+            holds: 1,
+            ..Snapshot::empty(NOW)
+        };
+        snapshot.by_status[Status::Unknown as usize] = 2;
+        let what: Vec<String> = of(&snapshot).into_iter().map(|trouble| trouble.what).collect();
+        let expected = [
+            "Nothing is accepted: the disk has too little free space.",
+            "All sending is paused by crm.",
+            "gsm1 is parked: SIM PUK⟨U+0007⟩.",
+            "gsm1 is denied by the network.",
+            "gsm1 has hardly any signal.",
+            "gsm1 has its memory nearly full.",
+            "2 messages unknown.",
+            "1 number held: a reply may mean that no more is wanted.",
+        ];
+        assert_eq!(what, expected);
+    }
+
+    #[test]
+    fn where_all_is_well_nothing_is_said() {
+        let snapshot = Snapshot { links: vec![link(Connection::Up, None)], ..Snapshot::empty(NOW) };
+        assert_eq!(of(&snapshot), []);
+    }
+}
