@@ -24,7 +24,12 @@ impl Pty {
         let flags = fcntl_getfl(&master).unwrap();
         fcntl_setfl(&master, flags | OFlags::NONBLOCK).unwrap();
         let slave = ptsname(&master, Vec::new()).unwrap().into_string().unwrap().into();
-        Pty { master: AsyncFd::register(master).unwrap(), slave }
+        #[expect(
+            deprecated,
+            reason = "the new way is unsafe code, and what owns the descriptor here keeps it"
+        )]
+        let master = AsyncFd::new(master).unwrap();
+        Pty { master, slave }
     }
 
     /// The device that the daemon opens.
