@@ -12,11 +12,11 @@ use nudged::id::MessageId;
 use nudged::link::modem::pin::PinLedger;
 use nudged::link::modem::{Carried, ModemSession};
 use nudged::link::session::{Close, Session, SessionEvent};
-use nudged::link::{Inbound, InboundToken, LinkEvent, ModemStatus, Outcome};
+use nudged::link::{Concat, Inbound, InboundToken, LinkEvent, ModemStatus, Outcome};
 use nudged::message::{Cause, Encoding, Msisdn, RawCode, Reason, ReceiptState, Reference, UnknownWhy};
 use nudged::pace::{Rate, Shared};
 use nudged::retry::RetryClass;
-use nudged::sms::tpdu::{Deliver, ServiceTime, StatusReport, UserData};
+use nudged::sms::tpdu::{Deliver, ServiceTime, StatusReport, Submit, UserData};
 use nudged::sms::{address, hex};
 use proptest::prelude::*;
 
@@ -1403,6 +1403,91 @@ fn an_idle_modem_is_not_asked_in_a_loop() {
     let mut rig = Rig::up();
     rig.live(second(3600));
     assert!(rig.modem.log.len() < 60 * 12, "{}", rig.modem.log.len());
+}
+
+#[test]
+fn a_vendor_is_known_by_its_name_and_set_up_in_its_way() {
+    let mut modem = Fake::default();
+    modem.always.insert("AT+CGMI".into(), "\r\nhuawei\r\n\r\nOK\r\n".into());
+    modem.always.insert("AT^ICCID?".into(), "\r\n^ICCID: 8949000000000000001F\r\n\r\nOK\r\n".into());
+    modem.always.insert("AT^PORTSEL=1".into(), "\r\nCOMMAND NOT SUPPORT\r\n".into());
+    let mut rig = Rig::connected(config(), modem);
+    rig.come_up();
+    assert_eq!((rig.count("AT^CURC=0"), rig.count("AT^PORTSEL=1"), rig.count("AT+CCID")), (1, 1, 0));
+}
+
+#[test]
+fn a_command_of_the_set_up_that_nobody_answers_costs_time_and_nothing_else() {
+    let mut modem = Fake::default();
+    for silent in ["AT+CGMM", "AT+CGMR", "AT+CREG=2", "AT+CEREG=2", "AT+CSMS=0"] {
+        modem.always.insert(silent.into(), String::new());
+    }
+    let mut rig = Rig::up_with(config(), modem);
+    rig.submit([1]);
+    assert_eq!(rig.outcomes(), [(1, accepted("0"))]);
+}
+
+#[test]
+fn a_busy_sim_is_waited_for() {
+    let mut modem = Fake::default();
+    for _ in 0..10 {
+        modem.script("AT+CPIN?", "\r\n+CME ERROR: 14\r\n");
+        modem.script("AT+CPMS=?", "\r\n+CMS ERROR: 314\r\n");
+    }
+    Rig::up_with(config(), modem);
+}
+
+#[test]
+fn what_is_submitted_while_the_network_is_in_doubt_waits_for_the_answer() {
+    let mut rig = Rig::up();
+    rig.modem.script("AT+CREG?", "");
+    rig.say("\r\n+CREG: 0\r\n");
+    rig.submit([1]);
+    assert_eq!(rig.outcomes(), []);
+    rig.say("\r\n+CREG: 2,1\r\n\r\nOK\r\n");
+    assert_eq!(rig.outcomes(), [(1, accepted("0"))]);
+}
+
+#[test]
+fn a_modem_that_goes_off_ends_the_session_at_once() {
+    let mut rig = Rig::up();
+    rig.modem.verdicts.push_back(String::new());
+    rig.submit(1..=2);
+    rig.say("\r\nNORMAL POWER DOWN\r\n");
+    assert_eq!(rig.outcomes(), [(1, LOST), (2, Outcome::Unwritten)]);
+    assert!(rig.finished().is_some());
+}
+
+#[test]
+fn a_long_message_goes_segment_by_segment_and_flash_is_class_zero() {
+    let mut rig = Rig::up();
+    for number in 1..=3 {
+        let mut part = submission(1);
+        part.index = number - 1;
+        part.flash = true;
+        part.concat = Some(Concat { reference: 0x1234, total: 3, number });
+        rig.session.submit(part, rig.now);
+    }
+    rig.run();
+    assert_eq!(rig.outcomes().len(), 3);
+    for (number, pdu) in (1..).zip(&rig.modem.pdus) {
+        let tpdu = hex::decode(&pdu[2..]).unwrap();
+        let submit = Submit::decode(&tpdu).unwrap();
+        assert_eq!(submit.data.concat(), Some(Concat { reference: 0x34, total: 3, number }));
+        assert_eq!(submit.dcs & 0x13, 0x10);
+    }
+}
+
+#[test]
+fn nothing_that_is_shown_of_a_session_holds_a_text_or_a_number() {
+    let mut rig = Rig::up_with(with_pin(), Fake::default());
+    let mut secret = submission(1);
+    secret.text = "the secret".into();
+    rig.modem.verdicts.push_back(String::new());
+    rig.session.submit(secret, rig.now);
+    rig.run();
+    let shown = format!("{:?}", rig.session);
+    assert!(!shown.contains("secret") && !shown.contains("4711") && !shown.contains("0013"), "{shown}");
 }
 
 proptest! {

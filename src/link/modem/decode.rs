@@ -132,3 +132,77 @@ fn key_of(sim: &str, parts: &[&[u8]]) -> [u8; 16] {
     hash.finalize_xof().fill(&mut key);
     key
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// "1" of +447700900123, with TP-MMS as the air has it for "nothing more".
+    const ONE: &str = "00040C91447700900132000062112250000000013100";
+
+    fn one() -> String {
+        // Seven bits of "1" in one octet.
+        ONE[..ONE.len() - 2].to_owned()
+    }
+
+    #[test]
+    fn a_message_is_the_same_whatever_the_memory_does_to_it() {
+        let read_one = read(&one(), None, "sim");
+        assert!(
+            matches!(&read_one.inbound, Some(Inbound::Reply(reply)) if reply.text.as_deref() == Some("1"))
+        );
+        let padded = format!("{}FFFF", one());
+        assert_eq!(read(&padded, None, "sim").key, read_one.key);
+        let more_wait = one().replacen("0004", "0000", 1);
+        assert_eq!(read(&more_wait, None, "sim").key, read_one.key);
+        let by_another_centre = format!("07919471000000F0{}", &one()[2..]);
+        assert_eq!(read(&by_another_centre, None, "sim").key, read_one.key);
+    }
+
+    #[test]
+    fn another_sim_sender_time_or_text_is_another_message() {
+        let key = read(&one(), None, "sim").key;
+        assert_ne!(read(&one(), None, "other").key, key);
+        for (place, octet) in [(16, "33"), (20, "08"), (34, "10"), (one().len() - 2, "32")] {
+            let mut other = one();
+            other.replace_range(place..place + 2, octet);
+            assert_ne!(read(&other, None, "sim").key, key, "{other}");
+        }
+    }
+
+    #[test]
+    fn both_ways_to_count_the_length_are_taken_and_others_are_not() {
+        let octets = u16::try_from(one().len() / 2).unwrap();
+        for (stated, good) in
+            [(octets, true), (octets - 1, true), (octets - 2, false), (octets + 1, false), (0, false)]
+        {
+            let read = read(&one(), Some(stated), "sim");
+            assert_eq!(matches!(read.inbound, Some(Inbound::Reply(_))), good, "{stated}");
+        }
+    }
+
+    #[test]
+    fn a_message_of_our_own_is_left_where_it_is() {
+        assert_eq!(read("0001000C9144770090013200000131", None, "sim").inbound, None);
+    }
+
+    #[test]
+    fn a_reserved_status_is_never_failed() {
+        for status in 0..=u8::MAX {
+            let failed = matches!(state(status), ReceiptState::Failed(_));
+            assert_eq!(failed, (0x40..0x80).contains(&status), "{status:#x}");
+            assert_eq!(state(status) == ReceiptState::Delivered, status < 3, "{status:#x}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_none_is_no_reason_to_refuse_a_message() {
+        let absurd = one().replacen("62112250000000", "99009999999FFF", 1);
+        match read(&absurd, None, "sim").inbound {
+            Some(Inbound::Reply(reply)) => {
+                assert_eq!((reply.text.as_deref(), reply.sent_at), (Some("1"), None))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -8,8 +8,9 @@
 //! network.rs   registration, signal, what is due         submit.rs   Submission -> PDU
 //! choose.rs    memories and announcements to use         profile.rs  what is different about a vendor
 //! command.rs   a command, its limit, its answer          pin.rs      PINs that were entered
-//! carried.rs   what outlives a session of the link       port.rs     a tty or TCP, opened, watched, given up
-//! connect.rs   a port and a session on it                holder.rs   who has the device that we may not have
+//! carried.rs   what outlives a session of the link       unasked.rs  what that does to the session
+//! port.rs      a tty or TCP, opened, watched, given up   holder.rs   who has the device that we may not have
+//! connect.rs   a port and a session on it
 //! ```
 //! Nothing in the session does I/O but the PIN ledger, which must be on the disk before the PIN is on the wire.
 
@@ -30,6 +31,7 @@ mod receive;
 mod send;
 pub mod session;
 mod submit;
+mod unasked;
 pub mod urc;
 
 pub use carried::Carried;

@@ -15,7 +15,8 @@
 //! * Every submission gets exactly one outcome.
 //!
 //! Setting up is `init.rs`, the send transaction `send.rs`, memories and messages `receive.rs`, registration and
-//! signal `network.rs`; lines are `lines.rs`.
+//! signal `network.rs`; lines are `lines.rs`,
+//! and what comes unasked `unasked.rs`.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -26,15 +27,13 @@ use bytes::{Bytes, BytesMut};
 
 use super::carried::{Carried, Late, LateWhy};
 use super::command::{Answer, Command, Info, LATE};
-use super::errors::{Fault, Meaning, meaning, refusal};
 use super::init::Init;
 use super::lines::{Expect, Heard, Reader};
 use super::network::{Chores, Query, Standing};
 use super::profile::Profile;
 use super::receive::{Errand, Inbox};
-use super::send::{Sending, reference_of};
+use super::send::Sending;
 use super::submit::{Item, encode};
-use super::urc::{Network, Urc};
 use crate::config::Modem;
 use crate::id::MessageId;
 use crate::link::session::{Close, Session, SessionEvent};
@@ -80,7 +79,7 @@ pub struct ModemSession {
     /// Commands in a row that were not answered.
     silences: u8,
     /// The OK behind a late +CMGS is not the one that is awaited.
-    late_ok: bool,
+    pub(super) late_ok: bool,
     /// It repeats what is written although it was told not to.
     pub(super) echoes: bool,
     restarts: u8,
@@ -286,7 +285,7 @@ impl ModemSession {
     }
 
     /// Everything submitted gets its outcome. `late`: its answer may still come.
-    fn settle_all(&mut self, why: UnknownWhy, late: Option<LateWhy>, now: Instant) {
+    pub(super) fn settle_all(&mut self, why: UnknownWhy, late: Option<LateWhy>, now: Instant) {
         if let Wire::Sending(sending) = std::mem::replace(&mut self.wire, Wire::Quiet) {
             self.settle_sending(sending, why, late, now);
         }
@@ -333,14 +332,12 @@ impl ModemSession {
     fn hear_answer(&mut self, heard: Heard, now: Instant) {
         let Wire::Asked { command, lines, until, .. } = &mut self.wire else { return };
         match heard {
-            Heard::Info { head, body } => {
-                if lines.len() < MAX_LINES {
-                    // A listing may be long; everything else is one line.
-                    if matches!(command.expect, Expect::Bodies(_)) {
-                        *until = now + command.limit;
-                    }
-                    lines.push(Info { head, body });
+            Heard::Info { head, body } if lines.len() < MAX_LINES => {
+                // A listing may be long; everything else is one line.
+                if matches!(command.expect, Expect::Bodies(_)) {
+                    *until = now + command.limit;
                 }
+                lines.push(Info { head, body });
             }
             Heard::Ok => {
                 let answer = Answer::Ok(std::mem::take(lines));
@@ -412,71 +409,6 @@ impl ModemSession {
         self.clear_line();
         self.write_line(PROBE_COMMAND);
         self.wire = Wire::Probing { until: now + PROBE, tries, heard: Probed::Nothing };
-    }
-
-    /// Something came back that was written. A modem that was told not to do that has lost its settings.
-    fn echoed(&mut self, now: Instant) {
-        match &mut self.phase {
-            Phase::Init(init) => self.echoes = init.is_past_echo(),
-            Phase::Ready if !self.echoes => {
-                self.output.clear();
-                self.clear_line();
-                let pending = self.output.split();
-                self.restart("it echoes", now);
-                self.output = pending;
-            }
-            Phase::Ready | Phase::Draining { .. } | Phase::Finished => {}
-        }
-    }
-
-    fn announced(&mut self, urc: Urc, now: Instant) {
-        match urc {
-            Urc::Stored(Some(place)) => self.inbox.announced(place),
-            Urc::Stored(None) | Urc::Storage => self.inbox.sweep_all(),
-            Urc::Routed { pdu, length, acknowledged } => self.routed(&pdu, length, acknowledged),
-            Urc::Registration { network, stat } => self.registration_announced(network, stat),
-            Urc::PowerDown(line) => {
-                self.settle_all(UnknownWhy::LinkLost, None, now);
-                self.finish(format!("the modem goes off: {line}"));
-            }
-            Urc::Boot(line) => self.booted(&line, now),
-            Urc::Other => {}
-        }
-    }
-
-    fn booted(&mut self, line: &str, now: Instant) {
-        match &self.phase {
-            Phase::Ready => self.restart(line, now),
-            Phase::Init(init) if init.is_restarted_by(line) => self.restart(line, now),
-            Phase::Draining { .. } => {
-                self.settle_all(UnknownWhy::LinkLost, None, now);
-                self.finish(String::from("stopped"));
-            }
-            Phase::Init(_) | Phase::Finished => {}
-        }
-    }
-
-    /// +CMGS: while no segment awaits it.
-    fn late_reference(&mut self, line: &str, now: Instant) {
-        // The OK behind it would end the command that is on the wire now.
-        self.late_ok = matches!(self.wire, Wire::Asked { .. } | Wire::Probing { .. });
-        if let Some(Late { id, index, lease, .. }) = self.carried.pop_late(now) {
-            let outcome = Outcome::Accepted { reference: reference_of(line) };
-            self.emit(LinkEvent::Late { id, index, lease, outcome });
-        }
-    }
-
-    /// An error while no command is on the wire: it answers what was given up.
-    fn late_fault(&mut self, heard: Heard, now: Instant) {
-        let Heard::Failed(fault @ (Fault::Cms(_) | Fault::Cme(_))) = heard else { return };
-        let Some(Late { id, index, lease, .. }) = self.carried.pop_late(now) else { return };
-        let what = meaning(&fault, self.profile.vendor);
-        let (cause, retry) = match (refusal(what, &fault), what) {
-            (Some(refusal), _) => refusal,
-            (None, Meaning::Unknown) => return,
-            (None, _) => (Cause { reason: Reason::ModemFault, raw: fault.raw() }, RetryClass::Temporary),
-        };
-        self.emit(LinkEvent::Late { id, index, lease, outcome: Outcome::Refused { cause, retry } });
     }
 
     /// Decides what is written next.
@@ -682,9 +614,5 @@ impl ModemSession {
         if self.silences >= SILENCES {
             self.stall("the modem does not answer", now);
         }
-    }
-
-    fn registration_announced(&mut self, network: Network, stat: crate::link::Registration) {
-        self.standing.announced(network, stat);
     }
 }
