@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use nudged::clock::{Clock, Timestamp};
+use nudged::message::Encoding;
 use nudged::sim::modem::{Modem, ModemOptions, Place, Stats};
 use nudged::sms::address::{Address, NPI_ISDN, TON_INTERNATIONAL};
 use nudged::sms::hex;
@@ -127,7 +128,7 @@ pub fn pdu(text: &str, status_report: bool) -> String {
         pid: 0,
         dcs: 0,
         validity: None,
-        data: UserData::segment(text, None),
+        data: UserData::segment(text, Encoding::Gsm7, None),
     };
     format!("00{}", hex::encode(&submit.encode().unwrap()))
 }

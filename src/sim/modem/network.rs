@@ -107,7 +107,7 @@ fn deliver(
         pid: 0,
         dcs: coding(encoding, false),
         sent_at: ServiceTime::from_timestamp(at, 0),
-        data: UserData::segment(text, concat),
+        data: UserData::segment(text, encoding, concat),
     };
     let subject = Subject::Deliver { from: from.to_owned(), text: text.to_owned(), class: None };
     inbound(&deliver.encode()?, subject)
