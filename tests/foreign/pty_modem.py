@@ -212,7 +212,7 @@ class Mobile:
 
     def __init__(self, tpdu, is_report, key=None, segment=1):
         self.tpdu, self.is_report, self.key, self.segment = tpdu, is_report, key, segment
-        self.read = False
+        self.read = self.again = False
 
     @property
     def pdu(self):
@@ -391,9 +391,11 @@ class Modem:
         """The network may not have heard that the modem had stored the last of what it delivered."""
         now = time.monotonic()
         for stored, mobile in self.fresh:
-            if now - stored < 2 and not mobile.is_report and self.chaos.happens(0.5):
+            if now - stored < 2 and not mobile.is_report and not mobile.again and self.chaos.happens(0.5):
                 self.chaos.counts["delivered again"] += 1
-                self.network.waiting.append(Mobile(mobile.tpdu, False, mobile.key, mobile.segment))
+                copy = Mobile(mobile.tpdu, False, mobile.key, mobile.segment)
+                copy.again = True
+                self.network.waiting.append(copy)
         self.fresh.clear()
 
     def power_up(self, life):

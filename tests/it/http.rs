@@ -946,7 +946,8 @@ async fn the_log_holds_no_number_no_text_no_token_and_no_line_of_the_callers_mak
     let body = json!({"to": NUMBER, "text": "canary-text", "canary-field": NUMBER, "sender": "far too long a sender"});
     assert_eq!(rig.post("/v1/messages", body).await.0, 422);
     assert_eq!(rig.get("/v1/messages?to=%2B4915112345678&status=queued").await.0, 422);
-    assert_eq!(rig.get("/v1/conversations/%2B4915112345678").await.0, 404);
+    assert_eq!(rig.get("/v1/conversations/%2B4915112345678").await.0, 200);
+    assert_eq!(rig.get("/v1/nowhere/%2B4915112345678").await.0, 404);
     let wrong = rig.client.get(rig.url("/v1/links")).bearer_auth("ndg_canary-token");
     assert_eq!(answer(wrong.header("user-agent", "x\u{e9}\u{1}".replace('\u{1}', ""))).await.0, 401);
     assert_eq!(rig.get("/v1/links/a%0Afake%20log%20line%1b[31m").await.0, 404);

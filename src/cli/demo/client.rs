@@ -192,10 +192,10 @@ impl Client {
         }
     }
 
-    /// Whether the message is with a network.
+    /// Whether the message has left the queue for good, wherever to.
     pub async fn is_out(&self, id: &str) -> Result<bool, DemoError> {
         let row = self.ask(self.request(Method::GET, &format!("/v1/messages/{id}")), StatusCode::OK).await?;
-        Ok(["sent", "delivered", "undelivered"].contains(&row["status"].as_str().unwrap_or_default()))
+        Ok(!["scheduled", "queued", "sending"].contains(&row["status"].as_str().unwrap_or_default()))
     }
 
     /// Whether the API shows that nothing may go to `number`.

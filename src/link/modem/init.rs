@@ -397,7 +397,7 @@ impl ModemSession {
     }
 
     fn set_up(&mut self, announcing: Option<String>) {
-        tracing::info!(event = "modem_set_up", link = %self.config.name, announcing = announcing.as_deref().unwrap_or("none"));
+        tracing::info!(event = "modem_set_up", link = %self.config.name, ?announcing);
         if announcing.is_none() {
             self.status.last_error =
                 Some(String::from("the modem announces no messages; they are found by listing"));

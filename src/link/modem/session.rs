@@ -15,8 +15,7 @@
 //! * Every submission gets exactly one outcome.
 //!
 //! Setting up is `init.rs`, the send transaction `send.rs`, memories and messages `receive.rs`, registration and
-//! signal `network.rs`; lines are `lines.rs`,
-//! and what comes unasked `unasked.rs`.
+//! signal `network.rs`; lines are `lines.rs`, and what comes unasked `unasked.rs`.
 
 use std::collections::VecDeque;
 use std::fmt;

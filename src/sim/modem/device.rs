@@ -27,8 +27,8 @@ const LONGEST_LINE: usize = 2_048;
 const LONGEST_PDU: usize = 2 * (12 + 255);
 /// Octets that wait while a message is on its way; more are lost, as in a UART.
 const MOST_TYPED: usize = 16 * 1024;
-/// Octets that wait for a client that does not read; unsolicited lines beyond are lost.
-const MOST_UNREAD: usize = 256 * 1024;
+/// Octets that wait for a client that does not read; beyond, unsolicited lines are lost and nothing is read.
+pub const MOST_UNREAD: usize = 256 * 1024;
 /// Unsolicited lines kept back.
 const MOST_HELD: usize = 1_000;
 /// From a reset to the first line.
@@ -150,6 +150,8 @@ pub struct Device {
     typed: VecDeque<u8>,
     held_lines: VecDeque<String>,
     out: Vec<u8>,
+    /// Octets of earlier turns that the client has not read.
+    unread: usize,
     lines: Vec<u8>,
 }
 
@@ -188,6 +190,7 @@ impl Device {
             typed: VecDeque::new(),
             held_lines: VecDeque::new(),
             out: Vec::new(),
+            unread: 0,
             lines: Vec::new(),
             options,
         };
@@ -216,8 +219,10 @@ impl Device {
         self.work(now);
     }
 
-    /// Does what is due, and gives what there is to log and to write.
-    pub fn turn(&mut self, now: Now) -> Turn {
+    /// Does what is due, and gives what there is to log and to write. `unread`: octets of earlier turns that the
+    /// client has not taken yet.
+    pub fn turn(&mut self, unread: usize, now: Now) -> Turn {
+        self.unread = unread;
         while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= now.mono) {
             let due = entry.remove();
             self.fall_due(due, now);
@@ -314,7 +319,7 @@ impl Device {
     }
 
     fn echo(&mut self, octet: u8) {
-        if self.settings.style.echo && self.out.len() < MOST_UNREAD {
+        if self.settings.style.echo {
             self.out.push(octet);
         }
     }
@@ -430,7 +435,7 @@ impl Device {
             return;
         }
         for line in std::mem::take(&mut self.held_lines) {
-            if self.out.len() < MOST_UNREAD {
+            if self.unread + self.out.len() < MOST_UNREAD {
                 let line = self.settings.style.line(&line);
                 self.say(&line);
             }
@@ -512,11 +517,11 @@ impl Device {
         if let Some((inbound, _)) = self.unacknowledged.take() {
             self.plan_for(now.mono + BACK_AFTER, Due::Arrive(Box::new(inbound)));
         }
-        let answers = |due: &Due| matches!(due, Due::Answer(_) | Due::Late { .. } | Due::Booted);
+        let powered = |due: &Due| matches!(due, Due::Answer(_) | Due::Late { .. } | Due::Booted | Due::Plug);
         if self.agenda.values().any(|due| matches!(due, Due::Answer(_))) {
             self.stats.in_flight = 0;
         }
-        self.agenda.retain(|_, due| !answers(due));
+        self.agenda.retain(|_, due| !powered(due));
     }
 
     fn booted(&mut self) {
@@ -537,5 +542,78 @@ impl Device {
         inbound.id = self.last_id;
         self.plan_for(now.mono + after, Due::Arrive(Box::new(inbound)));
         Ok(self.last_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use proptest::prelude::*;
+
+    fn said(device: &mut Device, octets: &[u8], now: Now) -> Vec<u8> {
+        device.handle_input(octets, now);
+        let mut said = Vec::new();
+        loop {
+            let turn = device.turn(0, now);
+            said.extend(turn.out);
+            // An answer that is due at once is one turn behind its message.
+            if turn.wake_at.is_none_or(|at| at > now.mono) {
+                break;
+            }
+        }
+        said
+    }
+
+    const KNOWN: &[&str] = &[
+        "AT",
+        "+CMGS=18\r",
+        "+CMGR=",
+        "A/",
+        "\r",
+        "\x1a",
+        "\x1b",
+        "\"",
+        ";",
+        "=?",
+        "+CPMS=",
+        "D1;",
+        "&F",
+        "+CNMI=2,2",
+    ];
+
+    /// Octets as a confused client might write them.
+    fn confusion() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            4 => prop::sample::select(KNOWN).prop_map(|text| text.as_bytes().to_vec()),
+            1 => prop::collection::vec(any::<u8>(), 0..40),
+        ];
+        prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn no_octets_confuse_it_for_good(octets in confusion(), cut in any::<prop::sample::Index>()) {
+            let now = Clock::system().now();
+            let mut device = Device::new(ModemOptions::default(), now).unwrap();
+            let (first, second) = octets.split_at(cut.index(octets.len() + 1));
+            let in_two = [said(&mut device, first, now), said(&mut device, second, now)].concat();
+            let mut other = Device::new(ModemOptions::default(), now).unwrap();
+            prop_assert_eq!(in_two, said(&mut other, &octets, now), "however it is cut");
+            said(&mut device, b"\x1b\rATV1Q0E0\r", now);
+            prop_assert_eq!(said(&mut device, b"AT\r", now), b"\r\nOK\r\n");
+        }
+    }
+
+    #[test]
+    fn unsolicited_lines_are_lost_where_nobody_reads_and_answers_are_not() {
+        let now = Clock::system().now();
+        let mut device = Device::new(ModemOptions::default(), now).unwrap();
+        device.turn(MOST_UNREAD, now);
+        device.urc("RING".into());
+        device.handle_input(b"ATE0\r", now);
+        assert_eq!(device.turn(MOST_UNREAD, now).out, b"ATE0\r\r\nOK\r\n");
     }
 }

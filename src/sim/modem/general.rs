@@ -62,7 +62,7 @@ impl Device {
         }
         self.basic(command)
             .or_else(|| self.identity(command))
-            .or_else(|| self.sim_and_radio(command, now))
+            .or_else(|| self.sim_and_radio(command))
             .or_else(|| self.network(command))
             .or_else(|| self.rest(command))
             .or_else(|| self.vendors_own(command))
@@ -148,7 +148,7 @@ impl Device {
     }
 
     /// +CPIN, its counters, and +CFUN (27.007 section 8).
-    fn sim_and_radio(&mut self, command: &Command, now: Now) -> Option<Answer> {
+    fn sim_and_radio(&mut self, command: &Command) -> Option<Answer> {
         let (pin, puk) = self.sim.tries();
         let state = self.sim.state();
         let line = match (command.name.as_str(), &command.form) {
@@ -161,7 +161,7 @@ impl Device {
             ("^CPIN", Form::Read) => format!("^CPIN: {state},{puk},{pin},{puk},3"),
             ("+QPINC", Form::Read) => format!("+QPINC: \"SC\",{pin},{puk}\r\n+QPINC: \"P2\",3,10"),
             ("+SPIC", Form::Run | Form::Read) => format!("+SPIC: {pin},3,{puk},10"),
-            ("+CFUN", form) => return Some(self.cfun(&form.clone(), now)),
+            ("+CFUN", form) => return Some(self.cfun(form)),
             _ => return None,
         };
         let own = match command.name.as_str() {
@@ -201,7 +201,7 @@ impl Device {
         }
     }
 
-    fn cfun(&mut self, form: &Form, _: Now) -> Answer {
+    fn cfun(&mut self, form: &Form) -> Answer {
         match form {
             Form::Test => self.inform("+CFUN: (0,1,4),(0,1)"),
             Form::Read => self.inform(&format!("+CFUN: {}", self.settings.cfun)),
@@ -368,7 +368,7 @@ impl Device {
             ("+CBC", Form::Test) => "+CBC: (0-3),(0-100)".to_owned(),
             ("+CPAS", Form::Run) => "+CPAS: 0".to_owned(),
             ("+CLCC", Form::Run) | ("+CHUP", Form::Run | Form::Test) => return Some(Ok(Then::Done)),
-            ("+CUSD", form) => return Some(self.cusd(&form.clone())),
+            ("+CUSD", form) => return Some(self.cusd(form)),
             _ => return None,
         };
         self.inform(&line);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::device::{Device, Plug};
+use super::device::{Device, MOST_UNREAD, Plug};
 use super::port::{Place, Port, Read};
 use crate::clock::{Clock, Now};
 use crate::sim::wire::WireLog;
@@ -112,7 +112,7 @@ impl Runner {
     fn read(&mut self) {
         let shared = Arc::clone(&self.shared);
         let mut buffer = [0; READ];
-        while let Some(port) = &mut self.port {
+        while let Some(port) = self.port.as_mut().filter(|_| self.unsent.len() < MOST_UNREAD) {
             let now = shared.clock.now();
             match port.try_read(&mut buffer) {
                 Ok(Read::OctetsOfNew(octets)) => {
@@ -141,7 +141,7 @@ impl Runner {
     fn turn(&mut self) -> io::Result<Option<Instant>> {
         let turn = {
             let mut device = self.shared.lock();
-            device.turn(self.shared.clock.now())
+            device.turn(self.unsent.len(), self.shared.clock.now())
         };
         self.shared.log.append(&turn.lines)?;
         self.unsent.extend_from_slice(&turn.out);
