@@ -18,6 +18,7 @@ mod intake;
 mod login;
 mod modem_acceptance;
 mod modem_client;
+mod modem_hostile;
 mod modem_link;
 mod modem_port;
 mod modem_rig;

@@ -36,7 +36,12 @@ impl Rig {
 
     /// On the machine's clock; `before` is done to the modem before the daemon knows it.
     pub async fn live_after(options: ModemOptions, before: impl FnOnce(&Modem)) -> Rig {
-        Rig::start(Clock::system(), options, "unlimited", before).await
+        Rig::start(Clock::system(), options, ("unlimited", ""), before).await
+    }
+
+    /// On the machine's clock, with `more` of a configuration.
+    pub async fn live_beside(options: ModemOptions, more: &str) -> Rig {
+        Rig::start(Clock::system(), options, ("unlimited", more), |_| {}).await
     }
 
     /// On a clock that stands still but for [`until`] and [`Rig::pass`].
@@ -46,13 +51,19 @@ impl Rig {
 
     /// The same with a rate.
     pub async fn still_at(options: ModemOptions, rate: &str) -> Rig {
-        Rig::start(Clock::manual(START), options, rate, |_| {}).await
+        Rig::start(Clock::manual(START), options, (rate, ""), |_| {}).await
     }
 
-    async fn start(clock: Clock, options: ModemOptions, rate: &str, before: impl FnOnce(&Modem)) -> Rig {
+    async fn start(
+        clock: Clock,
+        options: ModemOptions,
+        (rate, more): (&str, &str),
+        before: impl FnOnce(&Modem),
+    ) -> Rig {
         let dir = tempfile::tempdir().unwrap();
         let link = dir.path().join("modem");
-        let config = format!("[[modem]]\nname = 'gsm1'\nport = '{}'\nrate = '{rate}'\n", link.display());
+        let config =
+            format!("[[modem]]\nname = 'gsm1'\nport = '{}'\nrate = '{rate}'\n{more}", link.display());
         let options = ModemOptions { place: Place::Pty { link: Some(link) }, ..options };
         let modem = Modem::start(options, clock.clone()).await.unwrap();
         before(&modem);
