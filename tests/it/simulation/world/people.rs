@@ -20,7 +20,7 @@ use nudged::store::keys::{self, family};
 use nudged::store::record;
 use tokio::sync::oneshot;
 
-use super::{MessageId, WINDOWS, World, recipient};
+use super::{MODEM, MessageId, WINDOWS, World, recipient};
 
 const STOP: &str = "STOP";
 const WORDS: [&str; 4] = [STOP, "START", "please stop this nonsense", "paid"];
@@ -188,7 +188,7 @@ impl World {
         let mut key = [0; 16];
         key[..4].copy_from_slice(&serial.to_be_bytes());
         let mut repeat = Repeat::Stored(key);
-        if self.dice.chance(60) {
+        if link != MODEM && self.dice.chance(60) {
             let again =
                 [link as u8 + 1, self.dice.below(KEYS) as u8, 255, 255, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1];
             let in_use = people.networks[link].iter().any(|pdu| key_of(pdu.reply.repeat) == again);
