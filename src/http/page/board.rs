@@ -27,6 +27,8 @@ pub const ROWS: usize = 20;
 pub const EXCERPT: usize = 320;
 /// Characters of what a peer says of itself.
 const SAID: usize = 160;
+/// Characters of why a link is not up: room for a path and what to do.
+pub const REASON: usize = 480;
 
 /// All of it.
 pub struct Board {
@@ -276,7 +278,7 @@ impl LinkRow {
             kind: link.facts.kind,
             state: state_of(link),
             since: Since::of(since(link), now.wall),
-            reason: link.status.reason.as_deref().map(|reason| visible(reason, SAID)),
+            reason: link.status.reason.as_deref().map(|reason| visible(reason, REASON)),
             paused: link.paused.is_some(),
             in_use: link.leased,
             window: link.facts.window,
