@@ -144,7 +144,7 @@ fn render_known(text: &mut Text, snapshot: &Snapshot) {
     );
     text.single(
         "nudged_journal_seq",
-        "counter",
+        "gauge",
         "Sequence number of the journal's head.",
         snapshot.journal_seq,
     );

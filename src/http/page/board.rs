@@ -284,13 +284,14 @@ impl LinkRow {
             window: link.facts.window,
             submitted: link.status.submitted_total,
             pace: pace(link.status.pace),
-            modem: link.status.modem.as_ref().map(ModemRow::of),
+            modem: link.status.modem.as_ref().map(|modem| ModemRow::of(modem, link.status.reason.as_deref())),
         }
     }
 }
 
 impl ModemRow {
-    fn of(modem: &ModemStatus) -> ModemRow {
+    /// `reason` is said above it, once.
+    fn of(modem: &ModemStatus, reason: Option<&str>) -> ModemRow {
         let said = |text: &Option<String>| text.as_deref().map(|text| visible(text, SAID));
         let model = [said(&modem.manufacturer), said(&modem.model)];
         let model = model.into_iter().flatten().collect::<Vec<_>>().join(" ");
@@ -301,7 +302,7 @@ impl ModemRow {
             signal: modem.signal_dbm.map(Signal::of),
             sim: sim(modem),
             storage: modem.storage.map(|(used, total)| Storage { used, total }),
-            last_error: said(&modem.last_error),
+            last_error: said(&modem.last_error).filter(|_| modem.last_error.as_deref() != reason),
         }
     }
 }
