@@ -63,7 +63,7 @@ enum Command {
     Send(send::Args),
     /// Show the daemon's state
     Status(status::Args),
-    /// Show links
+    /// Show links, or connect one anew
     Links(links::Args),
     /// Show messages
     Messages(messages::Args),

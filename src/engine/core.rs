@@ -382,6 +382,11 @@ impl Core {
                 work.answers.push(Answer::Done(reply, answer));
                 Ok(())
             }
+            Command::RestartLink { link, reply } => {
+                let answer = self.restart_link(&link, work);
+                work.answers.push(Answer::Done(reply, answer));
+                Ok(())
+            }
             Command::OptOut { entries, by, reply } => {
                 let added = self.opt_out_many(entries, by, work)?;
                 work.answers.push(Answer::Count(reply, added));
