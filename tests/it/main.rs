@@ -15,6 +15,7 @@ mod http;
 mod http_inbound;
 mod inbound;
 mod intake;
+mod links;
 mod login;
 mod modem_acceptance;
 mod modem_client;

@@ -170,6 +170,23 @@ fn stop_start_stop_within_a_day_confirms_once_and_the_next_day_again() {
 }
 
 #[test]
+fn a_confirmation_that_start_overtook_is_not_sent_and_the_next_stop_has_its_own() {
+    let mut alone = Alone::new();
+    alone.step(vec![Input::Link { link: 0, event: LinkEvent::Down { reason: String::new() } }]);
+    for text in ["STOP", "START"] {
+        alone.hear(reply(ANN, text));
+    }
+    alone.step(vec![Input::Link { link: 0, event: LinkEvent::Up }]);
+    assert_eq!(alone.texts, [""; 0], "it is not true any more");
+    alone.step(vec![Input::Link { link: 0, event: LinkEvent::Down { reason: String::new() } }]);
+    for text in ["STOP", "START", "STOP"] {
+        alone.hear(reply(ANN, text));
+    }
+    alone.step(vec![Input::Link { link: 0, event: LinkEvent::Up }]);
+    assert_eq!(alone.texts.len(), 1, "{:?}", alone.texts);
+}
+
+#[test]
 fn the_configured_confirmation_goes_out_as_it_is() {
     let mut alone = Alone::with(&["a"], "[inbound]\nstop_reply = 'Done. Żegnaj.'");
     alone.hear(reply(ANN, "STOP"));
