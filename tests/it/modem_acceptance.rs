@@ -85,7 +85,7 @@ async fn a_stop_behind_an_undecodable_message_is_heard_and_both_places_are_freed
     let kept: Vec<Value> = lines(&rig.modem, "sms_deliver").iter().map(|line| line["how"].clone()).collect();
     assert_eq!(kept, ["stored SM 1", "stored SM 2"]);
     let mut replies = rig.replies().await;
-    // A STOP may be handed up before what lay there longer.
+    // What cannot be read is read a second time first.
     replies.sort_by_key(|reply| reply["intent"] == "opt_out");
     let [poison, stop] = &replies[..] else { panic!("{replies:?}") };
     assert_eq!((&poison["intent"], &poison["text"]), (&json!("unreadable"), &Value::Null));
