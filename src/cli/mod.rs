@@ -12,6 +12,7 @@ pub mod debug;
 pub mod demo;
 pub mod inbound;
 pub mod links;
+pub mod listing;
 pub mod log;
 pub mod man;
 pub mod messages;

@@ -290,7 +290,8 @@ impl World {
         World::start_by(Clock::manual(START), config).await
     }
 
-    async fn start_by(clock: Clock, config: &str) -> World {
+    /// On any clock.
+    pub async fn start_by(clock: Clock, config: &str) -> World {
         let dir = tempfile::tempdir().unwrap();
         let scopes = [Scope::Send, Scope::Read, Scope::Admin];
         let token = TokenFile::new(dir.path()).add("test", &scopes, clock.now().wall).unwrap();

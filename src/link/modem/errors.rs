@@ -138,6 +138,9 @@ const CMS: &[Row] = &[
     (Some(Vendor::Cinterion), 549, 554, BAD_REQUEST),
     (Some(Vendor::Cinterion), 615, 616, NETWORK),
     (None, 512, 512, NETWORK),
+    // Some vendor says that it may have gone out, and whose word this is nobody knows.
+    (None, 513, 513, Unknown),
+    (None, 521, 521, Unknown),
     (None, 515, 515, Busy),
     (None, 532, 532, Busy),
     (None, 1, 1, BAD_NUMBER),
@@ -309,7 +312,7 @@ mod tests {
         assert_eq!(meaning(&Fault::Cms(515), Vendor::Cinterion), BAD_NUMBER);
         assert_eq!(meaning(&Fault::Cms(513), Vendor::Sierra), Unknown);
         assert_eq!(meaning(&Fault::Cms(513), Vendor::Cinterion), STORAGE);
-        assert_eq!(meaning(&Fault::Cms(513), Vendor::Huawei), Temporary(Reason::ModemUnknownCode));
+        assert_eq!(meaning(&Fault::Cms(513), Vendor::Huawei), Unknown, "what some vendor leaves open");
     }
 
     #[test]
