@@ -241,6 +241,10 @@ impl ModemSession {
             Step::Iccid(at) => self.iccid_answered(&answer, at),
             Step::Imsi => {
                 self.status.imsi = number(&answer);
+                // What is read is named by it, so that the same is known again after a restart.
+                if self.status.imsi.is_none() && answer != Answer::Silent && tries + 1 < NEEDED_TRIES {
+                    return self.again(SIM_WAIT, now);
+                }
                 self.go(Step::Circuit);
             }
             Step::Circuit => self.go(Step::Packet),
