@@ -453,6 +453,10 @@ impl World {
 
     fn write_some(&mut self) {
         let link = self.dice.below(self.links.len() as u64) as usize;
+        self.write_to(link);
+    }
+
+    fn write_to(&mut self, link: usize) {
         let count = 1 + self.dice.below(3) as usize;
         for _ in 0..count {
             if self.links[link].up && !self.links[link].unwritten.is_empty() {
@@ -485,6 +489,10 @@ impl World {
 
     fn answer_some(&mut self) {
         let link = self.dice.below(self.links.len() as u64) as usize;
+        self.answer_one(link);
+    }
+
+    fn answer_one(&mut self, link: usize) {
         let Some(at) = self.dice.pick(&self.links[link].written) else { return };
         let submission = self.links[link].written.remove(at);
         let outcome = self.verdict(link, &submission, false);
@@ -537,6 +545,10 @@ impl World {
     /// An answer does not come in time.
     fn silence(&mut self) {
         let link = self.dice.below(self.links.len() as u64) as usize;
+        self.fall_silent(link);
+    }
+
+    fn fall_silent(&mut self, link: usize) {
         let Some(at) = self.dice.pick(&self.links[link].written) else { return };
         let submission = self.links[link].written.remove(at);
         let outcome = Outcome::Unknown { why: UnknownWhy::NoAnswer };
@@ -548,6 +560,10 @@ impl World {
 
     fn late_answer(&mut self) {
         let link = self.dice.below(self.links.len() as u64) as usize;
+        self.answer_late(link);
+    }
+
+    fn answer_late(&mut self, link: usize) {
         let Some(at) = self.dice.pick(&self.links[link].late) else { return };
         let (submission, sending) = self.links[link].late.remove(at);
         let (id, index) = (submission.id, submission.index);

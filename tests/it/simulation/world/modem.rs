@@ -72,7 +72,11 @@ impl World {
             1 => self.modem_dies(false),
             2 => self.lose_registration(),
             3..=8 if !self.links[MODEM].up => self.raise_modem(),
-            3 | 4 => self.no_prompt(),
+            3 => self.no_prompt(),
+            4..=8 => self.write_to(MODEM),
+            9..=12 => self.answer_one(MODEM),
+            13 | 14 => self.fall_silent(MODEM),
+            15 => self.answer_late(MODEM),
             _ => self.report(),
         }
     }
