@@ -169,6 +169,8 @@ pub struct Reader {
     /// A line that was read too early.
     held: Option<String>,
     owners: Vec<Owner>,
+    /// A report with fewer octets than were announced, until the next line says whether a restart cut it.
+    short: Option<(String, String)>,
     /// An open text of +CUSD: lines that may still belong to it.
     ussd: u8,
     echoes: VecDeque<String>,
@@ -192,10 +194,10 @@ impl Reader {
         self.owners.retain(|owner| matches!(owner.whose, Whose::Urc));
     }
 
-    /// The port is silent and what was begun will not be ended.
-    pub fn clear(&mut self) {
-        let echoes = std::mem::take(&mut self.echoes);
-        *self = Reader { echoes, ..Reader::default() };
+    /// The modem has started anew: what it had begun it will not end.
+    pub fn restarted(&mut self) {
+        (self.held, self.short, self.ussd) = (None, None, 0);
+        self.owners.clear();
     }
 
     /// The next thing said, under what is expected now.
@@ -216,6 +218,12 @@ impl Reader {
 
     /// `None`: it belongs to something that is not complete yet.
     fn read(&mut self, line: String, expect: Expect) -> Option<Heard> {
+        if let Some((head, body)) = self.short.take()
+            && !matches!(urc::read(&line), Some(Urc::Boot(_)))
+        {
+            self.held = Some(line);
+            return Some(Heard::Urc(urc::routed(&head, &body)));
+        }
         if self.ussd > 0 {
             self.ussd = if line.contains('"') { 0 } else { self.ussd - 1 };
             return None;
@@ -244,6 +252,11 @@ impl Reader {
         }
         Some(match owner.whose {
             Whose::Answer { .. } => Heard::Info { head: owner.head, body: Some(line) },
+            // The next line is still heard within what this one is.
+            Whose::Urc if urc::is_short_report(&owner.head, &line) => {
+                self.short = Some((owner.head, line));
+                return None;
+            }
             Whose::Urc => Heard::Urc(urc::routed(&owner.head, &line)),
         })
     }

@@ -5,6 +5,7 @@
 //! * One message that cannot be read stops nothing: it goes up as it came, and its place is freed like any other.
 //! * What the core refused stays where it is and is read again; what came without a place is kept here.
 //! * A place that still holds what was deleted is deleted again, a few times, and never handed up twice by one session.
+//! * What cannot be read is read again before it counts as that: a line may be damaged, or cut by a restart.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ const MAX_KEPT: usize = 256;
 const AGAIN: Duration = Duration::from_secs(5);
 /// Deletions of one place; then it is left to people.
 const DELETIONS: u8 = 3;
+/// Readings of what cannot be read, where no two are alike.
+const READINGS: u8 = 4;
 
 /// A command that has to do with memories.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,9 +80,22 @@ struct Known {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
+    /// It could not be read, so often and not twice alike.
+    Doubtful(u8),
+    /// The same lies in another place that is not free yet; it is read when that one is.
+    Twin,
     Handed,
-    /// Confirmed; deleted so often.
+    /// Confirmed, and to be deleted; so many deletions were answered before.
+    Deleting(u8),
+    /// So many deletions were answered.
     Deleted(u8),
+}
+
+impl Fate {
+    /// Whatever is read there now is what is known to be there: nobody else frees it.
+    fn holds(self) -> bool {
+        matches!(self, Fate::Handed | Fate::Deleting(_))
+    }
 }
 
 impl Inbox {
@@ -119,7 +135,7 @@ impl Inbox {
         match self.handed.remove(&token) {
             Some(Source::Stored(place)) => {
                 if let Some(known) = self.places.get_mut(&place) {
-                    known.fate = Fate::Deleted(0);
+                    known.fate = Fate::Deleting(0);
                     self.deletes.push_back(place);
                 }
             }
@@ -181,31 +197,69 @@ impl Inbox {
     fn give_up(&mut self, memory: &str) {
         self.reads.retain(|place| place.memory != memory);
         self.deletes.retain(|place| place.memory != memory);
+        for (_, known) in self.places.iter_mut().filter(|(place, _)| place.memory == memory) {
+            if let Fate::Deleting(times) = known.fate {
+                known.fate = Fate::Deleted(times);
+            }
+        }
         self.sweep.retain(|swept| swept != memory);
         self.storage.remove(memory);
     }
 
     /// Whether what lies there is to be handed up.
     fn is_new(&mut self, place: &Place, key: [u8; 16]) -> bool {
-        match self.places.get(place) {
-            Some(Known { key: known, fate: Fate::Handed }) if *known == key => return false,
-            Some(Known { key: known, fate: Fate::Deleted(times) }) if *known == key => {
-                if *times < DELETIONS && !self.deletes.contains(place) {
-                    self.deletes.push_back(place.clone());
+        match self.places.get_mut(place) {
+            Some(known) if known.fate.holds() => return false,
+            Some(Known { key: known, fate }) if *known == key => {
+                if let Fate::Deleted(times) = *fate {
+                    if times < DELETIONS {
+                        *fate = Fate::Deleting(times);
+                        self.deletes.push_back(place.clone());
+                    }
+                    return false;
                 }
-                return false;
             }
             _ => {}
         }
-        // A memory of two names shows the same message twice; the other place is read when this one is free.
-        let elsewhere = self.places.iter().any(|(at, known)| at != place && known.key == key);
+        // A memory of two names shows the same message twice, and the network delivers one twice: freeing this
+        // place now could free it of a message that comes in between.
+        let elsewhere =
+            self.places.iter().any(|(at, known)| at != place && known.key == key && known.fate.holds());
+        if elsewhere {
+            self.places.insert(place.clone(), Known { key, fate: Fate::Twin });
+        }
         !elsewhere
+    }
+
+    /// Whether what cannot be read is to be read again first.
+    fn doubts(&mut self, place: &Place, key: [u8; 16]) -> bool {
+        let readings = match self.places.get(place) {
+            Some(Known { key: known, fate: Fate::Doubtful(_) }) if *known == key => return false,
+            Some(Known { fate: Fate::Doubtful(readings), .. }) => readings + 1,
+            _ => 1,
+        };
+        if readings < READINGS {
+            self.places.insert(place.clone(), Known { key, fate: Fate::Doubtful(readings) });
+            self.announced(place.clone());
+        }
+        readings < READINGS
+    }
+
+    /// A place is free, or was to be: what waited for that is read.
+    fn freed(&mut self, key: [u8; 16]) {
+        let waits = |known: &Known| known.key == key && known.fate == Fate::Twin;
+        let twins: Vec<Place> =
+            self.places.iter().filter(|(_, known)| waits(known)).map(|(place, _)| place.clone()).collect();
+        for place in twins {
+            self.places.remove(&place);
+            self.announced(place);
+        }
     }
 
     /// A whole listing was read: what is not in it is not there.
     fn listed(&mut self, memory: &str, seen: &HashSet<u32>) {
         self.places.retain(|place, known| {
-            place.memory != memory || seen.contains(&place.index) || known.fate == Fate::Handed
+            place.memory != memory || seen.contains(&place.index) || known.fate.holds()
         });
     }
 }
@@ -245,9 +299,11 @@ impl ModemSession {
                 self.count_storage(&memory, line);
                 self.inbox.selected = Some(memory);
             }
+            // It has no such memory, or did not understand.
             (Errand::Select(memory), Answer::Failed(fault)) if !fault.is_busy(self.profile.vendor) => {
                 self.inbox.selected = None;
                 self.inbox.give_up(&memory);
+                self.chores.odd(now);
             }
             // The place may be busy for now; the next sweep finds what is there.
             (Errand::Select(memory), _) => {
@@ -256,7 +312,11 @@ impl ModemSession {
                 self.inbox.again = Some(now + AGAIN);
             }
             (Errand::List(memory), Answer::Ok(lines)) => self.listed(&memory, &lines),
-            (Errand::List(_), _) => {}
+            (Errand::List(_), _) => {
+                // In text mode it refuses that, and a restart may have been missed: its mode is asked.
+                self.out_of_step = true;
+                self.chores.odd(now);
+            }
             (Errand::Read(place), Answer::Ok(lines)) => {
                 // A bare OK is an empty place.
                 if let Some(info) = lines.first() {
@@ -275,16 +335,19 @@ impl ModemSession {
     }
 
     fn deleted(&mut self, place: &Place, answer: &Answer, now: Instant) {
+        let Some(known) = self.inbox.places.get_mut(place) else { return };
+        let key = known.key;
         if matches!(answer, Answer::Failed(fault) if fault.is_empty_place()) {
             self.inbox.places.remove(place);
-        } else if let Some(Known { fate: Fate::Deleted(times), .. }) = self.inbox.places.get_mut(place) {
-            *times = times.saturating_add(1);
-            if *times == DELETIONS {
+        } else if let Fate::Deleting(times) = known.fate {
+            known.fate = Fate::Deleted(times + 1);
+            if times + 1 == DELETIONS {
                 tracing::warn!(event = "place_not_freed", link = %self.config.name, memory = place.memory, index = place.index);
             }
             // Some say OK and delete nothing: the next listing shows it.
             self.chores.look_soon(now);
         }
+        self.inbox.freed(key);
     }
 
     fn listed(&mut self, memory: &str, lines: &[Info]) {
@@ -310,7 +373,8 @@ impl ModemSession {
         };
         let read = decode::read(line, stated, &self.sim());
         let Some(inbound) = read.inbound else { return };
-        if self.inbox.is_new(&place, read.key) {
+        let unreadable = matches!(inbound, Inbound::Poison(_));
+        if self.inbox.is_new(&place, read.key) && !(unreadable && self.inbox.doubts(&place, read.key)) {
             self.inbox.places.insert(place.clone(), Known { key: read.key, fate: Fate::Handed });
             self.hand_up(inbound, |_| Source::Stored(place));
         }

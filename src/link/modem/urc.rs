@@ -124,6 +124,12 @@ pub fn routed(head: &str, body: &str) -> Urc {
     Urc::Routed { pdu: body.to_owned(), length, acknowledged }
 }
 
+/// Whether the body of a report has fewer octets than its head says, as a restart leaves it.
+pub fn is_short_report(head: &str, body: &str) -> bool {
+    let length = head.strip_prefix("+CDS:").and_then(|length| length.trim().parse::<usize>().ok());
+    length.is_some_and(|length| body.len() < 2 * length)
+}
+
 /// `None`: it is in no table.
 pub fn read(line: &str) -> Option<Urc> {
     let capitals = line.to_ascii_uppercase();
@@ -139,7 +145,8 @@ pub fn read(line: &str) -> Option<Urc> {
     if is_boot(&capitals) {
         return Some(Urc::Boot(line.to_owned()));
     }
-    if is_storage(&capitals) {
+    // Behind something damaged.
+    if is_storage(&capitals) || capitals.contains("+CMTI:") {
         return Some(Urc::Storage);
     }
     let noise =
