@@ -76,7 +76,20 @@ impl Group {
 
     /// The text of all that is there in order; `None` where any of it is none.
     pub fn text(&self) -> Option<String> {
-        self.segments.values().map(|segment| segment.text.as_deref()).collect()
+        let mut joined = String::new();
+        let mut before: Option<(u8, &PendingSegment)> = None;
+        for (&number, segment) in &self.segments {
+            let mut text = segment.text.as_deref()?;
+            let beside = before.filter(|(last, _)| last + 1 == number);
+            if let Some(whole) = beside.and_then(|(_, left)| cut_character(left, segment)) {
+                joined.truncate(joined.len() - HALF.len());
+                joined.push(whole);
+                text = &text[HALF.len()..];
+            }
+            joined.push_str(text);
+            before = Some((number, segment));
+        }
+        Some(joined)
     }
 }
 
@@ -87,6 +100,28 @@ pub struct Added {
     pub group: Option<u64>,
     /// Groups that are over: whole, or pushed out, the pushed out first.
     pub over: Vec<Group>,
+}
+
+/// What the decoder of one segment makes of half a surrogate pair.
+const HALF: &str = "\u{FFFD}";
+
+/// The character that was cut between two UCS-2 segments: its halves stand in the octets beside the text that
+/// could be read, whatever PDU they are in.
+fn cut_character(left: &PendingSegment, right: &PendingSegment) -> Option<char> {
+    let start = left.text.as_deref()?.strip_suffix(HALF)?;
+    let end = right.text.as_deref()?.strip_prefix(HALF)?;
+    let octets = |text: &str| text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>();
+    let (start, end) = (octets(start), octets(end));
+    let found = |raw: &[u8], text: &[u8]| {
+        let all = raw.windows(text.len().max(1)).rposition(|window| window == text);
+        all.filter(|_| !text.is_empty())
+    };
+    let after = found(&left.raw, &start)? + start.len();
+    let at = found(&right.raw, &end)?.checked_sub(2)?;
+    let unit = |octets: &[u8]| Some(u16::from_be_bytes(octets.try_into().ok()?));
+    let pair = [unit(left.raw.get(after..after + 2)?)?, unit(right.raw.get(at..at + 2)?)?];
+    let mut whole = char::decode_utf16(pair);
+    whole.next()?.ok().filter(|_| whole.next().is_none())
 }
 
 /// All groups, the oldest first.

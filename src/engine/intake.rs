@@ -429,7 +429,7 @@ impl KeyPlaces {
 /// of the clock that is larger than those before, no more than a look otherwise.
 pub(super) fn keep_lead(id: MessageId, work: &mut Work) -> Result<(), StoreError> {
     let lead = id.allotted_at().since(work.wall());
-    if !lead.is_zero() && lead > work.txn.get(&keys::core(LEAD))?.unwrap_or_default() {
+    if !lead.is_zero() && lead > work.txn.get::<Duration>(&keys::core(LEAD))?.unwrap_or_default() {
         work.txn.put(keys::core(LEAD), &lead);
     }
     Ok(())

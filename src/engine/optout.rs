@@ -57,7 +57,7 @@ impl<T> Parties<T> {
             }
             Party::Tail(tail) => {
                 if self.tails.insert(tail, value).is_none() {
-                    *self.lens.entry(tail.len()).or_default() += 1;
+                    *self.lens.entry(tail.digit_count()).or_default() += 1;
                 }
             }
         }
@@ -68,7 +68,7 @@ impl<T> Parties<T> {
             Party::Number(number) => self.numbers.remove(&number),
             Party::Tail(tail) => {
                 let removed = self.tails.remove(&tail)?;
-                if let Some(count) = self.lens.get_mut(&tail.len()) {
+                if let Some(count) = self.lens.get_mut(&tail.digit_count()) {
                     *count -= 1;
                 }
                 self.lens.retain(|_, count| *count > 0);

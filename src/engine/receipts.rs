@@ -314,8 +314,8 @@ impl Core {
             if found.iter().any(exact) {
                 found.retain(exact);
             }
-            // Without a recipient nothing tells several of one reference apart.
-            if found.len() > 1 && receipt.recipient.is_none() {
+            // Without a recipient nothing tells several of one reference apart, and TP-MR alone names nothing.
+            if receipt.recipient.is_none() && (wraps || found.len() > 1) {
                 return Ok(None);
             }
             if wraps {

@@ -76,7 +76,7 @@ impl Party {
     pub fn speaks_of(self, number: Msisdn) -> bool {
         match self {
             Party::Number(own) => own == number,
-            Party::Tail(tail) => Tail::of(number, tail.len()) == Some(tail),
+            Party::Tail(tail) => Tail::of(number, tail.digit_count()) == Some(tail),
         }
     }
 
@@ -102,7 +102,7 @@ impl Tail {
         (tail >= digits / 10).then_some(Tail(tail))
     }
 
-    pub fn len(self) -> usize {
+    pub fn digit_count(self) -> usize {
         self.0.checked_ilog10().map_or(1, |log| log as usize + 1)
     }
 

@@ -113,9 +113,9 @@ pub fn modem(name: &str, gsm: &Gsm) -> String {
 /// A reply of `from` by a simulator's control address; `to` is for a carrier, a modem has its own number.
 pub fn reply(control: SocketAddr, from: &str, to: Option<&str>, text: &str) -> Fallible<()> {
     let body = serde_json::json!({ "from": from, "to": to, "text": text }).to_string();
-    let head =
-        format!("POST /reply HTTP/1.1\r\nHost: sim\r\nContent-Type: application/json\r\nContent-Length: ");
-    let (status, answer) = client::ask(control, &format!("{head}{}\r\n\r\n{body}", body.len()))?;
+    let head = "POST /reply HTTP/1.1\r\nHost: sim\r\nContent-Type: application/json";
+    let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let (status, answer) = client::ask(control, &request)?;
     if status < 300 { Ok(()) } else { Err(format!("reply: {status} {answer}").into()) }
 }
 

@@ -201,6 +201,23 @@ fn a_long_reply_with_a_binary_segment_has_no_text_and_all_its_octets() {
 }
 
 #[test]
+fn a_character_that_was_cut_between_two_segments_is_whole_again() {
+    let units: Vec<u16> = "ja \u{1F44D} gut".encode_utf16().collect();
+    let halves = units.split_at(4);
+    let piece = |number: u8, units: &[u16]| {
+        let octets = units.iter().flat_map(|unit| unit.to_be_bytes());
+        let raw = [5, 0, 3, 7, 2, number].into_iter().chain(octets).collect();
+        RawReply { raw, ..long(2, number, &String::from_utf16_lossy(units)) }
+    };
+    let mut alone = Alone::new();
+    alone.hear(piece(1, halves.0));
+    alone.hear(piece(2, halves.1));
+    alone.hear(RawReply { raw: vec![1], ..long(2, 1, "a\u{FFFD}") });
+    alone.hear(RawReply { raw: vec![2], ..long(2, 2, "\u{FFFD}b") });
+    assert_eq!(texts(&alone), ["ja \u{1F44D} gut", "a\u{FFFD}\u{FFFD}b"]);
+}
+
+#[test]
 fn a_reply_answers_the_newest_message_that_went_to_its_sender_by_the_same_account() {
     let mut alone = Alone::with(&["a", "b"], "");
     let by = |link: &str, text: &str| nudged::engine::Draft {

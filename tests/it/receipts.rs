@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nudged::engine::Draft;
-use nudged::link::Outcome;
+use nudged::link::{Inbound, Outcome, Receipt};
 use nudged::message::{Status, UnknownWhy};
 use nudged::sim::smsc::{Receipts, SmscOptions};
 use serde_json::{Value, json};
@@ -235,6 +235,15 @@ fn a_report_names_the_number_without_its_country_and_is_credited_if_only_one_end
     let id = alone.send("+447711234567", "z", "19");
     alone.inbound(0, report("19", "1234567"));
     assert_eq!(alone.status(id), Status::Sent, "too few digits");
+}
+
+#[test]
+fn a_report_that_names_no_number_is_credited_to_nobody() {
+    let mut alone = Alone::new();
+    let id = alone.send(ANN, "x", "17");
+    let Inbound::Receipt(receipt) = report("17", "447700900123") else { panic!() };
+    alone.inbound(0, Inbound::Receipt(Receipt { recipient: None, ..receipt }));
+    assert_eq!(alone.status(id), Status::Sent);
 }
 
 #[test]

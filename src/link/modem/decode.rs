@@ -4,7 +4,7 @@
 //! cannot be decoded goes up as it came.
 
 use crate::link::{Inbound, Poison, RawReply, Receipt, Repeat};
-use crate::message::{Cause, RawCode, Reason, ReceiptState, Reference};
+use crate::message::{Cause, Msisdn, RawCode, Reason, ReceiptState, Reference};
 use crate::sms::tpdu::{Deliver, Kind, StatusReport, split_sca};
 use crate::sms::{address, hex};
 
@@ -80,11 +80,14 @@ fn reply(deliver: Deliver, octets: &[u8], key: [u8; 16]) -> RawReply {
 
 fn receipt(report: &StatusReport) -> Receipt {
     let recipient = &report.recipient;
+    let written = address::msisdn(recipient.ton, recipient.npi, recipient.text.as_bytes());
+    // Digits without their country still tell recipients apart.
+    let national = || Msisdn::parse_digits(recipient.text.trim_start_matches('0')).ok();
     Receipt {
         reference: Some(Reference(report.reference.to_string())),
         alternatives: Vec::new(),
         state: state(report.status),
-        recipient: address::msisdn(recipient.ton, recipient.npi, recipient.text.as_bytes()),
+        recipient: written.or_else(national),
         user_message_reference: None,
         raw: Some(RawCode::TpStatus(report.status)),
     }
