@@ -1,6 +1,8 @@
 //! The modem session, line by line and second by second, without a port: the rules of its header, and every row of
 //! the hostile table that a dialogue can hold.
 
+mod recovery;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,7 +60,7 @@ fn report(mr: u8, status: u8) -> String {
 }
 
 fn length(pdu: &str) -> usize {
-    pdu.len() / 2 - 1
+    (pdu.len() / 2).saturating_sub(1)
 }
 
 fn config() -> Modem {
@@ -565,7 +567,6 @@ fn lines_that_nobody_asked_for_change_nothing_wherever_they_come() {
         "\r\n+CUSD: 0,\"OK\r\nERROR\",15\r\n",
         "\r\n+ZDONR: \"x\"\r\n",
         "\r^MODE:3,3\r+\n",
-        "\r\n\u{FFFD}garbage\r\n",
     ];
     for line in noise {
         for step in [usize::MAX, 1, 3] {
@@ -1185,21 +1186,13 @@ fn one_undecodable_message_is_quarantined_and_the_rest_is_read() {
         let mut modem = Fake::default();
         modem.store("SM", 1, poison);
         modem.store("SM", 2, &good.to_ascii_lowercase());
-        if poison.len() < 2 {
-            // The fake would announce a negative length.
-            let body = if poison.is_empty() { String::new() } else { format!("{poison}\r\n") };
-            let list = format!(
-                "\r\n+CMGL: 1,0,,{}\r\n{body}+CMGL: 2,0,,{}\r\n{good}\r\n\r\nOK\r\n",
-                poison.len(),
-                length(&good)
-            );
-            modem.script("AT+CMGL=4", &list);
-        }
         let mut rig = Rig::connected(config(), modem);
         rig.come_up();
-        let texts = rig.confirm_all();
-        assert_eq!(texts.len(), 2, "{poison:?}");
-        assert!(texts[0].starts_with("poison") && texts[1] == "STOP", "{poison:?}: {texts:?}");
+        let mut texts = rig.confirm_all();
+        assert_eq!(texts[0], "STOP", "{poison:?}: nobody waits for what cannot be read");
+        rig.live(second(5));
+        texts.extend(rig.confirm_all());
+        assert!(texts.len() == 2 && texts[1].starts_with("poison"), "{poison:?}: {texts:?}");
         assert!(rig.modem.slots.is_empty(), "{poison:?}");
     }
 }
@@ -1210,7 +1203,9 @@ fn a_pdu_of_another_length_than_announced_is_quarantined() {
     for wrong in [length(&good) - 1, length(&good) + 2, 0] {
         let mut rig = Rig::up();
         rig.modem.store("SM", 3, &good);
-        rig.modem.script("AT+CMGR=3", &format!("\r\n+CMGR: 0,,{wrong}\r\n{good}\r\n\r\nOK\r\n"));
+        for _ in 0..2 {
+            rig.modem.script("AT+CMGR=3", &format!("\r\n+CMGR: 0,,{wrong}\r\n{good}\r\n\r\nOK\r\n"));
+        }
         rig.say("\r\n+CMTI: \"SM\",3\r\n");
         assert!(matches!(rig.inbound()[..], [(_, Inbound::Poison(_))]), "{wrong}");
     }

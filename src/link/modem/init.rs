@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::choose::{self, Announcing};
-use super::command::{ATTENTION, Answer, Command, PIN, RADIO, SHORT, SIM, fields};
+use super::command::{ATTENTION, Answer, Command, Info, PIN, RADIO, SHORT, SIM, fields};
 use super::errors::Fault;
 use super::lines::Expect;
 use super::network::Standing;
@@ -388,8 +388,9 @@ impl ModemSession {
     }
 
     fn imsi_answered(&mut self, answer: &Answer, tries: u8, now: Instant) {
-        // More lines than one: it was torn.
-        let whole = matches!(answer, Answer::Ok(lines) if lines.len() == 1);
+        // More lines with digits than one: it was torn.
+        let digits = |info: &&Info| info.head.contains(|c: char| c.is_ascii_digit());
+        let whole = matches!(answer, Answer::Ok(lines) if lines.iter().filter(digits).count() == 1);
         let imsi = number(answer).filter(|_| whole);
         if imsi.is_none() && tries + 1 < IMSI_TRIES {
             return self.again(Duration::ZERO, now);

@@ -169,8 +169,6 @@ pub struct Reader {
     /// A line that was read too early.
     held: Option<String>,
     owners: Vec<Owner>,
-    /// A report with fewer octets than were announced, until the next line says whether a restart cut it.
-    short: Option<(String, String)>,
     /// An open text of +CUSD: lines that may still belong to it.
     ussd: u8,
     echoes: VecDeque<String>,
@@ -196,7 +194,7 @@ impl Reader {
 
     /// The modem has started anew: what it had begun it will not end.
     pub fn restarted(&mut self) {
-        (self.held, self.short, self.ussd) = (None, None, 0);
+        (self.held, self.ussd) = (None, 0);
         self.owners.clear();
     }
 
@@ -218,13 +216,7 @@ impl Reader {
 
     /// `None`: it belongs to something that is not complete yet.
     fn read(&mut self, line: String, expect: Expect) -> Option<Heard> {
-        if let Some((head, body)) = self.short.take()
-            && !matches!(urc::read(&line), Some(Urc::Boot(_)))
-        {
-            self.held = Some(line);
-            return Some(Heard::Urc(urc::routed(&head, &body)));
-        }
-        if self.ussd > 0 {
+        if self.ussd > 0 && !matches!(urc::read(&line), Some(Urc::Boot(_))) {
             self.ussd = if line.contains('"') { 0 } else { self.ussd - 1 };
             return None;
         }
@@ -253,10 +245,6 @@ impl Reader {
         Some(match owner.whose {
             Whose::Answer { .. } => Heard::Info { head: owner.head, body: Some(line) },
             // The next line is still heard within what this one is.
-            Whose::Urc if urc::is_short_report(&owner.head, &line) => {
-                self.short = Some((owner.head, line));
-                return None;
-            }
             Whose::Urc => Heard::Urc(urc::routed(&owner.head, &line)),
         })
     }

@@ -15,7 +15,7 @@ use super::decode;
 use super::errors::Fault;
 use super::lines::Expect;
 use super::session::{ModemSession, Purpose};
-use super::urc::Place;
+use super::urc::{Place, RoutedPdu};
 use crate::link::session::SessionEvent;
 use crate::link::{Inbound, InboundToken};
 
@@ -381,9 +381,17 @@ impl ModemSession {
     }
 
     /// +CMT, +CDS: the PDU came by itself and lies nowhere.
-    pub(super) fn routed(&mut self, pdu: &str, length: Option<u16>, acknowledged: bool) {
-        let acknowledge = acknowledged && self.inbox.acknowledges;
-        match decode::read(pdu, length, &self.sim()).inbound {
+    pub(super) fn routed(&mut self, routed: &RoutedPdu, now: Instant) {
+        let acknowledge = routed.acknowledged && self.inbox.acknowledges;
+        match decode::read(&routed.pdu, routed.length, &self.sim()).inbound {
+            // Nobody's reply, and only a piece of a report.
+            Some(Inbound::Poison(_)) if routed.short_report => {
+                tracing::warn!(event = "report_cut", link = %self.config.name);
+                self.chores.odd(now);
+                if acknowledge {
+                    self.inbox.acknowledge.push_back(false);
+                }
+            }
             Some(inbound) => {
                 self.hand_up(inbound, |inbound| Source::Routed {
                     inbound: Box::new(inbound.clone()),

@@ -33,7 +33,7 @@ impl ModemSession {
         match urc {
             Urc::Stored(Some(place)) => self.inbox.announced(place),
             Urc::Stored(None) | Urc::Storage => self.inbox.sweep_all(),
-            Urc::Routed { pdu, length, acknowledged } => self.routed(&pdu, length, acknowledged),
+            Urc::Routed(routed) => self.routed(&routed, now),
             Urc::Registration { network, stat } => self.standing.announced(network, stat),
             Urc::PowerDown(line) => {
                 self.settle_all(UnknownWhy::LinkLost, None, now);
