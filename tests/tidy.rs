@@ -127,6 +127,35 @@ fn the_lock_file_names_only_the_standard_index() {
     assert_clean(index_faults(&lock).into_iter());
 }
 
+#[test]
+fn every_hostile_row_is_held_by_tests_that_exist() {
+    let mut paths = Vec::new();
+    walk(&root().join("tests/it"), &mut paths);
+    paths.retain(|path| path.ends_with(".rs"));
+    let read = |path: &String| fs::read_to_string(root().join(path)).unwrap();
+    let tests: String = paths.iter().map(read).chain(sources().into_iter().map(|(_, text)| text)).collect();
+    let table = fs::read_to_string(root().join("tests/hostile.tsv")).unwrap();
+    assert!(table.lines().count() > 40, "the rows are found");
+    assert_clean(hostile_faults(&table, &tests).into_iter());
+}
+
+#[test]
+fn every_mutant_of_one_test_names_a_test_that_exists() {
+    let mut paths = Vec::new();
+    for directory in ["src", "tests/it"] {
+        walk(&root().join(directory), &mut paths);
+    }
+    paths.retain(|path| path.ends_with(".rs"));
+    let tests: String = paths.iter().map(|path| fs::read_to_string(root().join(path)).unwrap()).collect();
+    let mut patches = Vec::new();
+    walk(&root().join("tests/mutants"), &mut patches);
+    let faults = patches.iter().filter_map(|path| {
+        let patch = fs::read_to_string(root().join(path)).unwrap();
+        mutant_fault(path, &patch, &tests)
+    });
+    assert_clean(faults);
+}
+
 fn floor_faults(path: &str, text: &str) -> Vec<String> {
     let own = module(path);
     let Some(floor) = floor_of(&own) else { return vec![format!("{path}: {own} has no floor")] };
@@ -291,6 +320,42 @@ fn unexplained_events(path: &str, text: &str, readme: &str) -> Vec<String> {
     unexplained.map(|name| format!("{path}: README.md does not explain the event {name}")).collect()
 }
 
+/// Rows of the hostile table without tests, and names in it that no test has.
+fn hostile_faults(table: &str, tests: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (at, line) in table.lines().enumerate().skip(1) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [_table, comes, does, names] = columns[..] else {
+            faults.push(format!("hostile.tsv:{}: {} columns", at + 1, columns.len()));
+            continue;
+        };
+        if comes.is_empty() || does.is_empty() || names.split_whitespace().next().is_none() {
+            faults.push(format!("hostile.tsv:{}: a row without a test: {comes}", at + 1));
+        }
+        let missing = names.split_whitespace().filter(|name| !is_test(name, tests));
+        faults.extend(missing.map(|name| format!("hostile.tsv:{}: there is no test {name}", at + 1)));
+    }
+    faults
+}
+
+/// Whether a function of this name stands below a test attribute.
+fn is_test(name: &str, tests: &str) -> bool {
+    let called = format!("fn {name}(");
+    tests.match_indices(&called).any(|(at, _)| {
+        let before = tests[..at].lines().rev().take(3).collect::<Vec<_>>();
+        before
+            .iter()
+            .any(|line| line.trim().starts_with("#[test]") || line.trim().starts_with("#[tokio::test"))
+    })
+}
+
+/// A mutant that names a test, `test: module::name`, which is not there.
+fn mutant_fault(path: &str, patch: &str, tests: &str) -> Option<String> {
+    let test = patch.lines().find_map(|line| line.strip_prefix("test: "))?;
+    let name = test.rsplit("::").next().unwrap_or(test);
+    (!is_test(name, tests)).then(|| format!("{path}: there is no test {test}"))
+}
+
 fn top_level_fault(name: &str) -> Option<String> {
     let allowed = TOP_LEVEL.contains(&name) || name.starts_with('.') || name.starts_with("LICENSE");
     (!allowed).then(|| format!("{name} does not belong at the top level"))
@@ -396,6 +461,23 @@ mod each_rule_can_fail {
         assert!(header_fault("x", "//! What it is.\n").is_none());
         assert!(size_fault("x", FILE_MAX + 1).is_some());
         assert!(size_fault("x", FILE_MAX).is_none());
+    }
+
+    #[test]
+    fn a_hostile_row_without_a_test_that_exists_is_found() {
+        let tests = "#[test]\nfn it_holds() {\n\n\n\nfn no_test() {";
+        let faults = |rows: &str| hostile_faults(&format!("head\n{rows}"), tests).len();
+        assert_eq!(faults("modem\tnoise\tdrained\tit_holds"), 0);
+        assert_eq!(faults("modem\tnoise\tdrained\t"), 1);
+        assert_eq!(faults("modem\tnoise\tdrained\tit_holds no_test it_hold"), 2);
+        assert_eq!(faults("modem\tnoise\tit_holds"), 1);
+    }
+
+    #[test]
+    fn a_mutant_of_a_test_that_is_not_there_is_found() {
+        let fault = |patch: &str| mutant_fault("x", patch, "#[test]\nfn it_holds() {");
+        assert!(fault("Why.\ntest: room::it_holds\n").is_none() && fault("Why.\n").is_none());
+        assert!(fault("Why.\ntest: room::it_held\n").is_some());
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::client::{Call, Server, field, outline, table};
+use super::client::{Call, Server, outline};
+use super::listing::{Stretch, page};
 
 const COLUMNS: [&str; 7] = ["id", "received_at", "from", "link", "intent", "held", "text"];
 /// Characters of a text that a table shows.
@@ -24,21 +25,8 @@ pub struct Args {
     /// opt_out, may_be_opt_out, opt_in, other or unreadable
     #[arg(long)]
     intent: Option<String>,
-    /// Not received before this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Not received after this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
-    /// Replies in the page, at most 500
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500))]
-    limit: Option<u16>,
-    /// Where the page before ended
-    #[arg(long)]
-    cursor: Option<String>,
-    /// desc or asc
-    #[arg(long, value_parser = ["desc", "asc"])]
-    order: Option<String>,
+    #[command(flatten)]
+    stretch: Stretch,
     #[command(flatten)]
     server: Server,
 }
@@ -52,35 +40,15 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn query(args: Args) -> Vec<(&'static str, String)> {
-    let pairs = [
-        ("from", args.from),
-        ("link", args.link),
-        ("intent", args.intent),
-        ("since", args.since),
-        ("until", args.until),
-        ("limit", args.limit.map(|limit| limit.to_string())),
-        ("cursor", args.cursor),
-        ("order", args.order),
-    ];
-    pairs.into_iter().filter_map(|(key, value)| value.map(|value| (key, value))).collect()
+    args.stretch.query([("from", args.from), ("link", args.link), ("intent", args.intent)])
 }
 
 fn show(answer: &Value) -> String {
-    page(answer, &COLUMNS)
+    page(answer, &COLUMNS, cut)
 }
 
-/// A page of a list with where the next one begins; long texts are cut.
-pub fn page(answer: &Value, columns: &[&str]) -> String {
-    let Some(rows) = answer.get("data").and_then(Value::as_array) else { return outline(answer) };
-    let more = match field(answer, "next_cursor") {
-        cursor if cursor.is_empty() => String::new(),
-        cursor => format!("more: --cursor {cursor}\n"),
-    };
-    let rows: Vec<Value> = rows.iter().map(cut).collect();
-    table(&rows, columns) + &more
-}
-
-fn cut(row: &Value) -> Value {
+/// Long texts are cut.
+pub fn cut(row: &Value) -> Value {
     let mut row = row.clone();
     if let Some(text) = row.get("text").and_then(Value::as_str)
         && text.chars().count() > TEXT_SHOWN

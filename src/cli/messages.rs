@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::client::{Call, Server, field, outline, table};
+use super::client::{Call, Server, field, outline};
+use super::listing::{Stretch, page};
 
 const COLUMNS: [&str; 6] = ["id", "accepted_at", "status", "to", "link", "reason"];
 
@@ -28,21 +29,8 @@ pub struct Args {
     /// Only by this link
     #[arg(long, value_name = "NAME")]
     link: Option<String>,
-    /// Not accepted before this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Not accepted after this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
-    /// Messages in the page, at most 500
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500))]
-    limit: Option<u16>,
-    /// Where the page before ended
-    #[arg(long)]
-    cursor: Option<String>,
-    /// desc or asc
-    #[arg(long, value_parser = ["desc", "asc"])]
-    order: Option<String>,
+    #[command(flatten)]
+    stretch: Stretch,
     #[command(flatten)]
     server: Server,
 }
@@ -56,29 +44,17 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn query(args: Args) -> Vec<(&'static str, String)> {
-    let pairs = [
+    args.stretch.query([
         ("to", args.to),
         ("client_ref", args.client_ref),
         ("batch", args.batch),
         ("status", args.status),
         ("link", args.link),
-        ("since", args.since),
-        ("until", args.until),
-        ("limit", args.limit.map(|limit| limit.to_string())),
-        ("cursor", args.cursor),
-        ("order", args.order),
-    ];
-    pairs.into_iter().filter_map(|(key, value)| value.map(|value| (key, value))).collect()
+    ])
 }
 
 fn show(answer: &Value) -> String {
-    let Some(messages) = answer.get("data").and_then(Value::as_array) else { return outline(answer) };
-    let more = match field(answer, "next_cursor") {
-        cursor if cursor.is_empty() => String::new(),
-        cursor => format!("more: --cursor {cursor}\n"),
-    };
-    let rows: Vec<Value> = messages.iter().map(row).collect();
-    table(&rows, &COLUMNS) + &more
+    page(answer, &COLUMNS, row)
 }
 
 /// The message with its reason as one text: the code, and what the network said where it said something.

@@ -12,6 +12,7 @@ pub mod debug;
 pub mod demo;
 pub mod inbound;
 pub mod links;
+pub mod listing;
 pub mod log;
 pub mod man;
 pub mod messages;
@@ -62,7 +63,7 @@ enum Command {
     Send(send::Args),
     /// Show the daemon's state
     Status(status::Args),
-    /// Show links
+    /// Show links, or connect one anew
     Links(links::Args),
     /// Show messages
     Messages(messages::Args),

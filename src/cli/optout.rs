@@ -8,7 +8,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::{Body, Call, Server, field, outline};
-use super::inbound::page;
+use super::inbound::cut;
+use super::listing::page;
 
 const COLUMNS: [&str; 5] = ["number", "at", "source", "by", "reason"];
 /// The API takes no larger file.
@@ -84,7 +85,7 @@ pub fn run(args: Args) -> ExitCode {
         Command::List { number, limit, cursor, server } => {
             let pairs = [("number", number), ("limit", limit.map(|n| n.to_string())), ("cursor", cursor)];
             let query = pairs.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-            server.run(Call { query, ..Call::get(&["v1", "optouts"]) }, |answer| page(answer, &COLUMNS))
+            server.run(Call { query, ..Call::get(&["v1", "optouts"]) }, |answer| page(answer, &COLUMNS, cut))
         }
         Command::Import { file, server } => import(&file, &server),
         Command::Export { server } => server.copy(Call::get(&["v1", "optouts.csv"])),

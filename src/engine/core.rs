@@ -234,8 +234,8 @@ pub struct Core {
     pub(super) holds: Parties<()>,
     /// Recipients who opted out of late, to be walked for what waits for them.
     pub(super) walks: VecDeque<Walk>,
-    /// Inbound PDUs whose answer the network may not have yet, with their digests.
-    pub(super) unanswered: HashMap<(LinkIndex, InboundToken), [u8; 16]>,
+    /// Inbound PDUs whose answer the network may not have yet, with their digests and when they came.
+    pub(super) unanswered: HashMap<(LinkIndex, InboundToken), ([u8; 16], Instant)>,
     pub(super) assembly: Assembly,
     pub(super) heard: Heard,
     pub(super) intake: Option<IntakeClosed>,
@@ -382,6 +382,11 @@ impl Core {
                 work.answers.push(Answer::Done(reply, answer));
                 Ok(())
             }
+            Command::RestartLink { link, reply } => {
+                let answer = self.restart_link(&link, work);
+                work.answers.push(Answer::Done(reply, answer));
+                Ok(())
+            }
             Command::OptOut { entries, by, reply } => {
                 let added = self.opt_out_many(entries, by, work)?;
                 work.answers.push(Answer::Count(reply, added));
@@ -390,7 +395,7 @@ impl Core {
             Command::LiftOptOut { party, by, reply } => {
                 tracing::info!(event = "opt_out_lifted", party = %party, by = %by);
                 let source = Source::Token { by, note: String::new() };
-                let lifted = self.lift_opt_out(party, source, work);
+                let lifted = self.lift_opt_out(party, source, work)?;
                 work.answers.push(Answer::Done(reply, lifted.then_some(()).ok_or(Refusal::NotFound)));
                 Ok(())
             }

@@ -25,6 +25,9 @@ use crate::store::{StoreError, keys, record};
 pub const UNANSWERED_KEPT: Duration = Duration::from_secs(72 * 3600);
 /// The same where its key names it for good; a modem's memory is swept far more often.
 pub const STORED_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A network that waits for our answer asks again after longer than this; what comes sooner on the same
+/// connection is somebody who says the same twice.
+const ASKS_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// A reply later than this answers nothing that was sent.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Messages of the sender looked at for the one that is answered.
@@ -129,12 +132,20 @@ impl Core {
         let (digest, kept) = match repeat {
             Repeat::Stored(digest) => (digest, STORED_KEPT),
             Repeat::UntilAnswered(digest) => {
-                self.unanswered.insert((link, token), digest);
+                let mut awaiting = self.unanswered.iter().filter(|((of, _), _)| *of == link);
+                let sooner = |at: Instant| work.now.mono.saturating_duration_since(at) < ASKS_AGAIN_AFTER;
+                let at_once = awaiting.any(|(_, &(other, at))| other == digest && sooner(at));
+                self.unanswered.insert((link, token), (digest, work.now.mono));
+                if at_once {
+                    return Ok(false);
+                }
                 (digest, UNANSWERED_KEPT)
             }
         };
         if work.txn.contains(&keys::repeat(&digest))? {
             self.counters.inbound_repeated += 1;
+            // The answer to this one is the answer to all of them.
+            self.unanswered.retain(|of, (other, _)| *other != digest || *of == (link, token));
             return Ok(true);
         }
         work.txn.put(keys::repeat(&digest), &Came { at: work.wall(), kept });
@@ -148,10 +159,12 @@ impl Core {
         token: InboundToken,
         work: &mut Work,
     ) -> Result<(), StoreError> {
-        match self.unanswered.remove(&(link, token)) {
-            Some(digest) => work.txn.delete_if_present(keys::repeat(&digest)),
-            None => Ok(()),
+        let Some((digest, _)) = self.unanswered.remove(&(link, token)) else { return Ok(()) };
+        if self.unanswered.values().any(|&(other, _)| other == digest) {
+            // The network waits for the answer to another one like it, and may send that again.
+            return Ok(());
         }
+        work.txn.delete_if_present(keys::repeat(&digest))
     }
 
     fn receive_reply(&mut self, link: LinkIndex, reply: RawReply, work: &mut Work) -> Result<(), StoreError> {
@@ -311,7 +324,7 @@ impl Core {
                 Ok(())
             }
             (Some(party), Some(Verdict::OptIn)) => {
-                self.lift_opt_out(party, Source::Reply(Some(id)), work);
+                self.lift_opt_out(party, Source::Reply(Some(id)), work)?;
                 self.release_hold(party, Source::Reply(Some(id)), work);
                 Ok(())
             }

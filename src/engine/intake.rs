@@ -357,6 +357,12 @@ impl Core {
         Ok(())
     }
 
+    pub(super) fn restart_link(&self, link: &LinkName, work: &mut Work) -> Result<(), Refusal> {
+        let targets = self.targets(Some(link))?;
+        work.controls.extend(targets.into_iter().map(|at| (at, Control::Restart)));
+        Ok(())
+    }
+
     fn keep_pauses(&self, kind: NoticeKind, work: &mut Work) {
         work.txn.put(keys::core(PAUSES), &self.pauses);
         work.txn.batch.events.push(record::encode(&Notice { at: work.wall(), kind }));

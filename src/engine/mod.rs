@@ -24,6 +24,7 @@ pub mod txn;
 pub mod unknown;
 pub mod view;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -172,6 +173,11 @@ pub enum Command {
         by: TokenName,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// A person's word that what kept the link down is mended, or should be tried; not kept over a new start.
+    RestartLink {
+        link: LinkName,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
     /// Answers how many were not there before. An opt-out ends a hold of the same party.
     OptOut {
         entries: Vec<OptOutEntry>,
@@ -284,6 +290,12 @@ impl Engine {
         self.ask(|reply| Command::Resume { link, by, reply }).await?
     }
 
+    /// Has the link forget back-off and parking and connect now; one that is up finishes what is on the wire
+    /// and begins a new session. `Ok` says that it was told.
+    pub async fn restart_link(&self, link: LinkName) -> Result<(), Refusal> {
+        self.ask(|reply| Command::RestartLink { link, reply }).await?
+    }
+
     /// How many were not there before. What comes before a group that is refused is done and stays so: to say
     /// it again is harmless.
     pub async fn opt_out(&self, entries: Vec<OptOutEntry>, by: TokenName) -> Result<u64, Refusal> {
@@ -334,7 +346,7 @@ impl Engine {
     }
 }
 
-/// What the core publishes of itself, at most once a second and after every pause or resume.
+/// What the core publishes of itself, at most once a second and after every pause, resume or restart.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub at: Timestamp,
@@ -349,6 +361,8 @@ pub struct Snapshot {
     pub paused: Option<Pause>,
     /// When the first of the messages that are unknown now became it.
     pub oldest_unknown: Option<Timestamp>,
+    /// Messages that are unknown now, by the link of their last attempt; links without one are not there.
+    pub unknown_by_link: BTreeMap<LinkName, u64>,
     pub intake_closed: Option<IntakeClosed>,
     /// Why nothing may be sent or written: the state did not fit the journal.
     pub quarantine: Option<String>,

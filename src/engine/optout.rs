@@ -15,7 +15,7 @@ use super::{Draft, OptOutEntry, Refusal};
 use crate::clock::Timestamp;
 use crate::id::{InboundId, MessageId};
 use crate::link::Control;
-use crate::message::{Cause, Class, Event, LinkName, Msisdn, Priority, Reason, TokenName, apply};
+use crate::message::{Cause, Class, Event, LinkName, Msisdn, Priority, Reason, Status, TokenName, apply};
 use crate::reminder::reply::Language;
 use crate::reminder::suppression::{Hold, Party, Source, Suppression, Tail};
 use crate::sms::segment;
@@ -182,13 +182,31 @@ impl Core {
     }
 
     /// Whether there was one to lift.
-    pub(super) fn lift_opt_out(&mut self, party: Party, source: Source, work: &mut Work) -> bool {
-        if self.opt_outs.remove(party).is_none() {
-            return false;
-        }
+    pub(super) fn lift_opt_out(
+        &mut self,
+        party: Party,
+        source: Source,
+        work: &mut Work,
+    ) -> Result<bool, StoreError> {
+        let Some(confirmation) = self.opt_outs.remove(party) else { return Ok(false) };
         work.txn.delete(keys::opt_out(party));
         publish(NoticeKind::OptOutRemoved { party, source }, work);
-        true
+        if let Some(id) = confirmation {
+            self.withdraw_confirmation(id, work)?;
+        }
+        Ok(true)
+    }
+
+    /// What still waits to confirm an opt-out that is none any more says nothing true. The next one has its own.
+    fn withdraw_confirmation(&mut self, id: MessageId, work: &mut Work) -> Result<(), StoreError> {
+        if self.active.contains_key(&id) {
+            return Ok(());
+        }
+        let Some((body, head)) = self.load(id, work)? else { return Ok(()) };
+        if self.close_waiting(id, &body, &head, Event::Cancel, work)? == Some(Status::Canceled) {
+            work.txn.delete_if_present(keys::confirmed(body.to))?;
+        }
+        Ok(())
     }
 
     /// A reply may mean stop: nothing goes to its party until a person decides.

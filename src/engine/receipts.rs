@@ -25,6 +25,8 @@ use crate::store::{Read, StoreError, keys, record};
 
 /// Days back in which a receipt is looked for: the longest validity a network honours and a day of grace.
 pub const RECEIPT_DAYS: u32 = 9;
+/// The same as time.
+const RECEIPTS_COME: Duration = Duration::from_secs(RECEIPT_DAYS as u64 * 86_400);
 /// How long a receipt that fits nothing is kept.
 pub const ORPHAN_KEPT: Duration = Duration::from_secs(72 * 3600);
 /// Orphans held for matching; a carrier that sends more for strangers is not ours to remember.
@@ -472,11 +474,50 @@ impl Core {
         }
         match fitting.pop_first() {
             Some(_) if !fitting.is_empty() => Ok(None),
-            // What was accepted has another TP-MR, or the receipt had been its own.
-            Some(only) if self.wraps(account) => Ok((!self.is_sending(to)).then_some(only)),
+            Some(only) if self.wraps(account) => {
+                let open = self.is_sending(to) || self.may_be_of_another(account, receipt, only, work)?;
+                Ok((!open).then_some(only))
+            }
             Some(only) if !self.awaits_others(to, work)? => Ok(Some(only)),
             _ => Ok(None),
         }
+    }
+
+    /// Whether a status report may speak of another segment than this unknown one: of one to its number that was
+    /// accepted under the same TP-MR, whose report comes twice, or of one whose TP-MR nobody knows.
+    fn may_be_of_another(
+        &self,
+        account: &LinkName,
+        receipt: &Receipt,
+        only: (MessageId, u8),
+        work: &Work,
+    ) -> Result<bool, StoreError> {
+        let Some(note) = self.unknowns.get(&only.0) else { return Ok(true) };
+        let since = work.wall().saturating_sub(RECEIPTS_COME);
+        let is_named_so = |segment: &SegmentState| match segment.reference() {
+            Some(reference) => {
+                *reference == Reference::ABSENT || Some(reference) == receipt.reference.as_ref()
+            }
+            None => matches!(segment, SegmentState::Unknown | SegmentState::Written),
+        };
+        let (from, end) = keys::under(keys::chain_of(note.to));
+        for (key, _) in work.txn.scan_back(&from, &end, MAX_OF_RECIPIENT)? {
+            let Some((_, id)) = keys::decode_recipient_id(&key) else { continue };
+            let Some((body, head)) = self.load(id, work)? else { continue };
+            if !body.receipt {
+                // No report of it was asked for; none proves it either.
+                if id == only.0 {
+                    return Ok(true);
+                }
+                continue;
+            }
+            let sent = head.attempts.iter().filter(|a| a.account == *account && a.begun >= since);
+            let mut others = sent.flat_map(|a| (0u8..).zip(&a.segments)).filter(|&(at, _)| (id, at) != only);
+            if others.any(|(_, segment)| is_named_so(segment)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether any of the latest messages to a number still waits for its receipt.

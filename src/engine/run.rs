@@ -387,6 +387,7 @@ impl Core {
             totals: self.counters.totals.iter().map(total).collect(),
             oldest_due: self.lanes.oldest_due(now),
             oldest_unknown: self.unknowns.values().map(|note| note.since).min(),
+            unknown_by_link: self.unknown_by_link(),
             paused: self.pauses.all.clone(),
             intake_closed: self.intake.clone(),
             inbound_total: self.counters.inbound_by_intent.iter().sum(),
@@ -437,6 +438,7 @@ impl Snapshot {
             totals: Vec::new(),
             oldest_due: None,
             oldest_unknown: None,
+            unknown_by_link: BTreeMap::new(),
             links: Vec::new(),
             paused: None,
             intake_closed: None,
@@ -497,6 +499,7 @@ impl Command {
             }
             Command::Pause { reply, .. }
             | Command::Resume { reply, .. }
+            | Command::RestartLink { reply, .. }
             | Command::LiftOptOut { reply, .. }
             | Command::ReleaseHold { reply, .. } => Answer::Done(reply, Err(why.clone())),
         };

@@ -3,7 +3,7 @@
 //! An unknown ends by a late answer ([`super::outcomes`]), a receipt ([`super::receipts`]), a person
 //! ([`Core::resolve`]), or, where the message says so, by one more attempt when nothing was heard for long enough.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -86,6 +86,20 @@ impl Core {
         work.txn.put(keys::unknown(id), &note);
         work.new_unknowns.push(id);
         self.unknowns.insert(id, note);
+    }
+
+    /// How many there are by the link of their last attempt.
+    pub(super) fn unknown_by_link(&self) -> BTreeMap<LinkName, u64> {
+        let mut counts = BTreeMap::new();
+        for doubt in self.unknowns.values().filter_map(|note| note.doubts.last()) {
+            match counts.get_mut(&doubt.link) {
+                Some(count) => *count += 1,
+                None => {
+                    counts.insert(doubt.link.clone(), 1);
+                }
+            }
+        }
+        counts
     }
 
     pub(super) fn resolve(

@@ -1,5 +1,6 @@
 //! What machines ask: alive, ready, and the numbers. None of it names a recipient or a text.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use axum::extract::State;
@@ -12,8 +13,8 @@ use super::auth::Scope;
 use super::problem::Problem;
 use super::{App, Peer};
 use crate::engine::{COMMIT_BUCKETS, Snapshot};
-use crate::link::{Connection, LinkStatus, SUBMIT_BUCKETS};
-use crate::message::Status;
+use crate::link::{Connection, LinkStatus, ModemStatus, Registration, SUBMIT_BUCKETS};
+use crate::message::{LinkName, Status};
 use crate::reminder::suppression::Intent;
 
 /// Alive means that this answers; whether it can work is [`ready`]'s answer.
@@ -143,7 +144,7 @@ fn render_known(text: &mut Text, snapshot: &Snapshot) {
     );
     text.single(
         "nudged_journal_seq",
-        "counter",
+        "gauge",
         "Sequence number of the journal's head.",
         snapshot.journal_seq,
     );
@@ -201,7 +202,7 @@ const fn is_open(status: Status) -> bool {
 
 fn links(text: &mut Text, snapshot: &Snapshot) {
     type Read = fn(&crate::engine::LinkSnapshot) -> u64;
-    let families: [(&str, &str, &str, Read); 5] = [
+    let families: [(&str, &str, &str, Read); 6] = [
         ("nudged_link_up", "gauge", "1 when the link is up and not paused.", |link| {
             u64::from(super::links::state_of(link) == "up")
         }),
@@ -211,6 +212,9 @@ fn links(text: &mut Text, snapshot: &Snapshot) {
             link.status.throttled_total
         }),
         ("nudged_link_sessions_total", "counter", "Sessions begun.", |link| link.status.sessions_total),
+        ("nudged_link_reconnects_total", "counter", "Sessions begun after the first.", |link| {
+            link.status.sessions_total.saturating_sub(1)
+        }),
     ];
     for (name, kind, help, read) in families {
         text.family(name, kind, help);
@@ -219,12 +223,62 @@ fn links(text: &mut Text, snapshot: &Snapshot) {
             text.line(format_args!("{name}{{link=\"{label}\"}} {}", read(link)));
         }
     }
+    unknowns(text, snapshot);
+    let modems =
+        snapshot.links.iter().filter_map(|link| Some((&link.facts.name, link.status.modem.as_ref()?)));
+    let modems: Vec<(&LinkName, &ModemStatus)> = modems.collect();
+    if !modems.is_empty() {
+        self::modems(text, &modems);
+    }
     let name = "nudged_submit_seconds";
     text.family(name, "histogram", "Time from a submission's bytes to its answer.");
     for link in &snapshot.links {
         let label = format!("link=\"{}\",", Label(link.facts.name.as_str()));
         let LinkStatus { submit_buckets, submit_sum, .. } = &link.status;
         text.histogram(name, &label, &SUBMIT_BUCKETS, submit_buckets, submit_sum.as_secs_f64());
+    }
+}
+
+/// A link that is no longer configured may have left some.
+fn unknowns(text: &mut Text, snapshot: &Snapshot) {
+    let name = "nudged_unknown_messages";
+    text.family(name, "gauge", "Messages that are unknown, by the link of their last attempt.");
+    let none = snapshot.links.iter().map(|link| (&link.facts.name, 0));
+    let mut counts: BTreeMap<&LinkName, u64> = none.collect();
+    counts.extend(snapshot.unknown_by_link.iter().map(|(link, count)| (link, *count)));
+    for (link, count) in counts {
+        text.line(format_args!("{name}{{link=\"{}\"}} {count}", Label(link.as_str())));
+    }
+}
+
+/// What a modem has not said, or says no more because it is gone, is left out.
+fn modems(text: &mut Text, modems: &[(&LinkName, &ModemStatus)]) {
+    type Read = fn(&ModemStatus) -> Option<i64>;
+    let families: [(&str, &str, Read); 3] = [
+        ("nudged_modem_signal_dbm", "Received signal strength.", |modem| modem.signal_dbm.map(i64::from)),
+        ("nudged_modem_storage_used", "Slots in use, over all memories that are read.", |modem| {
+            modem.storage.map(|(used, _)| used.into())
+        }),
+        ("nudged_modem_storage_slots", "Slots there are, over all memories that are read.", |modem| {
+            modem.storage.map(|(_, total)| total.into())
+        }),
+    ];
+    for (name, help, read) in families {
+        text.family(name, "gauge", help);
+        for (link, modem) in modems {
+            if let Some(value) = read(modem) {
+                text.line(format_args!("{name}{{link=\"{}\"}} {value}", Label(link.as_str())));
+            }
+        }
+    }
+    let name = "nudged_modem_registration";
+    text.family(name, "gauge", "1 for the state of the modem in the network, 0 for the others.");
+    for (link, modem) in modems {
+        let Some(registration) = modem.registration else { continue };
+        for state in Registration::ALL {
+            let (link, is) = (Label(link.as_str()), u8::from(state == registration));
+            text.line(format_args!("{name}{{link=\"{link}\",state=\"{}\"}} {is}", state.as_str()));
+        }
     }
 }
 

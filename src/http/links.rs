@@ -1,6 +1,6 @@
-//! Links and the state of the whole: look, pause, resume.
+//! Links and the state of the whole: look, pause, resume, restart.
 //!
-//! All looks are at the published snapshot, at most a second old; only pause and resume ask the core.
+//! All looks are at the published snapshot, at most a second old; only pause, resume and restart ask the core.
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -13,8 +13,8 @@ use super::auth::Scope;
 use super::problem::Problem;
 use super::{App, BODY_WITHIN, NO_BODY, Segment, no_query, read_body, show};
 use crate::engine::{LinkSnapshot, Pause, Refusal, Snapshot};
-use crate::link::Connection;
-use crate::message::LinkName;
+use crate::link::{Connection, ModemStatus, Registration};
+use crate::message::{LinkName, TokenName};
 
 /// The word of the API for a link's state; a pause by a person goes before what the link says.
 pub fn state_of(link: &LinkSnapshot) -> &'static str {
@@ -43,6 +43,56 @@ pub struct LinkJson<'a> {
     submitted_total: u64,
     throttled_total: u64,
     sessions_total: u64,
+    #[serde(flatten)]
+    modem: Option<ModemJson<'a>>,
+}
+
+/// What a modem said of itself; `null` what it has not said yet. A bind has none of these fields.
+#[derive(Serialize)]
+struct ModemJson<'a> {
+    manufacturer: Option<&'a str>,
+    model: Option<&'a str>,
+    imei: Option<&'a str>,
+    sim: SimJson<'a>,
+    operator: Option<&'a str>,
+    registration: Option<&'static str>,
+    signal: Option<SignalJson>,
+    /// Slots, over all memories that are read.
+    storage: Option<StorageJson>,
+    last_error: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct SimJson<'a> {
+    imsi: Option<&'a str>,
+    iccid: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct SignalJson {
+    dbm: i16,
+}
+
+#[derive(Serialize)]
+struct StorageJson {
+    used: u32,
+    total: u32,
+}
+
+impl<'a> ModemJson<'a> {
+    fn of(modem: &'a ModemStatus) -> ModemJson<'a> {
+        ModemJson {
+            manufacturer: modem.manufacturer.as_deref(),
+            model: modem.model.as_deref(),
+            imei: modem.imei.as_deref(),
+            sim: SimJson { imsi: modem.imsi.as_deref(), iccid: modem.iccid.as_deref() },
+            operator: modem.operator.as_deref(),
+            registration: modem.registration.map(Registration::as_str),
+            signal: modem.signal_dbm.map(|dbm| SignalJson { dbm }),
+            storage: modem.storage.map(|(used, total)| StorageJson { used, total }),
+            last_error: modem.last_error.as_deref(),
+        }
+    }
 }
 
 impl<'a> LinkJson<'a> {
@@ -64,6 +114,7 @@ impl<'a> LinkJson<'a> {
             submitted_total: status.submitted_total,
             throttled_total: status.throttled_total,
             sessions_total: status.sessions_total,
+            modem: status.modem.as_ref().map(ModemJson::of),
         }
     }
 }
@@ -116,21 +167,38 @@ pub async fn resume_all(State(app): State<App>, request: Request) -> Result<Resp
     Ok(answer_status(&app))
 }
 
+/// The link as it was when it was told; what becomes of it is seen by looking again.
+pub async fn restart(State(app): State<App>, name: Segment, request: Request) -> Result<Response, Problem> {
+    ordered(&app, request).await?;
+    app.engine().restart_link(LinkName::from(name.0.as_str())).await.map_err(refused)?;
+    answer_link(&app, &name.0)
+}
+
 async fn set_pause(app: &App, name: Option<&Segment>, request: Request, on: bool) -> Result<(), Problem> {
-    let (parts, body) = request.into_parts();
-    let by = app.allow(&parts, Scope::Admin).await?;
-    no_query(&parts.uri)?;
-    read_body(app.clock(), &parts.headers, body, NO_BODY, BODY_WITHIN).await?;
+    let by = ordered(app, request).await?;
     let link = name.map(|name| LinkName::from(name.0.as_str()));
     let done = match on {
         true => app.engine().pause(link, by).await,
         false => app.engine().resume(link, by).await,
     };
-    done.map_err(|refusal| match refusal {
+    done.map_err(refused)
+}
+
+/// Whose order without a body this is.
+async fn ordered(app: &App, request: Request) -> Result<TokenName, Problem> {
+    let (parts, body) = request.into_parts();
+    let by = app.allow(&parts, Scope::Admin).await?;
+    no_query(&parts.uri)?;
+    read_body(app.clock(), &parts.headers, body, NO_BODY, BODY_WITHIN).await?;
+    Ok(by)
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    match refusal {
         // Here the link is the address and no field.
         Refusal::NoSuchLink => Problem::not_found(),
         other => Problem::from(other),
-    })
+    }
 }
 
 pub async fn status(State(app): State<App>, parts: Parts) -> Result<Response, Problem> {

@@ -154,6 +154,7 @@ impl App {
             .route("/v1/links/{name}", get(links::look))
             .route("/v1/links/{name}/pause", post(links::pause))
             .route("/v1/links/{name}/resume", post(links::resume))
+            .route("/v1/links/{name}/restart", post(links::restart))
             .route("/v1/status", get(links::status))
             .route("/v1/pause", post(links::pause_all))
             .route("/v1/resume", post(links::resume_all))

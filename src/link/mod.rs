@@ -214,6 +214,13 @@ pub struct ModemStatus {
     pub last_error: Option<String>,
 }
 
+impl ModemStatus {
+    /// Forgets what may have changed once nobody asks it any more; what it is and what went wrong stay.
+    pub fn leave(&mut self) {
+        (self.operator, self.registration, self.signal_dbm, self.storage) = (None, None, None, None);
+    }
+}
+
 /// `<stat>` of +CREG and +CEREG (3GPP TS 27.007 section 7.2), as far as SMS is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registration {
@@ -224,6 +231,31 @@ pub enum Registration {
     Unknown,
     Roaming,
     EmergencyOnly,
+}
+
+impl Registration {
+    pub const ALL: [Registration; 7] = [
+        Registration::Idle,
+        Registration::Home,
+        Registration::Searching,
+        Registration::Denied,
+        Registration::Unknown,
+        Registration::Roaming,
+        Registration::EmergencyOnly,
+    ];
+
+    /// As the API and the metrics write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Registration::Idle => "idle",
+            Registration::Home => "home",
+            Registration::Searching => "searching",
+            Registration::Denied => "denied",
+            Registration::Unknown => "unknown",
+            Registration::Roaming => "roaming",
+            Registration::EmergencyOnly => "emergency_only",
+        }
+    }
 }
 
 /// Upper bounds, in seconds, of the submit histogram.

@@ -32,6 +32,8 @@ pub enum Kind {
     Late(Duration),
     /// The status report of the message is announced in a storage where it is not.
     CdsiTrap,
+    /// No prompt: the modem waits for the PDU and does not say so.
+    NoPrompt,
 }
 
 /// How late an answer is where nothing else is said.
@@ -39,7 +41,7 @@ const LATE: Duration = Duration::from_secs(10);
 /// The latest: beyond, no answer is awaited by anybody.
 const LATEST: Duration = Duration::from_secs(24 * 3600);
 
-const NAMES: [(&str, Kind); 14] = [
+const NAMES: [(&str, Kind); 15] = [
     ("no-answer", Kind::NoAnswer),
     ("drop-after-submit", Kind::DropAfterSubmit),
     ("throttle", Kind::Throttle),
@@ -54,6 +56,7 @@ const NAMES: [(&str, Kind); 14] = [
     ("slow", Kind::Slow),
     ("late", Kind::Late(LATE)),
     ("cdsi-trap", Kind::CdsiTrap),
+    ("no-prompt", Kind::NoPrompt),
 ];
 
 impl Kind {
@@ -61,7 +64,13 @@ impl Kind {
     pub fn fits_smsc(self) -> bool {
         !matches!(
             self,
-            Kind::Reboot | Kind::SimFull | Kind::Cms500 | Kind::UrcFlood | Kind::Late(_) | Kind::CdsiTrap
+            Kind::Reboot
+                | Kind::SimFull
+                | Kind::Cms500
+                | Kind::UrcFlood
+                | Kind::Late(_)
+                | Kind::CdsiTrap
+                | Kind::NoPrompt
         )
     }
 
@@ -118,7 +127,7 @@ pub enum BadFault {
     Form,
     #[error(
         "no fault is called {0:?}; there are no-answer, drop-after-submit, throttle, queue-full, reject, \
-             garbage, hangup, slow and, for modems, reboot, sim-full, cms-500, urc-flood, late, cdsi-trap"
+             garbage, hangup, slow and, for modems, reboot, sim-full, cms-500, urc-flood, late, cdsi-trap, no-prompt"
     )]
     Kind(String),
     #[error(

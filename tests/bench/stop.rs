@@ -52,7 +52,8 @@ pub fn run(queued: u32) -> Fallible<Vec<Way>> {
     let dir = fresh_dir("stop")?;
     let sim = Sim::start(&dir, SMSC_DELAY)?;
     let gsm = Gsm::start(&dir, "gsm", SERVICE_TIME)?;
-    let routes = "[[route]]\nto = [\"+44\"]\nvia = [\"gsm\"]\n[[route]]\nto = [\"+\"]\nvia = [\"carrier\"]\n";
+    let routes =
+        "[[route]]\nto = [\"+44\"]\nvia = [\"gsm\"]\n[[route]]\nto = [\"+49\"]\nvia = [\"carrier\"]\n";
     let links = peers::bind("carrier", sim.address, 10) + &peers::modem("gsm", &gsm) + routes;
     let mut nudged = Nudged::start_with(Command::new(peers::program()), &dir, &links)?;
     nudged.pause(true)?;

@@ -15,11 +15,12 @@ use nudged::engine::{LinkSnapshot, StatusTotal};
 use nudged::http::auth::Scope;
 use nudged::link::{LinkFacts, LinkStatus, ModemStatus, Registration};
 use nudged::message::Status;
+use nudged::sim::modem::ModemOptions;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use crate::http::{Rig, stored};
-use crate::support::{World, faulty, one, silent, until};
+use crate::support::{World, faulty, one, one_modem, silent, until};
 
 /// A reply of somebody who would like to run his script in the browser of whoever reads it.
 const HOSTILE: &str = "<script>window.owned=1</script>\"><img src=x onerror=window.owned=1>\u{202e}txet";
@@ -270,6 +271,87 @@ async fn what_somebody_types_is_not_taken_away() {
     assert_eq!(browser.run(state).await, json!(["+49 151", false]));
     let left = format!("document.activeElement.blur(); {state}");
     assert_eq!(browser.run(&left).await, json!(["", true]), "once it is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_begins_to_type_while_the_answer_is_on_its_way_is_not_taken_away() {
+    let (world, _carrier) = one(silent(), "").await;
+    let browser = Browser::start().await;
+    browser.sign_in(&world).await;
+    let typed = "
+        const ask = window.fetch;
+        let typed = false;
+        window.fetch = async (...asked) => {
+            const answer = await ask(...asked);
+            const field = document.getElementById('number');
+            field.focus();
+            field.value = '+49 151';
+            typed = true;
+            return answer;
+        };
+        const over = async () => {
+            while (!typed || asking) {
+                await update();
+                await new Promise((look) => setTimeout(look, 5));
+            }
+            return document.getElementById('number').value;
+        };
+        return over();";
+    assert_eq!(browser.run(typed).await, "+49 151");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_modem_shows_its_signal_operator_and_the_end_of_its_sim_and_its_replies_in_the_conversation() {
+    let (world, modem) = one_modem(ModemOptions::default(), "").await;
+    world.await_link("gsm1", "up").await;
+    let id = world.send(NUMBER, "Invoice 4711 over 80 EUR is due on 1 December.").await;
+    world.await_status(&id, "sent").await;
+    modem.reply(NUMBER, "Paid yesterday, thank you").unwrap();
+    let known = |status: &Value| status["links"][0]["signal"]["dbm"].is_i64() && status["inbound_total"] == 1;
+    world.await_snapshot("the modem has spoken and the reply is counted", known).await;
+    let browser = Browser::start().await;
+    browser.sign_in(&world).await;
+    let text = browser.shows("Paid yesterday, thank you").await;
+    for shown in ["OK", "Simulated", "home network", "IMSI …7890, ICCID …0008", "dBm", " of 120"] {
+        assert!(text.contains(shown), "{shown} in {text}");
+    }
+    browser.size(1100, 900).await;
+    browser.size(390, 1200).await;
+    let source = browser.page.source().await.unwrap();
+    assert!(!source.contains("262991234567890") && !source.contains("8949000000000000008"), "{source}");
+    let bars = "return [...document.querySelectorAll('.bars i')].map(e => e.clientHeight > 0)";
+    assert_eq!(browser.run(bars).await, json!([true, true, true, true]));
+    browser.page.goto(&format!("http://{}/conversations/{NUMBER}", world.address())).await.unwrap();
+    let text = browser.shows("Paid yesterday, thank you").await;
+    let (asked, answered) = (text.find("Invoice 4711").unwrap(), text.find("Paid yesterday").unwrap());
+    assert!(asked < answered && text.contains("gsm1"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_modem_that_is_parked_for_its_pin_tells_which_file_to_remove_and_what_to_press() {
+    let options = ModemOptions { pin: Some(String::from("9999")), ..ModemOptions::default() };
+    let (world, _modem) = one_modem(options, "pin_file = 'pin'").await;
+    world.await_link("gsm1", "parked").await;
+    let browser = Browser::start().await;
+    browser.sign_in(&world).await;
+    let text = browser.shows("the SIM refused the PIN").await;
+    assert_eq!(text.matches("/modem-gsm1.pin, then restart the link").count(), 2, "{text}");
+    assert!(text.contains("press Restart at the link"), "{text}");
+    browser.size(390, 1200).await;
+    browser.click("#restart-1").await;
+    browser.shows("a PIN was entered before and did not unlock the SIM").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_connected_anew_from_the_page() {
+    let (world, _carrier) = one(silent(), "").await;
+    world.await_link("carrier", "up").await;
+    let browser = Browser::without_scripts().await;
+    browser.sign_in(&world).await;
+    browser.shows("carrier").await;
+    browser.click("#restart-1").await;
+    world.await_snapshot("a second session", |status| status["links"][0]["sessions_total"] == 2).await;
+    assert!(browser.page.current_url().await.unwrap().as_str().ends_with("/#links"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -165,6 +165,19 @@ fn the_answer_as_json_is_the_answer() {
 }
 
 #[test]
+fn a_link_is_looked_at_or_connected_anew_by_its_name() {
+    let answer = response("200 OK", "{\"name\":\"gsm1\",\"signal\":{\"dbm\":-71}}");
+    let (output, request) = with_server(&answer, &["links", "gsm1"]);
+    assert!(request.starts_with("GET /v1/links/gsm1 HTTP/1.1\r\n"), "{request}");
+    assert!(text(&output.stdout).contains("dbm: -71"), "{output:?}");
+    let (output, request) = with_server(&answer, &["links", "restart", "gsm1"]);
+    ended(&output, 0);
+    assert!(request.starts_with("POST /v1/links/gsm1/restart HTTP/1.1\r\n"), "{request}");
+    ended(&nudged(&["links", "restart"]), 64);
+    ended(&nudged(&["links", "--json", "restart", "gsm1"]), 64);
+}
+
+#[test]
 fn an_import_sends_the_file_and_ends_with_1_when_a_row_was_refused() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("list.csv");

@@ -119,6 +119,10 @@ impl Core {
                 self.other.push(format!("resume {link:?} by {by}"));
                 reply.send(Ok(())).unwrap();
             }
+            Command::RestartLink { link, reply } => {
+                self.other.push(format!("restart {link}"));
+                reply.send(Ok(())).unwrap();
+            }
             Command::OptOut { entries, by, reply } => {
                 self.other.push(format!("opt out {} by {by}", entries.len()));
                 reply.send(Ok(entries.len() as u64)).unwrap();
@@ -633,6 +637,7 @@ async fn every_call_asks_for_a_scope_of_its_own() {
         (Method::GET, "/v1/status", Scope::Read),
         (Method::POST, "/v1/links/carrier/pause", Scope::Admin),
         (Method::POST, "/v1/links/carrier/resume", Scope::Admin),
+        (Method::POST, "/v1/links/carrier/restart", Scope::Admin),
         (Method::POST, "/v1/pause", Scope::Admin),
         (Method::POST, "/v1/resume", Scope::Admin),
         (Method::POST, "/v1/messages/msg_0000000000001/resolve", Scope::Admin),

@@ -12,6 +12,8 @@ use crate::alone::{Alone, number, reply, segment};
 
 const ANN: &str = "+4915110000001";
 const BEN: &str = "+4915110000002";
+/// A network waits this long for an answer before it sends the same again.
+const AGAIN: Duration = Duration::from_secs(5);
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn texts(alone: &Alone) -> Vec<String> {
@@ -45,10 +47,25 @@ fn a_second_honest_1_is_kept_once_the_first_was_answered() {
 }
 
 #[test]
+fn two_of_the_same_words_that_came_together_are_two() {
+    let mut alone = Alone::new();
+    let first = alone.inbound(0, Inbound::Reply(reply(ANN, "1")));
+    let second = alone.inbound(0, Inbound::Reply(reply(ANN, "1")));
+    assert_eq!(texts(&alone), ["1", "1"], "nothing was lost that the network would send again");
+    alone.answered(0, first);
+    alone.step(vec![Input::Link { link: 0, event: LinkEvent::Down { reason: String::new() } }]);
+    alone.inbound(0, Inbound::Reply(reply(ANN, "1")));
+    assert_eq!(texts(&alone), ["1", "1"], "the answer to the second was lost, so it comes again");
+    alone.answered(0, second);
+}
+
+#[test]
 fn an_answer_to_the_repeat_ends_the_wait_for_the_first_too() {
     let mut alone = Alone::new();
     alone.inbound(0, Inbound::Reply(reply(ANN, "1")));
+    alone.pass(AGAIN);
     alone.hear(reply(ANN, "1"));
+    assert_eq!(texts(&alone), ["1"]);
     alone.hear(reply(ANN, "1"));
     assert_eq!(texts(&alone), ["1", "1"]);
 }
@@ -58,6 +75,7 @@ fn an_answer_of_another_link_with_the_same_token_says_nothing() {
     let mut alone = Alone::with(&["a", "b"], "");
     let token = alone.inbound(0, Inbound::Reply(reply(ANN, "1")));
     alone.answered(1, token);
+    alone.pass(AGAIN);
     alone.inbound(0, Inbound::Reply(reply(ANN, "1")));
     assert_eq!(texts(&alone), ["1"]);
 }

@@ -10,10 +10,11 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use crate::http::{Map, Rig, stored};
 
 /// Every form of the page but that of signing in.
-const FORMS: [&str; 7] = [
+const FORMS: [&str; 8] = [
     "/logout",
     "/page/pause",
     "/page/resume",
+    "/page/restart",
     "/page/resolve",
     "/page/release",
     "/page/opt-out",
@@ -283,11 +284,17 @@ async fn each_scope_sees_and_changes_what_it_may() {
         assert_eq!(page.contains("+4915112345678"), sees_texts, "{scopes:?}");
         assert_eq!(page.contains("Pause all sending"), changes, "{scopes:?}");
         for path in &FORMS[1..] {
-            let fields = [("key", key.as_str()), ("party", "+4915112345678"), ("as", "sent"), ("id", ID)];
+            let fields = [
+                ("key", key.as_str()),
+                ("party", "+4915112345678"),
+                ("as", "sent"),
+                ("id", ID),
+                ("link", "carrier"),
+            ];
             let expected = if changes { 303 } else { 403 };
             assert_eq!(status(visitor.post(path, &fields)).await, expected, "{scopes:?} {path}");
         }
-        assert_eq!(asked(&rig).len(), if changes { 6 } else { 0 });
+        assert_eq!(asked(&rig).len(), if changes { 7 } else { 0 });
         let talk = visitor.request(Method::GET, "/conversations/+4915112345678");
         assert_eq!(status(talk).await, if sees_texts { 200 } else { 403 });
     }

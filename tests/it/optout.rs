@@ -170,6 +170,23 @@ fn stop_start_stop_within_a_day_confirms_once_and_the_next_day_again() {
 }
 
 #[test]
+fn a_confirmation_that_start_overtook_is_not_sent_and_the_next_stop_has_its_own() {
+    let mut alone = Alone::new();
+    alone.step(vec![Input::Link { link: 0, event: LinkEvent::Down { reason: String::new() } }]);
+    for text in ["STOP", "START"] {
+        alone.hear(reply(ANN, text));
+    }
+    alone.step(vec![Input::Link { link: 0, event: LinkEvent::Up }]);
+    assert_eq!(alone.texts, [""; 0], "it is not true any more");
+    alone.step(vec![Input::Link { link: 0, event: LinkEvent::Down { reason: String::new() } }]);
+    for text in ["STOP", "START", "STOP"] {
+        alone.hear(reply(ANN, text));
+    }
+    alone.step(vec![Input::Link { link: 0, event: LinkEvent::Up }]);
+    assert_eq!(alone.texts.len(), 1, "{:?}", alone.texts);
+}
+
+#[test]
 fn the_configured_confirmation_goes_out_as_it_is() {
     let mut alone = Alone::with(&["a"], "[inbound]\nstop_reply = 'Done. Żegnaj.'");
     alone.hear(reply(ANN, "STOP"));
@@ -285,4 +302,59 @@ fn the_sum_by_status_holds_with_what_is_blocked() {
     let counters: nudged::engine::core::Counters =
         nudged::store::record::decode(&alone.state.map[&nudged::store::keys::core("counters")]).unwrap();
     assert_eq!(counters.by_status[Status::Blocked as usize], 3);
+}
+
+#[test]
+fn no_confirmation_is_handed_out_before_its_opt_out_is_stored() {
+    let mut alone = Alone::new();
+    let token = nudged::link::InboundToken(99);
+    let mut inputs = vec![Input::Inbound { link: 0, token, inbound: Inbound::Reply(reply(ANN, "STOP")) }];
+    while alone.step_once(std::mem::take(&mut inputs)) {
+        let stored = !alone.view().opt_outs_of(number(ANN)).unwrap().is_empty();
+        assert!(stored || alone.texts.is_empty(), "{:?}", alone.texts);
+    }
+    assert_eq!(alone.texts.len(), 1);
+    alone.restart();
+    assert_eq!(alone.view().opt_outs_of(number(ANN)).unwrap().len(), 1);
+}
+
+#[test]
+fn paid_and_then_stop_are_two_replies_and_one_opt_out() {
+    let mut alone = Alone::new();
+    for text in ["PAID", "STOP"] {
+        alone.hear(reply(ANN, text));
+    }
+    let intents: Vec<Intent> = alone.replies().iter().map(|reply| reply.intent).collect();
+    assert_eq!((intents.len(), intents[1]), (2, Intent::OptOut));
+    assert_eq!(alone.view().opt_outs_of(number(ANN)).unwrap().len(), 1);
+    assert_eq!(alone.texts.len(), 1, "its confirmation");
+}
+
+#[test]
+fn a_1_is_kept_and_decides_nothing_whatever_is_open() {
+    let mut alone = Alone::new();
+    alone.hear(reply(ANN, "1"));
+    for (n, text) in ["invoice 17: 1 for yes", "invoice 18: 1 for yes"].into_iter().enumerate() {
+        alone.send(ANN, text, &n.to_string());
+    }
+    alone.hear(reply(ANN, "1"));
+    alone.pass(DAY * 30);
+    alone.hear(reply(ANN, "paid?"));
+    assert_eq!(alone.replies().len(), 3);
+    assert!(alone.view().opt_outs(None, 10).unwrap().opt_outs.is_empty());
+    assert_eq!(alone.texts.len(), 2, "nothing goes out but what was sent");
+    let next = alone.accept(ANN, "next");
+    assert!(alone.open.iter().any(|(_, submission)| submission.id == next), "and nothing is held");
+}
+
+#[test]
+fn a_robot_that_answers_whatever_it_gets_gets_one_text_a_day() {
+    let mut alone = stopped();
+    for round in 0..40 {
+        let echo = alone.texts.last().unwrap().clone();
+        for said in [echo.as_str(), "START", "We are closed until Monday.", "STOP"] {
+            alone.hear(reply(ANN, said));
+        }
+        assert_eq!(alone.texts.len(), 1, "round {round}: {:?}", alone.texts);
+    }
 }

@@ -52,6 +52,8 @@ async fn a_journal_damaged_in_its_middle_is_read_only_and_says_why() {
         let (status, problem) = world.call(Method::GET, path, None).await;
         assert_eq!((status, problem["code"].as_str().unwrap()), (503, "quarantined"), "{path}");
     }
+    let (status, problem) = world.call(Method::POST, "/v1/links/carrier/restart", None).await;
+    assert_eq!((status, problem["code"].as_str().unwrap()), (503, "quarantined"));
     let (_, page) = world.call(Method::GET, "/", None).await;
     let page = page.as_str().unwrap();
     assert_eq!(page.matches("Not known in quarantine.").count(), 1, "the counts: {page}");

@@ -613,6 +613,25 @@ fn a_recall_gives_back_what_is_not_written_and_nothing_else() {
 }
 
 #[test]
+fn what_was_recalled_on_its_way_is_not_written_again_when_the_smsc_throttles_it() {
+    for all in [false, true] {
+        let mut rig = Rig::bound(Smpp { window: 2, ..smpp() });
+        rig.submit([1]);
+        let sequences = rig.sequences();
+        match all {
+            true => rig.session.recall_all(rig.now),
+            false => rig.session.recall(MessageId::from_u64(1), rig.now),
+        }
+        assert_eq!(rig.links(), [], "it is on its way");
+        rig.feed(&pdu(SUBMIT_RESP, 0x58, sequences[0], b""));
+        assert_eq!(rig.links(), [outcome(1, Outcome::Unwritten)]);
+        rig.submit([2]);
+        rig.pass(Duration::from_secs(20));
+        assert_eq!(rig.texts().into_iter().map(|(_, id)| id).collect::<Vec<_>>(), [2]);
+    }
+}
+
+#[test]
 fn a_stop_writes_nothing_new_awaits_the_rest_and_says_unbind() {
     let mut rig = Rig::bound(Smpp { window: 2, ..smpp() });
     rig.submit(1..=3);

@@ -19,6 +19,7 @@ use nudged::http::auth::{Scope, TokenFile};
 use nudged::id::MessageId;
 use nudged::link::Submission;
 use nudged::message::{Class, Encoding, Msisdn, Priority};
+use nudged::sim::modem::{Modem, ModemOptions};
 use nudged::sim::smsc::{Receipts, Smsc, SmscOptions};
 use nudged::store::{Opened, Options, Read, Store, keys, open, record};
 use reqwest::{Client, Method};
@@ -227,13 +228,24 @@ pub fn link(name: &str, at: SocketAddr, more: &str) -> String {
     )
 }
 
+/// What the file `pin` holds.
+pub const PIN: &str = "1234";
+
+/// A world with one simulated modem behind a link named `gsm1`.
+pub async fn one_modem(options: ModemOptions, more: &str) -> (World, Modem) {
+    let modem = Modem::start(options, Clock::system()).await.unwrap();
+    let port = modem.path();
+    let config = format!("[[modem]]\nname = 'gsm1'\nport = '{port}'\nrate = 'unlimited'\n{more}\n");
+    (World::start(&config).await, modem)
+}
+
 /// A number of its own for each `n`.
 pub fn number(n: usize) -> String {
     format!("+4915110{n:06}")
 }
 
 pub fn checked(text: &str) -> Config {
-    let secret = |_: &str| Ok(Secret::new(String::from("pw")));
+    let secret = |file: &str| Ok(Secret::new(String::from(if file == "pin" { PIN } else { "pw" })));
     check(text, &secret).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"))
 }
 
@@ -278,7 +290,8 @@ impl World {
         World::start_by(Clock::manual(START), config).await
     }
 
-    async fn start_by(clock: Clock, config: &str) -> World {
+    /// On any clock.
+    pub async fn start_by(clock: Clock, config: &str) -> World {
         let dir = tempfile::tempdir().unwrap();
         let scopes = [Scope::Send, Scope::Read, Scope::Admin];
         let token = TokenFile::new(dir.path()).add("test", &scopes, clock.now().wall).unwrap();

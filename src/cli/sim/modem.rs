@@ -45,7 +45,7 @@ pub struct ModemArgs {
     #[arg(long, value_name = "TEXT")]
     reply: Option<String>,
     /// no-answer, late, drop-after-submit, throttle, queue-full, reject, garbage, hangup, reboot, sim-full, cms-500,
-    /// urc-flood, cdsi-trap or slow at the N-th message, N% of them or every N+
+    /// urc-flood, cdsi-trap, no-prompt or slow at the N-th message, N% of them or every N+
     #[arg(long, value_name = "KIND@N")]
     fault: Vec<Fault>,
     /// One NDJSON line for every message taken, written before it is answered
@@ -107,6 +107,7 @@ pub fn options(args: ModemArgs) -> ModemOptions {
             ReceiptsArg::Mixed => Receipts::Mixed,
             ReceiptsArg::None => Receipts::None,
         },
+        routes_reports: usual.routes_reports,
         reply: args.reply,
         faults: args.fault,
         wire: args.wire,

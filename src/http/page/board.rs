@@ -27,6 +27,8 @@ pub const ROWS: usize = 20;
 pub const EXCERPT: usize = 320;
 /// Characters of what a peer says of itself.
 const SAID: usize = 160;
+/// Characters of why a link is not up: room for a path and what to do.
+pub const REASON: usize = 480;
 
 /// All of it.
 pub struct Board {
@@ -276,19 +278,20 @@ impl LinkRow {
             kind: link.facts.kind,
             state: state_of(link),
             since: Since::of(since(link), now.wall),
-            reason: link.status.reason.as_deref().map(|reason| visible(reason, SAID)),
+            reason: link.status.reason.as_deref().map(|reason| visible(reason, REASON)),
             paused: link.paused.is_some(),
             in_use: link.leased,
             window: link.facts.window,
             submitted: link.status.submitted_total,
             pace: pace(link.status.pace),
-            modem: link.status.modem.as_ref().map(ModemRow::of),
+            modem: link.status.modem.as_ref().map(|modem| ModemRow::of(modem, link.status.reason.as_deref())),
         }
     }
 }
 
 impl ModemRow {
-    fn of(modem: &ModemStatus) -> ModemRow {
+    /// `reason` is said above it, once.
+    fn of(modem: &ModemStatus, reason: Option<&str>) -> ModemRow {
         let said = |text: &Option<String>| text.as_deref().map(|text| visible(text, SAID));
         let model = [said(&modem.manufacturer), said(&modem.model)];
         let model = model.into_iter().flatten().collect::<Vec<_>>().join(" ");
@@ -299,7 +302,7 @@ impl ModemRow {
             signal: modem.signal_dbm.map(Signal::of),
             sim: sim(modem),
             storage: modem.storage.map(|(used, total)| Storage { used, total }),
-            last_error: said(&modem.last_error),
+            last_error: said(&modem.last_error).filter(|_| modem.last_error.as_deref() != reason),
         }
     }
 }

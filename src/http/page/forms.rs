@@ -1,4 +1,4 @@
-//! What the page changes: sign in and out, pause and resume, decide an unknown or a hold, opt-outs.
+//! What the page changes: sign in and out, pause, resume and restart, decide an unknown or a hold, opt-outs.
 //!
 //! Each form is read, its key is checked against the session, then its scope; only then the engine is asked.
 //! What was done shows on the page one is sent back to; what was refused says why on a page of its own.
@@ -130,6 +130,15 @@ async fn set_pause(app: &App, request: Request, on: bool) -> Result<String, Prob
         false => app.engine().resume(link, signed.name).await?,
     }
     Ok(form.back())
+}
+
+pub async fn restart(State(app): State<App>, request: Request) -> Response {
+    let done = async {
+        let (_, form) = admitted(&app, request).await?;
+        app.engine().restart_link(form.need("link")?.into()).await?;
+        Ok(form.back())
+    };
+    answer(done.await)
 }
 
 pub async fn resolve(State(app): State<App>, request: Request) -> Response {

@@ -1,5 +1,6 @@
 //! What is wrong now, each with what to do about it.
 
+use super::board::REASON;
 use super::say::{counted, visible};
 use super::verdict::{count, shown};
 use crate::engine::{LinkSnapshot, Refusal, Snapshot};
@@ -66,14 +67,24 @@ fn whole(snapshot: &Snapshot) -> Vec<Trouble> {
 
 fn state(link: &LinkSnapshot) -> Option<Trouble> {
     let (state, remedy) = match link.status.connection {
-        Connection::Parked => {
-            ("parked", "It needs a person: check password, account, PIN or SIM, then start the daemon anew.")
-        }
+        Connection::Parked => ("parked", parked_remedy(link.facts.kind)),
         Connection::Down => ("down", "It is tried again by itself; check cable, power or the carrier."),
         Connection::Up | Connection::Connecting => return None,
     };
-    let reason = link.status.reason.as_deref().map(|reason| format!(": {}", visible(reason, 160)));
+    let reason = link.status.reason.as_deref().map(|reason| format!(": {}", visible(reason, REASON)));
     Some(Trouble { what: format!("{} is {state}{}.", shown(link), reason.unwrap_or_default()), remedy })
+}
+
+/// A new start of the daemon is needed only where its configuration or a file that it names was changed.
+fn parked_remedy(kind: &str) -> &'static str {
+    match kind {
+        "modem" => {
+            "It needs a person: mend the SIM or its PIN as the reason says, then press Restart at the link."
+        }
+        _ => {
+            "It needs a person: have the account mended and press Restart at the link, or change the password and start the daemon anew."
+        }
+    }
 }
 
 fn modem(link: &LinkSnapshot, status: &ModemStatus) -> Vec<Trouble> {

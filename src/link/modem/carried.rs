@@ -51,6 +51,9 @@ pub enum LateWhy {
     Silence,
     /// The connection went away: it may be the first thing that the next one hears, and nothing later.
     Connection,
+    /// The modem was silent, and an answer that may have been its own was taken for a later segment's: what comes
+    /// now may be that one's, so a refusal proves nothing.
+    Overtaken,
 }
 
 impl Carried {
@@ -96,6 +99,11 @@ impl Carried {
             }
             (None, _) => {}
         }
+    }
+
+    /// An answer was believed although one of these may have been meant.
+    pub(super) fn overtaken(&self) {
+        self.lock().late.iter_mut().for_each(|late| late.why = LateWhy::Overtaken);
     }
 
     /// The modem has answered a whole set-up since the connection was lost.

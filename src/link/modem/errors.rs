@@ -65,6 +65,11 @@ impl Fault {
         meaning(self, vendor) == Meaning::Busy
     }
 
+    /// "Invalid parameter", by the modem itself: its octets are no message, whether they were ours or not.
+    pub fn disputes_octets(&self) -> bool {
+        matches!(self, Fault::Cms(304 | 305))
+    }
+
     /// The place in the memory holds nothing.
     pub fn is_empty_place(&self) -> bool {
         matches!(self, Fault::Cms(321) | Fault::Cme(21 | 22))
@@ -138,6 +143,9 @@ const CMS: &[Row] = &[
     (Some(Vendor::Cinterion), 549, 554, BAD_REQUEST),
     (Some(Vendor::Cinterion), 615, 616, NETWORK),
     (None, 512, 512, NETWORK),
+    // Some vendor says that it may have gone out, and whose word this is nobody knows.
+    (None, 513, 513, Unknown),
+    (None, 521, 521, Unknown),
     (None, 515, 515, Busy),
     (None, 532, 532, Busy),
     (None, 1, 1, BAD_NUMBER),
@@ -309,7 +317,7 @@ mod tests {
         assert_eq!(meaning(&Fault::Cms(515), Vendor::Cinterion), BAD_NUMBER);
         assert_eq!(meaning(&Fault::Cms(513), Vendor::Sierra), Unknown);
         assert_eq!(meaning(&Fault::Cms(513), Vendor::Cinterion), STORAGE);
-        assert_eq!(meaning(&Fault::Cms(513), Vendor::Huawei), Temporary(Reason::ModemUnknownCode));
+        assert_eq!(meaning(&Fault::Cms(513), Vendor::Huawei), Unknown, "what some vendor leaves open");
     }
 
     #[test]

@@ -182,7 +182,9 @@ impl ModemSession {
 
     fn pin_command(&mut self) -> Result<Command, String> {
         let Some(pin) = self.config.pin.clone() else {
-            return Err(String::from("the SIM asks for a PIN and none is configured; set pin for the modem"));
+            return Err(String::from(
+                "the SIM asks for a PIN and none is configured; set pin_file for the modem",
+            ));
         };
         let whose = match (&self.status.iccid, &self.status.imei) {
             (Some(iccid), _) => PinFor::Sim(iccid.clone()),
@@ -250,9 +252,7 @@ impl ModemSession {
             Step::Pin => self.sim_answered(&answer, tries, now),
             Step::PinTries => self.pin_tries_answered(&answer),
             Step::EnterPin => match answer {
-                Answer::Failed(fault) => self.park(format!(
-                    "the SIM refused the PIN ({fault}); it is not entered again, because the third wrong one locks the SIM"
-                )),
+                Answer::Failed(fault) => self.park_pin(&format!("the SIM refused the PIN ({fault})")),
                 // Whether it was right the SIM says itself.
                 Answer::Ok(_) | Answer::Silent => {
                     self.go(Step::Pin);
@@ -264,7 +264,9 @@ impl ModemSession {
             Step::Circuit => self.go(Step::Packet),
             Step::Packet => self.go(Step::ServiceCentre),
             Step::ServiceCentre => self.service_centre_answered(&answer, tries, now),
-            Step::Format => self.needed(&answer, Step::Service, "the modem refuses PDU mode (AT+CMGF=0)", now),
+            Step::Format => {
+                self.needed(&answer, Step::Service, "the modem refuses PDU mode (AT+CMGF=0)", now)
+            }
             Step::Service => self.go(Step::Memories),
             Step::Memories => {
                 self.inbox.memories = choose::memories(answer.value("+CPMS:"));
@@ -348,7 +350,7 @@ impl ModemSession {
         match init.unlocking {
             Unlocking::NotAsked if self.config.pin.is_none() => {
                 self.park(String::from(
-                    "the SIM asks for a PIN and none is configured; set pin for the modem",
+                    "the SIM asks for a PIN and none is configured; set pin_file for the modem",
                 ));
             }
             Unlocking::NotAsked | Unlocking::Wanted => {
@@ -356,10 +358,13 @@ impl ModemSession {
                 self.go(Step::Iccid(0));
             }
             Unlocking::Entered if tries < SIM_TRIES => self.again(SIM_WAIT, now),
-            Unlocking::Entered => {
-                self.park(String::from("the PIN did not unlock the SIM; it is not entered again"))
-            }
+            Unlocking::Entered => self.park_pin("the PIN did not unlock the SIM"),
         }
+    }
+
+    fn park_pin(&mut self, why: &str) {
+        let remedy = self.carried.pins(|ledger| ledger.remedy());
+        self.park(format!("{why}; {remedy}"));
     }
 
     fn pin_tries_answered(&mut self, answer: &Answer) {

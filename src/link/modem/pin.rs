@@ -23,14 +23,18 @@ pub struct PinLedger {
 /// Why a PIN is not entered.
 #[derive(Debug, thiserror::Error)]
 pub enum PinRefusal {
-    #[error("this PIN was entered before and did not unlock the SIM{}", removable(.0.as_deref()))]
+    #[error("a PIN was entered before and did not unlock the SIM; {}", remedy(.0.as_deref()))]
     Entered(Option<PathBuf>),
     #[error("that the PIN is entered cannot be recorded: {0}")]
     Unrecorded(#[from] io::Error),
 }
 
-fn removable(path: Option<&Path>) -> String {
-    path.map(|path| format!("; if it is right, remove {}", path.display())).unwrap_or_default()
+/// What a person does so that a PIN is entered once more.
+fn remedy(path: Option<&Path>) -> String {
+    let removed = path.map(|path| format!(", remove {}", path.display())).unwrap_or_default();
+    format!(
+        "it is not entered again: check it{removed}, then restart the link, or the daemon if the PIN was changed"
+    )
 }
 
 /// What a PIN is for: the SIM where it says its number before it is unlocked, else the modem it is in.
@@ -82,6 +86,11 @@ impl PinLedger {
             Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// What a person does so that a PIN is entered once more.
+    pub fn remedy(&self) -> String {
+        remedy(self.path.as_deref())
     }
 
     /// Somebody may have removed the file to have the PIN entered once more.
@@ -151,6 +160,8 @@ mod tests {
         ledger.enter(&pin, &sim("8950")).unwrap();
         ledger.enter(&Secret::new("4321".into()), &sim("8949")).unwrap();
         assert!(!fs::read_to_string(&path).unwrap().contains("1234"));
+        let refused = ledger.enter(&pin, &sim("8949")).unwrap_err().to_string();
+        assert!(refused.contains(&format!("remove {}, then restart the link", path.display())), "{refused}");
     }
 
     #[test]

@@ -2,10 +2,11 @@
 //!
 //! Invariants:
 //! * Nothing is deleted that was not handed up and confirmed, and only in the memory it was read from.
-//! * One message that cannot be read stops nothing: it goes up as it came, and its place is freed like any other.
+//! * A memory is selected shortly before it is used: a modem may start anew and say nothing of it.
+//! * One message that cannot be read stops nothing: once it reads twice alike it goes up as it came, and its place
+//!   is freed like any other. What reads otherwise each time was garbled on the way, and lies there unharmed.
 //! * What the core refused stays where it is and is read again; what came without a place is kept here.
 //! * A place that still holds what was deleted is deleted again, a few times, and never handed up twice by one session.
-//! * What cannot be read is read again before it counts as that: a line may be damaged, or cut by a restart.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -27,8 +28,8 @@ const MAX_KEPT: usize = 256;
 const AGAIN: Duration = Duration::from_secs(5);
 /// Deletions of one place; then it is left to people.
 const DELETIONS: u8 = 3;
-/// Readings of what cannot be read, where no two are alike.
-const READINGS: u8 = 4;
+/// Without a command to it for so long the modem may have started anew and have another memory selected.
+const SELECTED_FOR: Duration = Duration::from_secs(2);
 
 /// A command that has to do with memories.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +50,8 @@ pub enum Errand {
 pub struct Inbox {
     /// Memories that are swept.
     pub(super) memories: Vec<String>,
-    selected: Option<String>,
+    /// With when it was used last.
+    selected: Option<(String, Instant)>,
     sweep: VecDeque<String>,
     reads: VecDeque<Place>,
     deletes: VecDeque<Place>,
@@ -57,6 +59,8 @@ pub struct Inbox {
     handed: HashMap<InboundToken, Source>,
     /// What is known to be in a place.
     places: HashMap<Place, Known>,
+    /// What nobody could read in a place, until it reads the same once more.
+    unread: HashMap<Place, [u8; 16]>,
     kept: VecDeque<Inbound>,
     /// When what was refused is read again.
     again: Option<Instant>,
@@ -68,7 +72,7 @@ pub struct Inbox {
 
 #[derive(Debug)]
 enum Source {
-    Stored(Place),
+    Stored(Place, [u8; 16]),
     Routed { inbound: Box<Inbound>, acknowledge: bool },
 }
 
@@ -80,8 +84,6 @@ struct Known {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// It could not be read, so often and not twice alike.
-    Doubtful(u8),
     /// The same lies in another place that is not free yet; it is read when that one is.
     Twin,
     Handed,
@@ -92,7 +94,7 @@ enum Fate {
 }
 
 impl Fate {
-    /// Whatever is read there now is what is known to be there: nobody else frees it.
+    /// It is there, and about to be freed.
     fn holds(self) -> bool {
         matches!(self, Fate::Handed | Fate::Deleting(_))
     }
@@ -133,8 +135,9 @@ impl Inbox {
 
     pub fn confirmed(&mut self, token: InboundToken) {
         match self.handed.remove(&token) {
-            Some(Source::Stored(place)) => {
-                if let Some(known) = self.places.get_mut(&place) {
+            Some(Source::Stored(place, key)) => {
+                // Another message may have taken its place meanwhile, which is not confirmed by this.
+                if let Some(known) = self.places.get_mut(&place).filter(|known| known.key == key) {
                     known.fate = Fate::Deleting(0);
                     self.deletes.push_back(place);
                 }
@@ -148,8 +151,10 @@ impl Inbox {
     pub fn refused(&mut self, token: InboundToken, now: Instant) -> bool {
         let mut had = true;
         match self.handed.remove(&token) {
-            Some(Source::Stored(place)) => {
-                self.places.remove(&place);
+            Some(Source::Stored(place, key)) => {
+                if self.places.get(&place).is_some_and(|known| known.key == key) {
+                    self.places.remove(&place);
+                }
             }
             // The network sends it again.
             Some(Source::Routed { acknowledge: true, .. }) => self.acknowledge.push_back(false),
@@ -166,7 +171,8 @@ impl Inbox {
     }
 
     /// What is to be done next; a memory is selected before it is used.
-    fn next(&mut self) -> Option<Errand> {
+    fn next(&mut self, now: Instant) -> Option<Errand> {
+        self.selected.take_if(|(_, used)| now >= *used + SELECTED_FOR);
         if let Some(stored) = self.acknowledge.pop_front() {
             return Some(Errand::Acknowledge { stored });
         }
@@ -190,7 +196,8 @@ impl Inbox {
     }
 
     fn select(&self, memory: &str) -> Option<Errand> {
-        (self.selected.as_deref() != Some(memory)).then(|| Errand::Select(memory.to_owned()))
+        let selected = self.selected.as_ref().is_some_and(|(selected, _)| selected == memory);
+        (!selected).then(|| Errand::Select(memory.to_owned()))
     }
 
     /// The memory cannot be selected: nothing in it can be read, and nothing in it is touched.
@@ -209,17 +216,20 @@ impl Inbox {
     /// Whether what lies there is to be handed up.
     fn is_new(&mut self, place: &Place, key: [u8; 16]) -> bool {
         match self.places.get_mut(place) {
-            Some(known) if known.fate.holds() => return false,
-            Some(Known { key: known, fate }) if *known == key => {
-                if let Fate::Deleted(times) = *fate {
+            Some(Known { key: known, fate }) if *known == key => match *fate {
+                Fate::Handed | Fate::Deleting(_) => return false,
+                Fate::Deleted(times) => {
                     if times < DELETIONS {
                         *fate = Fate::Deleting(times);
                         self.deletes.push_back(place.clone());
                     }
                     return false;
                 }
-            }
-            _ => {}
+                Fate::Twin => {}
+            },
+            // Another message has taken the place, which nobody has confirmed.
+            Some(_) => self.deletes.retain(|deleted| deleted != place),
+            None => {}
         }
         // A memory of two names shows the same message twice, and the network delivers one twice: freeing this
         // place now could free it of a message that comes in between.
@@ -231,18 +241,15 @@ impl Inbox {
         !elsewhere
     }
 
-    /// Whether what cannot be read is to be read again first.
-    fn doubts(&mut self, place: &Place, key: [u8; 16]) -> bool {
-        let readings = match self.places.get(place) {
-            Some(Known { key: known, fate: Fate::Doubtful(_) }) if *known == key => return false,
-            Some(Known { fate: Fate::Doubtful(readings), .. }) => readings + 1,
-            _ => 1,
-        };
-        if readings < READINGS {
-            self.places.insert(place.clone(), Known { key, fate: Fate::Doubtful(readings) });
-            self.announced(place.clone());
+    /// Whether what nobody could read in a place was read like this before; else it is to be read once more.
+    fn reads_alike(&mut self, place: &Place, key: [u8; 16]) -> bool {
+        match self.unread.insert(place.clone(), key) {
+            Some(before) => before == key,
+            None => {
+                self.announced(place.clone());
+                false
+            }
         }
-        readings < READINGS
     }
 
     /// A place is free, or was to be: what waited for that is read.
@@ -261,6 +268,7 @@ impl Inbox {
         self.places.retain(|place, known| {
             place.memory != memory || seen.contains(&place.index) || known.fate.holds()
         });
+        self.unread.retain(|place, _| place.memory != memory || seen.contains(&place.index));
     }
 }
 
@@ -277,7 +285,7 @@ impl ModemSession {
                 });
             }
         }
-        let Some(errand) = self.inbox.next() else { return false };
+        let Some(errand) = self.inbox.next(now) else { return false };
         let command = match &errand {
             Errand::Select(memory) => Command::query(format!("AT+CPMS=\"{memory}\""), "+CPMS:").within(SIM),
             Errand::List(_) => Command::new("AT+CMGL=4", Expect::Bodies("+CMGL:"), LISTING),
@@ -293,11 +301,14 @@ impl ModemSession {
     }
 
     pub(super) fn errand_answered(&mut self, errand: Errand, answer: Answer, now: Instant) {
+        if let (Some((_, used)), Answer::Ok(_)) = (&mut self.inbox.selected, &answer) {
+            *used = now;
+        }
         match (errand, answer) {
             (Errand::Select(memory), Answer::Ok(lines)) => {
                 let line = lines.first().map(|info| info.head.as_str()).unwrap_or_default();
                 self.count_storage(&memory, line);
-                self.inbox.selected = Some(memory);
+                self.inbox.selected = Some((memory, now));
             }
             // It has no such memory, or did not understand.
             (Errand::Select(memory), Answer::Failed(fault)) if !fault.is_busy(self.profile.vendor) => {
@@ -373,10 +384,17 @@ impl ModemSession {
         };
         let read = decode::read(line, stated, &self.sim());
         let Some(inbound) = read.inbound else { return };
-        let unreadable = matches!(inbound, Inbound::Poison(_));
-        if self.inbox.is_new(&place, read.key) && !(unreadable && self.inbox.doubts(&place, read.key)) {
+        let known = self.inbox.places.get(&place).is_some_and(|known| known.key == read.key);
+        // An entry that says itself that it is empty has nothing to lose.
+        let settled = known || (line.is_empty() && stated == Some(0));
+        if !matches!(inbound, Inbound::Poison(_)) || settled {
+            self.inbox.unread.remove(&place);
+        } else if !self.inbox.reads_alike(&place, read.key) {
+            return;
+        }
+        if self.inbox.is_new(&place, read.key) {
             self.inbox.places.insert(place.clone(), Known { key: read.key, fate: Fate::Handed });
-            self.hand_up(inbound, |_| Source::Stored(place));
+            self.hand_up(inbound, |_| Source::Stored(place, read.key));
         }
     }
 

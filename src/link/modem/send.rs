@@ -16,6 +16,7 @@ use super::lines::{Expect, Heard};
 use super::network::Standing;
 use super::session::{DRAIN, ModemSession, Purpose, Wire};
 use super::submit::Item;
+use crate::id::MessageId;
 use crate::link::session::SessionEvent;
 use crate::link::{LinkEvent, Outcome};
 use crate::message::{Cause, Reason, Reference, UnknownWhy};
@@ -36,7 +37,7 @@ const NO_PROMPTS: u8 = 3;
 const BUSY_FIRST: Duration = Duration::from_millis(200);
 const BUSY_LONGEST: Duration = Duration::from_secs(2);
 const BUSY_TRIES: u8 = 6;
-/// Refusals in a row that make a SIM suspect, and the wait between them.
+/// Segments refused in a row that make a SIM suspect, and the wait between them.
 const SUSPECTS: u8 = 3;
 const SUSPECT_WAIT: Duration = Duration::from_secs(5);
 /// Segments after which a held relay link is released, so that messages for us come through.
@@ -126,6 +127,8 @@ pub struct Sender {
     /// The modem was busy, or its SIM is suspect.
     rests_until: Option<Instant>,
     suspects: u8,
+    /// The segment that was refused so last.
+    suspected: Option<(MessageId, u8)>,
     no_prompts: u8,
     /// It has said +CMGS once, so an OK alone is none of its answers.
     names_references: bool,
@@ -330,9 +333,10 @@ impl ModemSession {
 
     /// The first of two answers was that of a segment given up before.
     fn give_late(&mut self, verdict: Verdict, now: Instant) {
-        let Some(Late { id, index, lease, .. }) = self.carried.pop_late(now) else { return };
+        let Some(Late { id, index, lease, why, .. }) = self.carried.pop_late(now) else { return };
         let outcome = match verdict {
             Verdict::Accepted(reference) => Outcome::Accepted { reference },
+            Verdict::Failed(_) if why == LateWhy::Overtaken => return,
             Verdict::Failed(fault) => {
                 let what = meaning(&fault, self.profile.vendor);
                 match errors::refusal(what, &fault) {
@@ -346,6 +350,10 @@ impl ModemSession {
 
     fn refuse(&mut self, mut item: Item, fault: &Fault, what: Meaning, now: Instant) {
         self.status.last_error = Some(format!("AT+CMGS: {fault}"));
+        if fault.disputes_octets() && !item.disputed && !item.recalled {
+            item.disputed = true;
+            return self.queue.push_front(item);
+        }
         if let Some((cause, retry)) = errors::refusal(what, fault) {
             let reason = cause.reason;
             self.outcome(&item, Outcome::Refused { cause, retry });
@@ -358,6 +366,7 @@ impl ModemSession {
             return;
         }
         match what {
+            Meaning::Busy if item.recalled => self.outcome(&item, Outcome::Unwritten),
             Meaning::Busy if item.busy < BUSY_TRIES => {
                 let wait = BUSY_FIRST * (1 << item.busy.min(4));
                 self.sender.rests_until = Some(now + wait.min(BUSY_LONGEST));
@@ -377,10 +386,15 @@ impl ModemSession {
         }
     }
 
+    /// The SIM or the number. One segment alone says nothing of the SIM, and must not hold the others up.
     fn suspect(&mut self, item: &Item, fault: &Fault, now: Instant) {
+        self.sender.rests_until = Some(now + SUSPECT_WAIT);
+        if self.sender.suspected.replace((item.id, item.index)) == Some((item.id, item.index)) {
+            let cause = Cause { reason: Reason::NetworkRefused, raw: fault.raw() };
+            return self.outcome(item, Outcome::Refused { cause, retry: RetryClass::Temporary });
+        }
         self.outcome(item, Outcome::Unwritten);
         self.sender.suspects += 1;
-        self.sender.rests_until = Some(now + SUSPECT_WAIT);
         if self.sender.suspects >= SUSPECTS {
             let fault = fault.to_string();
             self.park(format!(
@@ -401,6 +415,12 @@ impl ModemSession {
         match std::mem::replace(&mut self.wire, Wire::Quiet) {
             Wire::Sending(Sending::AwaitPrompt { item, .. } | Sending::Prompted { item }) if which(&item) => {
                 self.abort(&item, now);
+            }
+            Wire::Sending(mut sending) => {
+                if let Sending::AwaitReference { item, .. } | Sending::Settling { item, .. } = &mut sending {
+                    item.recalled |= which(item);
+                }
+                self.wire = Wire::Sending(sending);
             }
             other => self.wire = other,
         }
@@ -436,7 +456,10 @@ impl ModemSession {
             Sending::Settling { item, first: Verdict::Failed(_), .. } => {
                 self.outcome(&item, Outcome::Unknown { why: UnknownWhy::NoAnswer });
             }
-            Sending::Settling { item, written, first, .. } => self.conclude(item, written, first, now),
+            Sending::Settling { item, written, first, .. } => {
+                self.carried.overtaken();
+                self.conclude(item, written, first, now);
+            }
             Sending::Prompted { item } => self.wire = Wire::Sending(Sending::Prompted { item }),
         }
     }

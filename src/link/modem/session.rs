@@ -418,10 +418,13 @@ impl ModemSession {
 
     /// Decides what is written next.
     fn advance(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Finished) {
+            return;
+        }
         if let Wire::Sending(_) = self.wire {
             return self.write_pdu(now);
         }
-        if !matches!(self.wire, Wire::Quiet) || matches!(self.phase, Phase::Finished) {
+        if !matches!(self.wire, Wire::Quiet) {
             return;
         }
         if self.out_of_step {

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::carried::Late;
+use super::carried::{Late, LateWhy};
 use super::errors::{Fault, Meaning, meaning, refusal};
 use super::lines::Heard;
 use super::send::reference_of;
@@ -69,7 +69,10 @@ impl ModemSession {
     /// An error while no command is on the wire: it answers what was given up.
     pub(super) fn late_fault(&mut self, heard: Heard, now: Instant) {
         let Heard::Failed(fault @ (Fault::Cms(_) | Fault::Cme(_))) = heard else { return };
-        let Some(Late { id, index, lease, .. }) = self.carried.pop_late(now) else { return };
+        let Some(Late { id, index, lease, why, .. }) = self.carried.pop_late(now) else { return };
+        if why == LateWhy::Overtaken {
+            return;
+        }
         let what = meaning(&fault, self.profile.vendor);
         let (cause, retry) = match (refusal(what, &fault), what) {
             (Some(refusal), _) => refusal,

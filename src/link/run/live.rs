@@ -11,7 +11,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::{Driver, Life, send_first};
 use crate::clock::Now;
 use crate::link::session::{Close, Session, SessionEvent};
-use crate::link::{Connection, Control, LinkEvent, LinkStatus, Outcome, SUBMIT_BUCKETS, Submission};
+use crate::link::{
+    Connection, Control, LinkEvent, LinkStatus, ModemStatus, Outcome, SUBMIT_BUCKETS, Submission,
+};
 
 /// A session that was up this long was a good one: back-off begins anew.
 const STABLE: Duration = Duration::from_secs(60);
@@ -336,6 +338,10 @@ where
             self.driver.pending.push_back(event);
         }
         self.driver.connection(connection, Some(reason));
+        self.driver
+            .end
+            .status
+            .send_if_modified(|status| status.modem.as_mut().map(ModemStatus::leave).is_some());
         self.driver.flush();
         let was_stable = self.up_since.is_some_and(|since| now >= since + STABLE);
         self.leaving.unwrap_or(Life::Ended { was_stable, parked: connection == Connection::Parked })

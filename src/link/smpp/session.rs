@@ -402,7 +402,7 @@ impl Session for SmppSession {
             Ok(()) => {
                 let pdu = self.arena.split().freeze();
                 let place = self.next_place;
-                self.queue.push_back(Segment { id, index, lease, place, throttles: 0, pdu });
+                self.queue.push_back(Segment { id, index, lease, place, throttles: 0, recalled: false, pdu });
                 self.next_place += 1;
             }
             Err(why) => {
@@ -416,10 +416,12 @@ impl Session for SmppSession {
 
     fn recall(&mut self, id: MessageId, _now: Instant) {
         self.unwrite(|segment| segment.id == id);
+        self.window.recall(|segment| segment.id == id);
     }
 
     fn recall_all(&mut self, _now: Instant) {
         self.unwrite(|_| true);
+        self.window.recall(|_| true);
     }
 
     fn confirm(&mut self, token: InboundToken, _now: Instant) {

@@ -156,10 +156,11 @@ impl SmppSession {
         self.outcome(&segment, settled(meaning, frame));
     }
 
-    /// Back to its place; or up, once it was throttled too often or there is no more writing.
+    /// Back to its place; or up, once it was throttled too often, or asked back, or there is no more writing.
     fn throttled(&mut self, mut segment: Segment) {
         segment.throttles += 1;
-        if !matches!(self.state, State::Bound) || segment.throttles >= MAX_THROTTLES {
+        let no_more = !matches!(self.state, State::Bound) || segment.recalled;
+        if no_more || segment.throttles >= MAX_THROTTLES {
             self.outcome(&segment, Outcome::Unwritten);
         } else {
             self.put_back(segment);

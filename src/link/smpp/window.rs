@@ -24,6 +24,8 @@ pub struct Segment {
     /// Its place among all segments of the session: a throttled one goes back to it.
     pub place: u64,
     pub throttles: u8,
+    /// It was asked back while it was on its way: it is not written again.
+    pub recalled: bool,
     pub pdu: Bytes,
 }
 
@@ -122,6 +124,11 @@ impl Window {
         }
     }
 
+    /// Those on their way are not to be written again.
+    pub fn recall(&mut self, which: impl Fn(&Segment) -> bool) {
+        self.awaited.values_mut().for_each(|awaited| awaited.segment.recalled |= which(&awaited.segment));
+    }
+
     /// When the oldest awaited segment was written.
     pub fn oldest(&self) -> Option<Instant> {
         self.written.front().and_then(|sequence| self.awaited.get(sequence)).map(|awaited| awaited.sent_at)
@@ -157,7 +164,15 @@ mod tests {
 
     fn segment(id: u64) -> Segment {
         let pdu = Bytes::new();
-        Segment { id: MessageId::from_u64(id), index: 0, lease: id, place: id, throttles: 0, pdu }
+        Segment {
+            id: MessageId::from_u64(id),
+            index: 0,
+            lease: id,
+            place: id,
+            throttles: 0,
+            recalled: false,
+            pdu,
+        }
     }
 
     #[test]

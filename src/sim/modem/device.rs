@@ -80,6 +80,15 @@ pub enum Plug {
     Out,
 }
 
+/// A place in an answer where no unsolicited line belongs, and where some modems put it all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amid {
+    /// Between AT+CMGS and its prompt.
+    Prompt,
+    /// Behind the first entry of a listing that has two.
+    Listing,
+}
+
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
@@ -121,6 +130,8 @@ pub struct Device {
     pub unacknowledged: Option<(Inbound, Instant)>,
     /// Indications kept by +CNMI mode 0.
     pub buffered: VecDeque<String>,
+    /// Unsolicited lines that wait for their place.
+    amid: Vec<(Amid, String)>,
     /// The last messages sent, for reports asked for later.
     pub kept: VecDeque<Kept>,
     /// Whether a full storage was told of.
@@ -164,6 +175,7 @@ impl Device {
             held: VecDeque::new(),
             unacknowledged: None,
             buffered: VecDeque::new(),
+            amid: Vec::new(),
             kept: VecDeque::new(),
             full_told: false,
             last_id: 0,
@@ -356,8 +368,29 @@ impl Device {
         if drawn == Some(Kind::UrcFlood) {
             self.flood();
         }
-        self.say("\r\n> ");
+        self.say_amid(Amid::Prompt);
+        if drawn == Some(Kind::NoPrompt) {
+            // It falls on this prompt and on no message.
+            self.drawn = None;
+        } else {
+            self.say("\r\n> ");
+        }
         self.input = Input::Prompt { octets, digits: Vec::new() };
+    }
+
+    /// An unsolicited line at a place of its own.
+    pub fn plan_line(&mut self, amid: Amid, line: &str) {
+        if self.amid.len() < MOST_HELD {
+            self.amid.push((amid, line.to_owned()));
+        }
+    }
+
+    /// Says the lines that belong here.
+    pub fn say_amid(&mut self, here: Amid) {
+        let (said, kept) = std::mem::take(&mut self.amid).into_iter().partition(|(amid, _)| *amid == here);
+        self.amid = kept;
+        let said: Vec<(Amid, String)> = said;
+        said.iter().for_each(|(_, line)| self.inform(line));
     }
 
     /// Unsolicited lines of all kinds, now.

@@ -20,6 +20,18 @@ const OLD: &[u8] = &[
     0x36,
 ];
 
+/// Where its TP-SCTS has the hour and the minute.
+const OLD_TIME: [usize; 2] = [11, 12];
+
+/// One of each minute, so that no two are the same message.
+fn old(minute: u8) -> Stored {
+    let mut pdu = OLD.to_vec();
+    for (place, number) in OLD_TIME.into_iter().zip([minute / 60, minute % 60]) {
+        pdu[place] = (number % 10) << 4 | number / 10;
+    }
+    Stored { stat: Stat::Read, id: 0, pdu, octets: OLD.len() - 1 }
+}
+
 /// Where a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -175,10 +187,19 @@ impl Device {
 
     /// Old messages in every free slot, and the news of it.
     pub fn fill(&mut self, storage: Name, now: Now) {
-        let old = Stored { stat: Stat::Read, id: 0, pdu: OLD.to_vec(), octets: OLD.len() - 1 };
-        while self.storages.of(storage).store(&old).is_some() {}
+        let mut minute = 0;
+        while self.storages.of(storage).store(&old(minute)).is_some() {
+            minute += 1;
+        }
         self.tell_full(storage);
         self.take_messages(now);
+    }
+
+    /// Stores something that nobody is told of.
+    pub fn keep(&mut self, storage: Name, mut inbound: Inbound, now: Now) -> bool {
+        self.last_id += 1;
+        inbound.id = self.last_id;
+        self.store(inbound, storage, false, now).is_none()
     }
 
     fn came(&mut self, inbound: &Inbound, how: &str, now: Now) {
@@ -212,6 +233,13 @@ mod tests {
 
     #[test]
     fn what_fills_a_storage_is_a_message() {
-        assert_eq!(Deliver::decode(&OLD[1..]).unwrap().data.text(), Some("ol"));
+        let told = |minute| {
+            let deliver = Deliver::decode(&old(minute).pdu[1..]).unwrap();
+            (deliver.data.text().map(str::to_owned), deliver.sent_at.to_timestamp())
+        };
+        let (text, first) = told(0);
+        assert_eq!((text.as_deref(), told(99).0), (Some("ol"), text.clone()));
+        let minutes = first.map(|at| at.saturating_add(std::time::Duration::from_secs(99 * 60)));
+        assert!(minutes.is_some() && told(99).1 == minutes);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::answer::Failure;
 use super::command::{Args, Command, Form};
-use super::device::{Answer, Device, Then};
+use super::device::{Amid, Answer, Device, Then};
 use super::settings::Cnmi;
 use super::storage::{Name, Stat};
 use crate::clock::Now;
@@ -125,7 +125,10 @@ impl Device {
 
     fn cnmi(&mut self, form: &Form) -> Answer {
         match form {
-            Form::Test => self.inform("+CNMI: (0,1,2),(0,1,2,3),(0,2),(0,1,2),(0,1)"),
+            Form::Test => {
+                let reports = if self.options.routes_reports { "0,1,2" } else { "0,2" };
+                self.inform(&format!("+CNMI: (0,1,2),(0,1,2,3),(0,2),({reports}),(0,1)"));
+            }
             Form::Read => {
                 let Cnmi { mode, mt, bm, ds, bfr } = self.settings.cnmi;
                 self.inform(&format!("+CNMI: {mode},{mt},{bm},{ds},{bfr}"));
@@ -136,14 +139,15 @@ impl Device {
                 }
                 let now = self.settings.cnmi;
                 let bm = number(args, 2, 0..=2)?.unwrap_or(now.bm);
-                if bm == 1 {
+                let ds = number(args, 3, 0..=2)?.unwrap_or(now.ds);
+                if bm == 1 || (ds == 1 && !self.options.routes_reports) {
                     return Err(Failure::SMS_NOT_SUPPORTED);
                 }
                 self.settings.cnmi = Cnmi {
                     mode: number(args, 0, 0..=2)?.unwrap_or(now.mode),
                     mt: number(args, 1, 0..=3)?.unwrap_or(now.mt),
                     bm,
-                    ds: number(args, 3, 0..=2)?.unwrap_or(now.ds),
+                    ds,
                     bfr: number(args, 4, 0..=1)?.unwrap_or(now.bfr),
                 };
                 self.let_go_buffered();
@@ -213,8 +217,11 @@ impl Device {
                 stored.stat = Stat::Read;
             }
         }
-        for line in lines {
-            self.inform(&line);
+        for (place, line) in lines.iter().enumerate() {
+            if place == 1 {
+                self.say_amid(Amid::Listing);
+            }
+            self.inform(line);
         }
         Ok(Then::Done)
     }

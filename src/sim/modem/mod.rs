@@ -48,6 +48,7 @@ use crate::sim::fault::Fault;
 use crate::sim::smsc::Receipts;
 use crate::sim::wire::WireLog;
 
+pub use device::Amid;
 pub use network::Unwritable;
 pub use port::Place;
 pub use stats::Stats;
@@ -75,6 +76,8 @@ pub struct ModemOptions {
     pub service_time: Delay,
     /// Reports for messages that ask for one.
     pub receipts: Receipts,
+    /// +CNMI ds=1: reports by +CDS. Without it they are stored only.
+    pub routes_reports: bool,
     /// Each phone that gets a message answers with this.
     pub reply: Option<String>,
     pub faults: Vec<Fault>,
@@ -97,6 +100,7 @@ impl Default for ModemOptions {
             pin: None,
             service_time: Delay::default(),
             receipts: Receipts::None,
+            routes_reports: true,
             reply: None,
             faults: Vec::new(),
             wire: None,
@@ -195,6 +199,22 @@ impl Modem {
     /// Old messages, already read, in every free slot.
     pub fn fill(&self, storage: StorageName) {
         self.shared.change(|device, now| device.fill(storage, now));
+    }
+
+    /// A TPDU without its SCA that was there before, unread and unannounced; false where there is no room.
+    pub fn keep(&self, storage: StorageName, tpdu: &[u8]) -> Result<bool, Unwritable> {
+        let inbound = network::raw(tpdu)?;
+        Ok(self.shared.change(|device, now| device.keep(storage, inbound, now)))
+    }
+
+    /// Any unsolicited line, now.
+    pub fn say(&self, line: &str) {
+        self.shared.change(|device, _| device.urc(line.to_owned()));
+    }
+
+    /// Any unsolicited line, once the place comes.
+    pub fn say_amid(&self, amid: Amid, line: &str) {
+        self.shared.change(|device, _| device.plan_line(amid, line));
     }
 
     /// What +CREG says from now on (27.007 section 7.2).

@@ -44,6 +44,8 @@ pub struct Pty {
     clients: usize,
     /// One that writes and was not seen to come: openings in quick succession are told as one.
     unseen: bool,
+    /// A client was told of since the last one went.
+    told: bool,
     /// The last one went; what it wrote is still to be read.
     gone: bool,
 }
@@ -58,6 +60,8 @@ pub struct Tcp {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Read {
     Octets(usize),
+    /// The first ones of a client that was not seen to come.
+    OctetsOfNew(usize),
     Nothing,
     /// A client came; what the one before left is not for it.
     Came,
@@ -162,7 +166,7 @@ impl Pty {
             put_link(link, &name)?;
         }
         let (master, link) = (watched(master)?, link.map(Path::to_owned));
-        Ok(Pty { master, slave, name, link, watch, clients: 0, unseen: false, gone: false })
+        Ok(Pty { master, slave, name, link, watch, clients: 0, unseen: false, told: false, gone: false })
     }
 
     fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<Read> {
@@ -170,16 +174,20 @@ impl Pty {
         let seen = self.look()?;
         if before == 0 && self.clients > 0 {
             termios::tcflush(&self.slave, QueueSelector::IFlush)?;
+            self.told = true;
             return Ok(Read::Came);
         }
         self.gone |= seen && self.clients == 0;
         match self.master.try_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, &mut *buffer)?)) {
             Ok(octets) => {
                 self.unseen = self.clients == 0 && !self.gone;
+                if self.unseen && !std::mem::replace(&mut self.told, true) {
+                    return Ok(Read::OctetsOfNew(octets));
+                }
                 Ok(Read::Octets(octets))
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.gone => {
-                self.gone = false;
+                (self.gone, self.told) = (false, false);
                 self.forget_client()?;
                 Ok(Read::Gone)
             }

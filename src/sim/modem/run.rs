@@ -115,6 +115,11 @@ impl Runner {
         while let Some(port) = self.port.as_mut().filter(|_| self.unsent.len() < MOST_UNREAD) {
             let now = shared.clock.now();
             match port.try_read(&mut buffer) {
+                Ok(Read::OctetsOfNew(octets)) => {
+                    let mut device = shared.lock();
+                    device.stats.clients += 1;
+                    device.handle_input(&buffer[..octets], now);
+                }
                 Ok(Read::Octets(octets)) => shared.lock().handle_input(&buffer[..octets], now),
                 Ok(Read::Nothing) => return,
                 Ok(Read::Came) => shared.lock().stats.clients += 1,

@@ -57,7 +57,9 @@ impl Ending {
             Some(Kind::NoAnswer | Kind::Late(_) | Kind::DropAfterSubmit | Kind::Reboot | Kind::Hangup) => {
                 Ending::Silence
             }
-            Some(Kind::SimFull | Kind::UrcFlood | Kind::Slow | Kind::CdsiTrap) | None => Ending::Accept,
+            Some(Kind::SimFull | Kind::UrcFlood | Kind::Slow | Kind::CdsiTrap | Kind::NoPrompt) | None => {
+                Ending::Accept
+            }
         }
     }
 

@@ -194,7 +194,13 @@ impl Center {
             Some(Kind::Slow) => return take((delay * SLOW_FACTOR).max(SLOW_LEAST), Ending::Answer),
             // The plan holds no fault that only modems commit.
             Some(
-                Kind::Reboot | Kind::SimFull | Kind::Cms500 | Kind::UrcFlood | Kind::Late(_) | Kind::CdsiTrap,
+                Kind::Reboot
+                | Kind::SimFull
+                | Kind::Cms500
+                | Kind::UrcFlood
+                | Kind::Late(_)
+                | Kind::CdsiTrap
+                | Kind::NoPrompt,
             )
             | None => {}
         }

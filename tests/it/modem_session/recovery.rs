@@ -58,15 +58,18 @@ fn a_damaged_line_is_read_again_and_quarantines_nothing() {
 }
 
 #[test]
-fn a_line_that_is_damaged_anew_each_time_is_quarantined_in_the_end() {
+fn another_message_in_a_place_that_is_about_to_be_freed_is_not_deleted_unread() {
     let mut rig = Rig::up();
-    rig.modem.store("SM", 3, &deliver("STOP"));
-    for damage in 0..9 {
-        rig.modem.script("AT+CMGR=3", &format!("\r\n+CMGR: 0,,24\r\n0{damage}\r\n\r\nOK\r\n"));
-    }
-    rig.say("\r\n+CMTI: \"SM\",3\r\n");
-    assert!(matches!(rig.inbound()[..], [(_, Inbound::Poison(_))]));
-    assert!(rig.count("AT+CMGR=3") < 9);
+    rig.modem.store("SM", 0, &deliver("1"));
+    rig.say("\r\n+CMTI: \"SM\",0\r\n");
+    let first = rig.inbound();
+    // It replaces the first (TP-PID), and is announced while that is being confirmed.
+    rig.modem.store("SM", 0, &deliver("STOP"));
+    rig.session.confirm(first[0].0, rig.now);
+    rig.say("\r\n+CMTI: \"SM\",0\r\n");
+    assert_eq!(rig.modem.slots.len(), 1);
+    assert_eq!(rig.confirm_all(), ["STOP"]);
+    assert!(rig.modem.slots.is_empty());
 }
 
 #[test]
@@ -75,10 +78,8 @@ fn a_damaged_line_frees_no_place_that_was_not_confirmed() {
     rig.modem.store("SM", 0, &deliver("STOP"));
     rig.say("\r\n+CMTI: \"SM\",0\r\n");
     let (reply, _) = rig.inbound().remove(0);
-    for _ in 0..2 {
-        rig.modem.script("AT+CMGR=0", "\r\n+CMGR: 0,,24\r\n00FF\r\n\r\nOK\r\n");
-        rig.say("\r\n+CMTI: \"SM\",0\r\n");
-    }
+    rig.modem.script("AT+CMGR=0", "\r\n+CMGR: 0,,24\r\n00FF\r\n\r\nOK\r\n");
+    rig.say("\r\n+CMTI: \"SM\",0\r\n");
     assert_eq!(rig.confirm_all(), [""; 0]);
     rig.session.refuse(reply, rig.now);
     rig.live(second(6));
@@ -181,6 +182,17 @@ fn a_reference_that_came_damaged_holds_the_next_segment_for_seconds_only() {
     let outcomes = rig.outcomes();
     assert_eq!(outcomes[0], (2, UNKNOWN));
     assert_eq!(outcomes[1], (3, accepted("2")), "{outcomes:?}");
+}
+
+#[test]
+fn a_pdu_that_was_damaged_on_the_line_is_sent_again_as_it_was() {
+    for refusal in ["304", "305"] {
+        let mut rig = Rig::up();
+        rig.modem.verdicts.push_back(format!("\r\n+CMS ERROR: {refusal}\r\n"));
+        rig.submit([1]);
+        assert_eq!(rig.outcomes(), [(1, accepted("1"))], "{refusal}");
+        assert_eq!(rig.modem.pdus[0], rig.modem.pdus[1]);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The world around the core: clients, links, a disk, a clock, all driven by one seed, and the checks.
 
+mod modem;
 mod people;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,7 @@ use nudged::store::frame::{Position, Scan, Scanner, encode_record};
 use nudged::store::{Batch, keys, record};
 use tokio::sync::oneshot;
 
+use modem::{MODEM, Modem};
 use people::{People, said};
 
 /// splitmix64: small, seedable, good enough to make histories.
@@ -113,6 +115,8 @@ struct Wire {
     refused: bool,
     /// Somebody decided on one more.
     permits: u32,
+    /// How often that was so.
+    decided: u32,
 }
 
 /// What the simulated carrier accepted, for receipts.
@@ -155,11 +159,12 @@ pub struct World {
     next_token: u64,
     tokens: BTreeSet<InboundToken>,
     people: People,
+    modem: Modem,
     calm: bool,
     steps: u64,
 }
 
-const WINDOWS: [u16; 3] = [1, 3, 5];
+const WINDOWS: [u16; 4] = [1, 3, 5, 1];
 const RECIPIENTS: u64 = 6;
 const FULL_CHECK_EVERY: u64 = 8;
 /// Once no more trouble is made and all validities are over: for what was accepted last to end too.
@@ -183,26 +188,32 @@ fn routes(written: usize) -> Vec<Route> {
         policy,
     };
     let first = |to| route(to, &["alpha", "beta"], Policy::Failover);
-    let gamma = |to| route(to, &["gamma"], Policy::Failover);
-    let sender = |n: usize| Route { sender: vec![Sender::parse(SENDERS[n]).unwrap()], ..gamma("+") };
+    let other = |to| route(to, &[modem::NAME, "gamma"], Policy::Failover);
+    let sender = |n: usize, link| Route {
+        sender: vec![Sender::parse(SENDERS[n]).unwrap()],
+        ..route("+", &[link], Policy::Failover)
+    };
     match written {
-        0 => vec![first("+491"), gamma("+492")],
-        1 => vec![first("+492"), gamma("+491")],
+        0 => vec![first("+491"), other("+492")],
+        1 => vec![first("+492"), other("+491")],
         2 => {
             let via = ["gamma", "beta"];
-            vec![route("+491", &via, Policy::Balance), route("+493", &["alpha"], Policy::Balance)]
+            vec![
+                route("+491", &via, Policy::Balance),
+                route("+493", &["alpha", modem::NAME], Policy::Balance),
+            ]
         }
-        3 => vec![sender(0), first("+49")],
-        _ => vec![sender(1), first("+49")],
+        3 => vec![sender(0, "gamma"), first("+49")],
+        _ => vec![sender(1, modem::NAME), first("+49")],
     }
 }
 
 fn settings(written: usize) -> Settings {
-    let names = ["alpha", "beta", "gamma"];
+    let names = ["alpha", "beta", "gamma", modem::NAME];
     let facts = |(at, name): (usize, &&str)| LinkFacts {
         name: (*name).into(),
         account: if at < 2 { "shared".into() } else { (*name).into() },
-        kind: "smpp",
+        kind: if at == MODEM { "modem" } else { "smpp" },
         window: WINDOWS[at],
     };
     Settings {
@@ -270,6 +281,7 @@ impl World {
             next_token: 0,
             tokens: BTreeSet::new(),
             people: People::default(),
+            modem: Modem::default(),
             calm: false,
             steps: 0,
         };
@@ -296,6 +308,9 @@ impl World {
         if self.dice.chance(20) {
             return self.people_event_and_step();
         }
+        if self.dice.chance(15) {
+            return self.modem_event_and_step();
+        }
         match self.dice.below(100) {
             0..=21 => self.accept(),
             22..=25 => self.cancel(),
@@ -321,6 +336,13 @@ impl World {
     fn people_event_and_step(&mut self) {
         self.people_event();
         if self.dice.chance(50) {
+            self.step();
+        }
+    }
+
+    fn modem_event_and_step(&mut self) {
+        self.modem_event();
+        if self.dice.chance(60) {
             self.step();
         }
     }
@@ -387,7 +409,8 @@ impl World {
         let how = [Resolution::Resend, Resolution::Sent, Resolution::Failed][self.dice.below(3) as usize];
         if self.dice.chance(10) && how != Resolution::Resend {
             let (reply, answer) = oneshot::channel();
-            let which = UnknownFilter { link: Some("gamma".into()), ..UnknownFilter::default() };
+            let link = if self.dice.chance(50) { "gamma" } else { modem::NAME };
+            let which = UnknownFilter { link: Some(link.into()), ..UnknownFilter::default() };
             self.inputs.push(Input::Command(Command::ResolveMany { which, how, reply }));
             self.pending.push(Pending::Count(answer));
             return;
@@ -410,7 +433,9 @@ impl World {
 
     fn permit(&mut self, id: MessageId) {
         for index in 0..self.body(id).segment_count {
-            self.wire.entry((id, index)).or_default().permits += 1;
+            let wire = self.wire.entry((id, index)).or_default();
+            wire.permits += 1;
+            wire.decided += 1;
         }
     }
 
@@ -432,13 +457,13 @@ impl World {
         for _ in 0..count {
             if self.links[link].up && !self.links[link].unwritten.is_empty() {
                 let submission = self.links[link].unwritten.remove(0);
-                self.on_the_wire(&submission);
+                self.on_the_wire(link, &submission);
                 self.links[link].written.push(submission);
             }
         }
     }
 
-    fn on_the_wire(&mut self, submission: &Submission) {
+    fn on_the_wire(&mut self, link: usize, submission: &Submission) {
         let (id, index) = (submission.id, submission.index);
         assert!(!self.canceled.contains(&id), "{id} was canceled and went out");
         let wire = self.wire.entry((id, index)).or_default();
@@ -453,6 +478,9 @@ impl World {
         let others =
             self.links.iter().flat_map(|link| &link.written).filter(|s| s.to == submission.to && s.id != id);
         assert_eq!(others.count(), 0, "two messages to one number are unanswered at once");
+        if link == MODEM {
+            self.end_of_pdu(submission);
+        }
     }
 
     fn answer_some(&mut self) {
@@ -466,6 +494,9 @@ impl World {
 
     /// What the carrier says of a written segment.
     fn verdict(&mut self, link: usize, submission: &Submission, kindly: bool) -> Outcome {
+        if link == MODEM {
+            return self.modem_verdict(submission);
+        }
         let refusal = |reason, code| Cause::new(reason, RawCode::CommandStatus(code));
         let dice = if kindly || self.calm { 0 } else { self.dice.below(100) };
         let refused = |world: &mut World| {
@@ -535,6 +566,9 @@ impl World {
     }
 
     fn toggle(&mut self, at: usize) {
+        if at == MODEM && !self.links[at].up {
+            return self.raise_modem();
+        }
         let parked = self.dice.chance(20);
         let link = &mut self.links[at];
         link.up = !link.up;
@@ -933,6 +967,15 @@ impl World {
         self.check_receipts();
         self.check_ends();
         self.check_replies();
+        self.check_modem();
+        self.check_airings();
+    }
+
+    fn heads(&self) -> impl Iterator<Item = (MessageId, Head)> {
+        let heads = self.disk.state.map.iter().filter(|(key, _)| key[0] == b'h');
+        heads.map(|(key, value)| {
+            (MessageId::from_u64(keys::decode_id(key).unwrap()), record::decode(value).unwrap())
+        })
     }
 
     /// What the carrier took is never shown as not sent, unless a person said so: at worst it is unknown.
@@ -1077,7 +1120,7 @@ impl World {
             for link in 0..self.links.len() {
                 while !self.links[link].unwritten.is_empty() {
                     let submission = self.links[link].unwritten.remove(0);
-                    self.on_the_wire(&submission);
+                    self.on_the_wire(link, &submission);
                     self.links[link].written.push(submission);
                 }
                 while let Some(submission) = self.links[link].written.pop() {

@@ -5,6 +5,7 @@
 //! the core's own books and must agree with them after every step; nothing may go to who said stop.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use nudged::engine::Command;
 use nudged::engine::OptOutEntry;
@@ -12,19 +13,21 @@ use nudged::engine::assembly::PendingSegment;
 use nudged::engine::core::Input;
 use nudged::engine::inbound::StoredReply;
 use nudged::link::{Concat, Control, Inbound, InboundToken, LinkEvent, RawReply, Repeat, Submission};
-use nudged::message::{Class, Msisdn};
+use nudged::message::{Class, Final, Msisdn, State};
 use nudged::reminder::reply::{Verdict, classify};
 use nudged::reminder::suppression::{Party, Suppression};
 use nudged::store::keys::{self, family};
 use nudged::store::record;
 use tokio::sync::oneshot;
 
-use super::{MessageId, WINDOWS, World, recipient};
+use super::{MODEM, MessageId, WINDOWS, World, recipient};
 
 const STOP: &str = "STOP";
 const WORDS: [&str; 4] = [STOP, "START", "please stop this nonsense", "paid"];
 /// The recipients who write: so few that each says many things.
 const WRITERS: u64 = 3;
+/// How long a network waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Keys that a link uses again once the PDU before was answered.
 const KEYS: u64 = 3;
 
@@ -34,6 +37,8 @@ struct Pdu {
     serial: u32,
     reply: RawReply,
     handed: bool,
+    /// No answer came on this connection: before then it does not ask again on it.
+    asks_at: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -137,7 +142,7 @@ impl People {
     /// The session is gone: what was not answered is handed up again.
     pub(super) fn link_dropped(&mut self, link: usize) {
         self.handed.retain(|_, (of, _)| *of != link);
-        self.networks[link].iter_mut().for_each(|pdu| pdu.handed = false);
+        self.networks[link].iter_mut().for_each(|pdu| (pdu.handed, pdu.asks_at) = (false, None));
     }
 
     pub(super) fn crashed(&mut self) {
@@ -183,7 +188,7 @@ impl World {
         let mut key = [0; 16];
         key[..4].copy_from_slice(&serial.to_be_bytes());
         let mut repeat = Repeat::Stored(key);
-        if self.dice.chance(60) {
+        if link != MODEM && self.dice.chance(60) {
             let again =
                 [link as u8 + 1, self.dice.below(KEYS) as u8, 255, 255, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1];
             let in_use = people.networks[link].iter().any(|pdu| key_of(pdu.reply.repeat) == again);
@@ -203,7 +208,7 @@ impl World {
             sent_at: None,
             repeat,
         };
-        people.networks[link].push(Pdu { serial, reply, handed: false });
+        people.networks[link].push(Pdu { serial, reply, handed: false, asks_at: None });
     }
 
     /// An administrator adds, lifts or releases.
@@ -231,9 +236,10 @@ impl World {
     /// A network hands up something that it has no answer to.
     fn hand_up(&mut self) {
         let link = self.dice.below(WINDOWS.len() as u64) as usize;
-        let waiting: Vec<usize> = (0..self.people.networks[link].len())
-            .filter(|&at| !self.people.networks[link][at].handed)
-            .collect();
+        let now = self.clock.now().mono;
+        let asks = |pdu: &Pdu| !pdu.handed && pdu.asks_at.is_none_or(|at| now > at);
+        let network = &self.people.networks[link];
+        let waiting: Vec<usize> = (0..network.len()).filter(|&at| asks(&network[at])).collect();
         let Some(at) = self.dice.pick(&waiting).filter(|_| self.links[link].up) else { return };
         let pdu = &mut self.people.networks[link][waiting[at]];
         pdu.handed = true;
@@ -249,7 +255,8 @@ impl World {
         let people = &mut self.people;
         let Some(at) = people.networks[link].iter().position(|pdu| pdu.serial == serial) else { return };
         if !written {
-            people.networks[link][at].handed = false;
+            let asks_at = Some(self.clock.now().mono + PATIENCE);
+            (people.networks[link][at].handed, people.networks[link][at].asks_at) = (false, asks_at);
             return;
         }
         let pdu = people.networks[link].remove(at);
@@ -338,7 +345,9 @@ impl World {
         let mut confirmed: BTreeMap<Msisdn, nudged::clock::Timestamp> = BTreeMap::new();
         for &id in &self.accepted {
             let body = self.body(id);
+            let withdrawn = matches!(self.head(id).state, State::Closed { how: Final::Canceled, .. });
             if body.class == Class::Reply
+                && !withdrawn
                 && let Some(before) = confirmed.insert(body.to, body.accepted_at)
             {
                 let apart = body.accepted_at.since(before);
