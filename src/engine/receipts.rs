@@ -121,10 +121,11 @@ impl Orphans {
         self.by_recipient.get(&to).cloned().unwrap_or_default()
     }
 
-    /// Orphans that speak of a segment of this attempt, oldest first: what came before it began does not.
-    fn of(&self, attempt: &Attempt, reference: &Reference, to: Msisdn) -> Vec<Vec<u8>> {
+    /// Orphans that speak of a segment of this attempt, oldest first: what came before it began does not, nor
+    /// does one that names nobody where references wrap.
+    fn of(&self, attempt: &Attempt, reference: &Reference, to: Msisdn, wraps: bool) -> Vec<Vec<u8>> {
         let found = self.by_reference.get(&(account_hash(&attempt.account), reference_hash(reference)));
-        let speaks = |o: &Orphan| o.at >= attempt.begun && o.recipient.is_none_or(|r| is_same(r, to));
+        let speaks = |o: &Orphan| o.at >= attempt.begun && o.recipient.map_or(!wraps, |r| is_same(r, to));
         let fits = |key: &&Vec<u8>| self.kept.get(*key).is_some_and(speaks);
         found.into_iter().flatten().filter(fits).cloned().collect()
     }
@@ -204,7 +205,7 @@ impl Core {
         }
         let hash = account_hash(&attempt.account);
         let mut heard = false;
-        for key in self.orphans.of(attempt, reference, body.to) {
+        for key in self.orphans.of(attempt, reference, body.to, self.wraps(&attempt.account)) {
             if let Some(orphan) = self.orphans.remove(&key) {
                 work.txn.delete(key);
                 if is_final(&orphan.state) {

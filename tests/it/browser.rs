@@ -315,8 +315,6 @@ async fn a_modem_shows_its_signal_operator_and_the_end_of_its_sim_and_its_replie
     for shown in ["OK", "Simulated", "home network", "IMSI …7890, ICCID …0008", "dBm", " of 120"] {
         assert!(text.contains(shown), "{shown} in {text}");
     }
-    browser.size(1100, 900).await;
-    browser.size(390, 1200).await;
     let source = browser.page.source().await.unwrap();
     assert!(!source.contains("262991234567890") && !source.contains("8949000000000000008"), "{source}");
     let bars = "return [...document.querySelectorAll('.bars i')].map(e => e.clientHeight > 0)";
@@ -337,7 +335,6 @@ async fn a_modem_that_is_parked_for_its_pin_tells_which_file_to_remove_and_what_
     let text = browser.shows("the SIM refused the PIN").await;
     assert_eq!(text.matches("/modem-gsm1.pin, then restart the link").count(), 2, "{text}");
     assert!(text.contains("press Restart at the link"), "{text}");
-    browser.size(390, 1200).await;
     browser.click("#restart-1").await;
     browser.shows("a PIN was entered before and did not unlock the SIM").await;
 }

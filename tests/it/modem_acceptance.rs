@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use nudged::clock::Timestamp;
 use nudged::sim::fault::Kind;
 use nudged::sim::modem::{Amid, ModemOptions, StorageName, Vendor};
 use nudged::sim::smsc::{Delay, Receipts};
@@ -85,7 +84,9 @@ async fn a_stop_behind_an_undecodable_message_is_heard_and_both_places_are_freed
     rig.await_taken(2).await;
     let kept: Vec<Value> = lines(&rig.modem, "sms_deliver").iter().map(|line| line["how"].clone()).collect();
     assert_eq!(kept, ["stored SM 1", "stored SM 2"]);
-    let replies = rig.replies().await;
+    let mut replies = rig.replies().await;
+    // A STOP may be handed up before what lay there longer.
+    replies.sort_by_key(|reply| reply["intent"] == "opt_out");
     let [poison, stop] = &replies[..] else { panic!("{replies:?}") };
     assert_eq!((&poison["intent"], &poison["text"]), (&json!("unreadable"), &Value::Null));
     assert!(poison["raw"].as_str().unwrap().ends_with(&BAD.to_lowercase()), "{poison}");
@@ -213,11 +214,15 @@ async fn a_modem_unplugged_after_ctrl_z_leaves_that_one_unknown_and_sends_the_ne
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_number_that_is_refused_for_good_fails_alone_among_twenty() {
-    for error in [28, 304] {
-        let rig = Rig::still(at(7, Kind::Reject(Some(error)))).await;
+    // The network is believed at once; the modem, of octets that the line may have damaged, the second time.
+    for (error, tries) in [(28, 1), (304, 2)] {
+        let mut options = at(7, Kind::Reject(Some(error)));
+        options.faults.extend((8..7 + tries).flat_map(|n| at(n, Kind::Reject(Some(error))).faults));
+        let submits_in_all = 19 + usize::try_from(tries).unwrap();
+        let rig = Rig::still(options).await;
         rig.up().await;
         let ids = rig.world.send_many(20).await;
-        let submits = rig.await_submits(20).await;
+        let submits = rig.await_submits(submits_in_all).await;
         let refused = submits[6]["to"].as_str().unwrap().to_owned();
         let all = until(&rig.clock, "an end of all", async || {
             let ended = rig.world.count("sent").await + rig.world.count("failed").await;
@@ -228,7 +233,7 @@ async fn a_number_that_is_refused_for_good_fails_alone_among_twenty() {
             let wanted = if number(n) == refused { "failed" } else { "sent" };
             assert_eq!(rig.world.status(id).await, wanted, "{n}, CMS ERROR {error}");
         }
-        assert_eq!(rig.submits().len(), 20, "nothing was tried again");
+        assert_eq!(rig.submits().len(), submits_in_all, "nothing else was tried again");
         rig.stop().await;
     }
 }
@@ -361,17 +366,16 @@ async fn a_rate_is_kept_to_the_message() {
     let rig = Rig::still_at(ModemOptions::default(), "6/min").await;
     rig.up().await;
     rig.world.send_many(13).await;
-    rig.pass(seconds(130)).await;
-    let sent: Vec<Timestamp> = rig
-        .submits()
-        .iter()
-        .map(|line| Timestamp::parse_rfc3339(line["at"].as_str().unwrap()).unwrap())
-        .collect();
-    let since = |at: &Timestamp| at.since(sent[0]);
-    let within = |from: u64, to: u64| {
-        sent.iter().filter(|at| (seconds(from)..seconds(to)).contains(&since(at))).count()
-    };
-    assert_eq!((within(0, 60), within(60, 120)), (6, 6), "{sent:?}");
-    assert!(sent.windows(2).all(|pair| pair[1].since(pair[0]) >= seconds(10)), "{sent:?}");
+    rig.await_submits(1).await;
+    rig.pass(Duration::from_millis(100)).await;
+    for sent in 1..13 {
+        rig.pass(seconds(9)).await;
+        assert_eq!(rig.submits().len(), sent, "none before its 10 s");
+        rig.pass(seconds(1)).await;
+        // Whatever it takes of the machine, it takes no time of the rate's.
+        let look = async || (rig.submits().len() > sent).then_some(());
+        rig.at_once(&format!("another after {sent}"), look).await;
+    }
+    assert_eq!(rig.submits().len(), 13, "two minutes, and the first");
     rig.stop().await;
 }

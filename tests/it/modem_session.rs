@@ -1286,6 +1286,37 @@ fn a_message_that_the_line_garbled_is_read_again_before_it_is_given_up() {
 }
 
 #[test]
+fn a_memory_that_cannot_be_listed_is_read_place_by_place() {
+    let mut rig = Rig::up();
+    rig.modem.always.insert("AT+CMGL=4".into(), "\r\n+CMS ERROR: 321\r\n".into());
+    rig.live(second(200));
+    assert_eq!(rig.count("AT+CMGR="), 0, "there is nothing in it");
+    rig.modem.store("ME", 0, &deliver("1"));
+    rig.modem.store("ME", 20, &deliver("STOP"));
+    rig.live(second(61));
+    assert_eq!(rig.confirm_all(), ["1", "STOP"]);
+    assert!(rig.modem.slots.is_empty());
+}
+
+#[test]
+fn a_sim_that_does_not_give_its_number_at_once_names_its_messages_alike() {
+    let keys = |refused: &str| {
+        let mut modem = Fake::default();
+        modem.store("SM", 0, &deliver("STOP"));
+        modem.script("AT+CIMI", refused);
+        let mut rig = Rig::connected(config(), modem);
+        rig.come_up();
+        match &rig.inbound()[..] {
+            [(_, Inbound::Reply(reply))] => reply.repeat,
+            other => panic!("{other:?}"),
+        }
+    };
+    let usual = keys("\r\n262010000000001\r\n\r\nOK\r\n");
+    assert_eq!(keys("\r\nERROR\r\n"), usual);
+    assert_eq!(keys("\r\n+CME ERROR: 13\r\n"), usual);
+}
+
+#[test]
 fn a_place_whose_message_was_replaced_is_not_freed_before_the_new_one_is_confirmed() {
     let mut rig = Rig::up();
     rig.modem.store("SM", 0, &deliver("1"));

@@ -231,6 +231,22 @@ fn what_waits_for_a_number_that_ends_in_them_is_blocked_too() {
 }
 
 #[test]
+fn what_waited_is_asked_again_when_it_is_leased() {
+    let mut alone = Alone::new();
+    alone.step(vec![Input::Link { link: 0, event: LinkEvent::Down { reason: String::new() } }]);
+    let id = alone.accept(ANN, "pay");
+    let stop = RawReply { from: "07700900123".into(), number: None, ..reply(ANN, "STOP") };
+    let token = nudged::link::InboundToken(99);
+    // Nobody has walked through what waits before the link asks for more.
+    alone.step(vec![
+        Input::Inbound { link: 0, token, inbound: Inbound::Reply(stop) },
+        Input::Link { link: 0, event: LinkEvent::Up },
+    ]);
+    assert!(is_blocked(&alone, id));
+    assert!(alone.texts.is_empty(), "{:?}", alone.texts);
+}
+
+#[test]
 fn two_zeros_before_the_country_are_a_plus() {
     let mut alone = Alone::new();
     alone.hear(RawReply { from: "00447700900123".into(), number: None, ..reply(ANN, "STOP") });

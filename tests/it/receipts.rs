@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use nudged::engine::Draft;
+use nudged::id::MessageId;
 use nudged::link::{Inbound, Outcome, Receipt};
 use nudged::message::{Status, UnknownWhy};
 use nudged::sim::smsc::{Receipts, SmscOptions};
@@ -295,4 +296,66 @@ fn a_report_proves_the_one_unknown_message_to_its_number_and_no_other() {
     let again = lost(&mut alone, BEN);
     alone.inbound(0, report("18", "447700900124"));
     assert_eq!([ben, again].map(|id| alone.status(id)), [Status::Unknown; 2], "either may be meant");
+}
+
+fn lost(alone: &mut Alone, wanted: Draft) -> MessageId {
+    let id = alone.try_accept(wanted).unwrap().id;
+    alone.outcome(id, Outcome::Unknown { why: UnknownWhy::LinkLost });
+    id
+}
+
+/// Networks repeat themselves; what they say again is still of the message it was of.
+#[test]
+fn a_report_that_comes_again_proves_no_unknown_message_to_its_number() {
+    let mut alone = Alone::new();
+    alone.send(ANN, "x", "17");
+    alone.inbound(0, report("17", "447700900123"));
+    let unknown = lost(&mut alone, draft(alone::number(ANN), "y"));
+    alone.inbound(0, report("17", "447700900123"));
+    assert_eq!(alone.status(unknown), Status::Unknown);
+    alone.restart();
+    alone.inbound(0, report("17", "7700900123"));
+    assert_eq!(alone.status(unknown), Status::Unknown, "nor after a restart, nor without its country");
+    alone.inbound(0, report("18", "447700900123"));
+    assert_eq!(alone.status(unknown), Status::Delivered);
+}
+
+#[test]
+fn a_report_that_comes_again_while_a_message_is_sent_proves_nothing_once_that_is_unknown() {
+    let mut alone = Alone::new();
+    alone.send(ANN, "x", "17");
+    alone.inbound(0, report("17", "447700900123"));
+    let id = alone.accept(ANN, "y");
+    alone.inbound(0, report("17", "447700900123"));
+    alone.outcome(id, Outcome::Unknown { why: UnknownWhy::LinkLost });
+    assert_eq!(alone.status(id), Status::Unknown);
+}
+
+/// A modem that says OK alone names nothing, so a report to that number may be of either.
+#[test]
+fn a_report_proves_no_unknown_message_beside_one_to_its_number_that_was_given_no_reference() {
+    let mut alone = Alone::new();
+    alone.send(ANN, "x", "");
+    let unknown = lost(&mut alone, draft(alone::number(ANN), "y"));
+    alone.inbound(0, report("17", "447700900123"));
+    assert_eq!(alone.status(unknown), Status::Unknown);
+}
+
+#[test]
+fn a_report_proves_no_unknown_message_that_asked_for_none() {
+    let mut alone = Alone::new();
+    let unasked = Draft { receipt: false, ..draft(alone::number(ANN), "x") };
+    let unknown = lost(&mut alone, unasked);
+    alone.inbound(0, report("17", "447700900123"));
+    assert_eq!(alone.status(unknown), Status::Unknown);
+}
+
+#[test]
+fn a_report_that_names_no_number_is_not_kept_for_a_message_whose_answer_is_awaited() {
+    let mut alone = Alone::new();
+    let id = alone.accept(ANN, "x");
+    let Inbound::Receipt(receipt) = report("17", "447700900123") else { panic!() };
+    alone.inbound(0, Inbound::Receipt(Receipt { recipient: None, ..receipt }));
+    alone.taken(id, "17");
+    assert_eq!(alone.status(id), Status::Sent);
 }

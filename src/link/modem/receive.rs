@@ -28,6 +28,10 @@ const MAX_KEPT: usize = 256;
 const AGAIN: Duration = Duration::from_secs(5);
 /// Deletions of one place; then it is left to people.
 const DELETIONS: u8 = 3;
+/// No memory has more places (TS 27.005 section 3.1).
+const MOST_PLACES: u32 = 255;
+/// A memory that cannot be listed is read place by place no more often.
+const EACH_AGAIN: Duration = Duration::from_secs(50);
 /// Without a command to it for so long the modem may have started anew and have another memory selected.
 const SELECTED_FOR: Duration = Duration::from_secs(2);
 
@@ -62,6 +66,8 @@ pub struct Inbox {
     /// What nobody could read in a place, until it reads the same once more.
     unread: HashMap<Place, [u8; 16]>,
     kept: VecDeque<Inbound>,
+    /// Memories that could not be listed, and when they were last read place by place.
+    read_each: BTreeMap<String, Instant>,
     /// When what was refused is read again.
     again: Option<Instant>,
     /// Slots used and there, of each memory.
@@ -241,6 +247,20 @@ impl Inbox {
         !elsewhere
     }
 
+    /// The memory holds something and cannot be listed: one bad entry may be why, and it stops no other.
+    fn unlisted(&mut self, memory: &str, now: Instant) {
+        let (used, all) = self.storage.get(memory).copied().unwrap_or_default();
+        let lately = self.read_each.get(memory).is_some_and(|at| now < *at + EACH_AGAIN);
+        if used == 0 || lately {
+            return;
+        }
+        self.read_each.insert(memory.to_owned(), now);
+        // Some count from 0, some from 1.
+        for index in 0..=all.min(MOST_PLACES) {
+            self.announced(Place { memory: memory.to_owned(), index });
+        }
+    }
+
     /// Whether what nobody could read in a place was read like this before; else it is to be read once more.
     fn reads_alike(&mut self, place: &Place, key: [u8; 16]) -> bool {
         match self.unread.insert(place.clone(), key) {
@@ -323,11 +343,13 @@ impl ModemSession {
                 self.inbox.again = Some(now + AGAIN);
             }
             (Errand::List(memory), Answer::Ok(lines)) => self.listed(&memory, &lines),
-            (Errand::List(_), _) => {
+            (Errand::List(memory), Answer::Failed(fault)) if !fault.is_busy(self.profile.vendor) => {
+                self.inbox.unlisted(&memory, now);
                 // In text mode it refuses that, and a restart may have been missed: its mode is asked.
                 self.out_of_step = true;
                 self.chores.odd(now);
             }
+            (Errand::List(_), _) => self.chores.odd(now),
             (Errand::Read(place), Answer::Ok(lines)) => {
                 // A bare OK is an empty place.
                 if let Some(info) = lines.first() {

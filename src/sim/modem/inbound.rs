@@ -27,7 +27,7 @@ const OLD_TIME: [usize; 2] = [11, 12];
 fn old(minute: u8) -> Stored {
     let mut pdu = OLD.to_vec();
     for (place, number) in OLD_TIME.into_iter().zip([minute / 60, minute % 60]) {
-        pdu[place] = (number % 10) << 4 | number / 10;
+        pdu[place] = ((number % 10) << 4) | (number / 10);
     }
     Stored { stat: Stat::Read, id: 0, pdu, octets: OLD.len() - 1 }
 }

@@ -12,7 +12,7 @@
 
 use nudged::link::{Inbound, LinkEvent, Outcome, Receipt, RetryClass, Submission};
 use nudged::message::{
-    Cause, Head, Msisdn, RawCode, Reason, ReceiptState, Reference, SegmentState, State, UnknownWhy,
+    Attempt, Cause, Head, Msisdn, RawCode, Reason, ReceiptState, Reference, SegmentState, State, UnknownWhy,
 };
 
 use super::{MessageId, World, recipient};
@@ -218,32 +218,21 @@ impl World {
     /// What is shown of a segment that the modem sent is what became of it on the air.
     pub(super) fn check_modem(&self) {
         for (id, head) in self.heads() {
-            for attempt in head.attempts.iter().filter(|attempt| attempt.link.as_str() == NAME) {
+            for (at, attempt) in head.attempts.iter().enumerate().filter(|(_, a)| a.link.as_str() == NAME) {
                 for (index, segment) in (0u8..).zip(&attempt.segments) {
-                    let own = |a: &&Airing| {
-                        a.is_of(id, index)
-                            && head.attempt_of(a.lease).is_some_and(|of| std::ptr::eq(of, attempt))
-                    };
-                    let aired = self.modem.airings.iter().find(own);
-                    self.check_segment((id, index), segment, aired, &head);
+                    self.check_segment((id, index), segment, &head, at);
                 }
             }
         }
     }
 
-    fn check_segment(
-        &self,
-        (id, index): (MessageId, u8),
-        segment: &SegmentState,
-        aired: Option<&Airing>,
-        head: &Head,
-    ) {
+    fn check_segment(&self, (id, index): (MessageId, u8), segment: &SegmentState, head: &Head, at: usize) {
+        let own = || self.modem.airings.iter().filter(|a| a.is_of(id, index));
+        // Which attempt was that sending of.
+        let of = |a: &Airing| head.attempts.iter().position(|attempt| attempt.lease >= a.lease);
+        let alike = |a: &Airing, b: &Airing| (b.mr, b.to) == (a.mr, a.to) && b.asks;
         let reported = |fits: &dyn Fn(&Airing) -> bool| {
-            let own = self.modem.airings.iter().filter(|a| a.is_of(id, index));
-            let alike = |a: &Airing| {
-                self.modem.airings.iter().any(|b| (b.mr, b.to) == (a.mr, a.to) && b.asks && fits(b))
-            };
-            own.into_iter().any(alike)
+            own().any(|a| self.modem.airings.iter().any(|b| alike(a, b) && fits(b)))
         };
         match segment {
             SegmentState::Delivered { .. } => {
@@ -255,12 +244,18 @@ impl World {
                 assert!(reported(&fits), "{id} {index} is undelivered and no report says so: {head:?}");
             }
             SegmentState::Accepted { reference, .. } if *reference != Reference::ABSENT => {
-                let answered = aired.is_some_and(|a| a.reference() == *reference);
+                // Shown where it was sent, and in every attempt after that.
+                let out = |attempt: &Attempt| attempt.segments[usize::from(index)].is_out();
+                let shown = |from: usize| from <= at && head.attempts[from..at].iter().all(out);
+                let answered = own().any(|a| a.reference() == *reference && of(a).is_some_and(shown));
                 let fits = |b: &Airing| b.told_pending && b.reference() == *reference;
                 assert!(answered || reported(&fits), "{id} {index} was never {reference:?}: {head:?}");
             }
             SegmentState::Refused { .. } => {
-                assert!(aired.is_none(), "{id} {index} was on the air and is refused: {head:?}");
+                assert!(
+                    own().all(|a| of(a) != Some(at)),
+                    "{id} {index} was on the air and is refused: {head:?}"
+                );
             }
             _ => {}
         }
