@@ -13,6 +13,7 @@ started again. Then the modems behave, and the referee waits until nothing is qu
   --kinds KIND,...         of hang-up, silence, reboot, garbage; noise too where replies may be damaged on the line,
                            which no modem protocol can mend: a reply lost by it is still counted
   --seed S                 of an earlier run, as far as the machine repeats it
+  --keep                   the logs, also of a clean run
   --sabotage lose|double   the modem's log lies. The run must end with 1, or the referee is blind
 
 Verdict from the client's list, the modems' wire logs and the API. twice: a segment with two lines, or two messages
@@ -302,6 +303,7 @@ def parse(arguments):
     parser.add_argument("--modems", type=int, choices=(1, 2), default=2)
     parser.add_argument("--kinds", type=lambda text: text.split(","), default=KINDS)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
+    parser.add_argument("--keep", action="store_true")
     parser.add_argument("--sabotage", choices=("lose", "double"))
     options = parser.parse_args(arguments)
     if options.cycles < 1 or options.messages < 1 or not set(options.kinds) <= {*KINDS, "noise"}:
@@ -323,7 +325,7 @@ def main(arguments):
     finally:
         if run:
             run.end()
-        if code == 0:
+        if code == 0 and not options.keep:
             shutil.rmtree(work)
         else:
             print(f"torture: logs and lists are kept in {work}", file=sys.stderr)

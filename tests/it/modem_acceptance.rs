@@ -214,11 +214,15 @@ async fn a_modem_unplugged_after_ctrl_z_leaves_that_one_unknown_and_sends_the_ne
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_number_that_is_refused_for_good_fails_alone_among_twenty() {
-    for error in [28, 304] {
-        let rig = Rig::still(at(7, Kind::Reject(Some(error)))).await;
+    // The network is believed at once; the modem, of octets that the line may have damaged, the second time.
+    for (error, tries) in [(28, 1), (304, 2)] {
+        let mut options = at(7, Kind::Reject(Some(error)));
+        options.faults.extend((8..7 + tries).flat_map(|n| at(n, Kind::Reject(Some(error))).faults));
+        let submits_in_all = 19 + usize::try_from(tries).unwrap();
+        let rig = Rig::still(options).await;
         rig.up().await;
         let ids = rig.world.send_many(20).await;
-        let submits = rig.await_submits(20).await;
+        let submits = rig.await_submits(submits_in_all).await;
         let refused = submits[6]["to"].as_str().unwrap().to_owned();
         let all = until(&rig.clock, "an end of all", async || {
             let ended = rig.world.count("sent").await + rig.world.count("failed").await;
@@ -229,7 +233,7 @@ async fn a_number_that_is_refused_for_good_fails_alone_among_twenty() {
             let wanted = if number(n) == refused { "failed" } else { "sent" };
             assert_eq!(rig.world.status(id).await, wanted, "{n}, CMS ERROR {error}");
         }
-        assert_eq!(rig.submits().len(), 20, "nothing was tried again");
+        assert_eq!(rig.submits().len(), submits_in_all, "nothing else was tried again");
         rig.stop().await;
     }
 }

@@ -1,6 +1,8 @@
 //! The modem session, line by line and second by second, without a port: the rules of its header, and every row of
 //! the hostile table that a dialogue can hold.
 
+mod recovery;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -565,7 +567,6 @@ fn lines_that_nobody_asked_for_change_nothing_wherever_they_come() {
         "\r\n+CUSD: 0,\"OK\r\nERROR\",15\r\n",
         "\r\n+ZDONR: \"x\"\r\n",
         "\r^MODE:3,3\r+\n",
-        "\r\n\u{FFFD}garbage\r\n",
     ];
     for line in noise {
         for step in [usize::MAX, 1, 3] {
@@ -855,10 +856,12 @@ fn errors_mean_what_the_table_says() {
         ("+CMS ERROR: 310", Outcome::Unwritten),
     ] {
         let mut rig = Rig::up();
-        rig.modem.verdicts.push_back(format!("\r\n{answer}\r\n"));
+        // "Invalid PDU" may mean that it was damaged on the line, and is believed the second time.
+        let tries = if answer.ends_with("304") { 2 } else { 1 };
+        rig.modem.verdicts = std::iter::repeat_n(format!("\r\n{answer}\r\n"), tries).collect();
         rig.submit([1]);
         assert_eq!(rig.outcomes(), [(1, wanted)], "{answer}");
-        assert_eq!(rig.modem.pdus.len(), 1);
+        assert_eq!(rig.modem.pdus.len(), tries);
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::pin::PinLedger;
 use crate::id::MessageId;
+use crate::link::ModemStatus;
 
 /// Answers that are awaited late at the same time; each takes two minutes to become one.
 const MAX_LATE: usize = 16;
@@ -27,6 +28,8 @@ pub struct Carried(Arc<Mutex<Memory>>);
 struct Memory {
     pins: PinLedger,
     late: VecDeque<Late>,
+    /// ICCID and IMSI of the SIM as last read.
+    sim: Option<(String, String)>,
     stalls: VecDeque<Instant>,
     resets: VecDeque<Instant>,
 }
@@ -83,6 +86,19 @@ impl Carried {
         let mut memory = self.lock();
         memory.late.retain(|late| now < late.until);
         memory.late.pop_front()
+    }
+
+    /// Names the IMSI where it could not be read now and was before, on the same card.
+    pub(super) fn same_sim(&self, status: &mut ModemStatus) {
+        let mut memory = self.lock();
+        match (&status.iccid, &status.imsi) {
+            (Some(iccid), Some(imsi)) => memory.sim = Some((iccid.clone(), imsi.clone())),
+            (Some(iccid), None) => {
+                let same = memory.sim.as_ref().filter(|(card, _)| card == iccid);
+                status.imsi = same.map(|(_, imsi)| imsi.clone());
+            }
+            (None, _) => {}
+        }
     }
 
     /// An answer was believed although one of these may have been meant.

@@ -65,6 +65,11 @@ impl Fault {
         meaning(self, vendor) == Meaning::Busy
     }
 
+    /// "Invalid parameter", by the modem itself: its octets are no message, whether they were ours or not.
+    pub fn disputes_octets(&self) -> bool {
+        matches!(self, Fault::Cms(304 | 305))
+    }
+
     /// The place in the memory holds nothing.
     pub fn is_empty_place(&self) -> bool {
         matches!(self, Fault::Cms(321) | Fault::Cme(21 | 22))

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::choose::{self, Announcing};
-use super::command::{ATTENTION, Answer, Command, PIN, RADIO, SHORT, SIM, fields};
+use super::command::{ATTENTION, Answer, Command, Info, PIN, RADIO, SHORT, SIM, fields};
 use super::errors::Fault;
 use super::lines::Expect;
 use super::network::Standing;
@@ -26,6 +26,9 @@ const SIM_TRIES: u8 = 5;
 const SIM_WAIT: Duration = Duration::from_secs(1);
 /// With fewer tries of the PIN left it is not entered: the last one is a person's.
 const MIN_PIN_TRIES: u8 = 2;
+/// The SIM's number is asked for this often: by it a reply that comes again is known, so that a damaged answer must
+/// not make another SIM of it.
+const IMSI_TRIES: u8 = 3;
 /// A setting that is needed is tried this often.
 const NEEDED_TRIES: u8 = 3;
 
@@ -36,6 +39,8 @@ pub struct Init {
     /// Of this step.
     tries: u8,
     unlocking: Unlocking,
+    /// It was told not to echo, and has answered without an echo since.
+    obeyed: bool,
     plan: Vec<Announcing>,
 }
 
@@ -76,7 +81,13 @@ enum Unlocking {
 
 impl Default for Init {
     fn default() -> Init {
-        Init { step: Step::Attention, tries: 0, unlocking: Unlocking::NotAsked, plan: Vec::new() }
+        Init {
+            step: Step::Attention,
+            tries: 0,
+            unlocking: Unlocking::NotAsked,
+            obeyed: false,
+            plan: Vec::new(),
+        }
     }
 }
 
@@ -89,6 +100,16 @@ impl Init {
     /// It was told not to echo.
     pub fn is_past_echo(&self) -> bool {
         !matches!(self.step, Step::Attention | Step::Echo)
+    }
+
+    /// A command was answered; `echoes`: it came back too, or one before it did.
+    pub fn answered(&mut self, echoes: bool) {
+        self.obeyed |= self.is_past_echo() && !echoes;
+    }
+
+    /// An echo from now on means that the modem has lost its settings, even those of this set-up.
+    pub fn has_obeyed(&self) -> bool {
+        self.obeyed
     }
 
     /// Lines that say "ready" belong to a start that may be going on; these say that it begins.
@@ -239,14 +260,7 @@ impl ModemSession {
                 }
             },
             Step::Iccid(at) => self.iccid_answered(&answer, at),
-            Step::Imsi => {
-                self.status.imsi = number(&answer);
-                // What is read is named by it, so that the same is known again after a restart.
-                if self.status.imsi.is_none() && answer != Answer::Silent && tries + 1 < NEEDED_TRIES {
-                    return self.again(SIM_WAIT, now);
-                }
-                self.go(Step::Circuit);
-            }
+            Step::Imsi => self.imsi_answered(&answer, tries, now),
             Step::Circuit => self.go(Step::Packet),
             Step::Packet => self.go(Step::ServiceCentre),
             Step::ServiceCentre => self.service_centre_answered(&answer, tries, now),
@@ -376,6 +390,19 @@ impl ModemSession {
             }
             None => self.go(Step::Iccid(at + 1)),
         }
+    }
+
+    fn imsi_answered(&mut self, answer: &Answer, tries: u8, now: Instant) {
+        // More lines with digits than one: it was torn.
+        let digits = |info: &&Info| info.head.contains(|c: char| c.is_ascii_digit());
+        let whole = matches!(answer, Answer::Ok(lines) if lines.iter().filter(digits).count() == 1);
+        let imsi = number(answer).filter(|_| whole);
+        if imsi.is_none() && tries + 1 < IMSI_TRIES {
+            return self.again(Duration::ZERO, now);
+        }
+        self.status.imsi = imsi;
+        self.carried.same_sim(&mut self.status);
+        self.go(Step::Circuit);
     }
 
     fn service_centre_answered(&mut self, answer: &Answer, tries: u8, now: Instant) {

@@ -192,10 +192,10 @@ impl Reader {
         self.owners.retain(|owner| matches!(owner.whose, Whose::Urc));
     }
 
-    /// The port is silent and what was begun will not be ended.
-    pub fn clear(&mut self) {
-        let echoes = std::mem::take(&mut self.echoes);
-        *self = Reader { echoes, ..Reader::default() };
+    /// The modem has started anew: what it had begun it will not end.
+    pub fn restarted(&mut self) {
+        (self.held, self.ussd) = (None, 0);
+        self.owners.clear();
     }
 
     /// The next thing said, under what is expected now.
@@ -216,7 +216,7 @@ impl Reader {
 
     /// `None`: it belongs to something that is not complete yet.
     fn read(&mut self, line: String, expect: Expect) -> Option<Heard> {
-        if self.ussd > 0 {
+        if self.ussd > 0 && !matches!(urc::read(&line), Some(Urc::Boot(_))) {
             self.ussd = if line.contains('"') { 0 } else { self.ussd - 1 };
             return None;
         }
@@ -244,6 +244,7 @@ impl Reader {
         }
         Some(match owner.whose {
             Whose::Answer { .. } => Heard::Info { head: owner.head, body: Some(line) },
+            // The next line is still heard within what this one is.
             Whose::Urc => Heard::Urc(urc::routed(&owner.head, &line)),
         })
     }

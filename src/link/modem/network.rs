@@ -20,7 +20,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(10 * 60);
 /// On a link that is always busy one of these goes between two segments when it is this late.
 const OVERDUE: Duration = Duration::from_secs(2 * 60);
-/// Whether what was deleted is gone.
+/// Whether what was deleted is gone, and whether an announcement went by in what was not understood. While the
+/// latter goes on the wait doubles each time, to that of an ordinary sweep.
 const LOOK_AFTER: Duration = Duration::from_secs(2);
 /// While there is no network it is asked for this often.
 const ASK_EVERY: Duration = Duration::from_secs(2);
@@ -90,6 +91,10 @@ pub struct Chores {
     poll_at: Instant,
     sweep_at: Instant,
     announce_at: Instant,
+    /// Something was not understood since the last sweep.
+    odd: bool,
+    /// How long after such a thing the memories are listed.
+    odd_wait: Duration,
     pending: VecDeque<Query>,
     /// The setting of AT+CNMI that the modem took.
     pub(super) announcing: Option<String>,
@@ -101,13 +106,15 @@ impl Chores {
             poll_at: now,
             sweep_at: now + SWEEP_EVERY,
             announce_at: now + ANNOUNCE_EVERY,
+            odd: false,
+            odd_wait: LOOK_AFTER,
             pending: VecDeque::new(),
             announcing: None,
         }
     }
 
     pub fn is_overdue(&self, now: Instant) -> bool {
-        now >= self.next_at() + OVERDUE
+        now >= self.next_at() + OVERDUE || (self.odd && now >= self.sweep_at)
     }
 
     pub fn announce_now(&mut self, now: Instant) {
@@ -116,6 +123,22 @@ impl Chores {
 
     pub fn look_soon(&mut self, now: Instant) {
         self.sweep_at = self.sweep_at.min(now + LOOK_AFTER);
+    }
+
+    /// Something came damaged, or did not come: an announcement may have been lost with it.
+    pub fn odd(&mut self, now: Instant) {
+        self.odd = true;
+        self.sweep_at = self.sweep_at.min(now + self.odd_wait);
+    }
+
+    fn sweep_is_due(&mut self, now: Instant) -> bool {
+        if now < self.sweep_at {
+            return false;
+        }
+        self.sweep_at = now + SWEEP_EVERY;
+        let odd = std::mem::take(&mut self.odd);
+        self.odd_wait = if odd { (self.odd_wait * 2).min(SWEEP_EVERY) } else { LOOK_AFTER };
+        true
     }
 
     fn next_at(&self) -> Instant {
@@ -153,8 +176,7 @@ impl ModemSession {
         if self.sender.release_at().is_some_and(|at| now >= at) {
             return self.ask(Command::plain("AT+CMMS=0"), Purpose::Release, now);
         }
-        if now >= self.chores.sweep_at {
-            self.chores.sweep_at = now + SWEEP_EVERY;
+        if self.chores.sweep_is_due(now) {
             self.inbox.sweep_all();
             if self.errand(now) {
                 return;

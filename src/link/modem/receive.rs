@@ -16,7 +16,7 @@ use super::decode;
 use super::errors::Fault;
 use super::lines::Expect;
 use super::session::{ModemSession, Purpose};
-use super::urc::Place;
+use super::urc::{Place, RoutedPdu};
 use crate::link::session::SessionEvent;
 use crate::link::{Inbound, InboundToken};
 
@@ -90,9 +90,20 @@ struct Known {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
+    /// The same lies in another place that is not free yet; it is read when that one is.
+    Twin,
     Handed,
-    /// Confirmed; deleted so often.
+    /// Confirmed, and to be deleted; so many deletions were answered before.
+    Deleting(u8),
+    /// So many deletions were answered.
     Deleted(u8),
+}
+
+impl Fate {
+    /// It is there, and about to be freed.
+    fn holds(self) -> bool {
+        matches!(self, Fate::Handed | Fate::Deleting(_))
+    }
 }
 
 impl Inbox {
@@ -133,7 +144,7 @@ impl Inbox {
             Some(Source::Stored(place, key)) => {
                 // Another message may have taken its place meanwhile, which is not confirmed by this.
                 if let Some(known) = self.places.get_mut(&place).filter(|known| known.key == key) {
-                    known.fate = Fate::Deleted(0);
+                    known.fate = Fate::Deleting(0);
                     self.deletes.push_back(place);
                 }
             }
@@ -199,24 +210,40 @@ impl Inbox {
     fn give_up(&mut self, memory: &str) {
         self.reads.retain(|place| place.memory != memory);
         self.deletes.retain(|place| place.memory != memory);
+        for (_, known) in self.places.iter_mut().filter(|(place, _)| place.memory == memory) {
+            if let Fate::Deleting(times) = known.fate {
+                known.fate = Fate::Deleted(times);
+            }
+        }
         self.sweep.retain(|swept| swept != memory);
         self.storage.remove(memory);
     }
 
     /// Whether what lies there is to be handed up.
     fn is_new(&mut self, place: &Place, key: [u8; 16]) -> bool {
-        match self.places.get(place) {
-            Some(Known { key: known, fate: Fate::Handed }) if *known == key => return false,
-            Some(Known { key: known, fate: Fate::Deleted(times) }) if *known == key => {
-                if *times < DELETIONS && !self.deletes.contains(place) {
-                    self.deletes.push_back(place.clone());
+        match self.places.get_mut(place) {
+            Some(Known { key: known, fate }) if *known == key => match *fate {
+                Fate::Handed | Fate::Deleting(_) => return false,
+                Fate::Deleted(times) => {
+                    if times < DELETIONS {
+                        *fate = Fate::Deleting(times);
+                        self.deletes.push_back(place.clone());
+                    }
+                    return false;
                 }
-                return false;
-            }
-            _ => {}
+                Fate::Twin => {}
+            },
+            // Another message has taken the place, which nobody has confirmed.
+            Some(_) => self.deletes.retain(|deleted| deleted != place),
+            None => {}
         }
-        // A memory of two names shows the same message twice; the other place is read when this one is free.
-        let elsewhere = self.places.iter().any(|(at, known)| at != place && known.key == key);
+        // A memory of two names shows the same message twice, and the network delivers one twice: freeing this
+        // place now could free it of a message that comes in between.
+        let elsewhere =
+            self.places.iter().any(|(at, known)| at != place && known.key == key && known.fate.holds());
+        if elsewhere {
+            self.places.insert(place.clone(), Known { key, fate: Fate::Twin });
+        }
         !elsewhere
     }
 
@@ -245,10 +272,21 @@ impl Inbox {
         }
     }
 
+    /// A place is free, or was to be: what waited for that is read.
+    fn freed(&mut self, key: [u8; 16]) {
+        let waits = |known: &Known| known.key == key && known.fate == Fate::Twin;
+        let twins: Vec<Place> =
+            self.places.iter().filter(|(_, known)| waits(known)).map(|(place, _)| place.clone()).collect();
+        for place in twins {
+            self.places.remove(&place);
+            self.announced(place);
+        }
+    }
+
     /// A whole listing was read: what is not in it is not there.
     fn listed(&mut self, memory: &str, seen: &HashSet<u32>) {
         self.places.retain(|place, known| {
-            place.memory != memory || seen.contains(&place.index) || known.fate == Fate::Handed
+            place.memory != memory || seen.contains(&place.index) || known.fate.holds()
         });
         self.unread.retain(|place, _| place.memory != memory || seen.contains(&place.index));
     }
@@ -292,9 +330,11 @@ impl ModemSession {
                 self.count_storage(&memory, line);
                 self.inbox.selected = Some((memory, now));
             }
+            // It has no such memory, or did not understand.
             (Errand::Select(memory), Answer::Failed(fault)) if !fault.is_busy(self.profile.vendor) => {
                 self.inbox.selected = None;
                 self.inbox.give_up(&memory);
+                self.chores.odd(now);
             }
             // The place may be busy for now; the next sweep finds what is there.
             (Errand::Select(memory), _) => {
@@ -305,8 +345,11 @@ impl ModemSession {
             (Errand::List(memory), Answer::Ok(lines)) => self.listed(&memory, &lines),
             (Errand::List(memory), Answer::Failed(fault)) if !fault.is_busy(self.profile.vendor) => {
                 self.inbox.unlisted(&memory, now);
+                // In text mode it refuses that, and a restart may have been missed: its mode is asked.
+                self.out_of_step = true;
+                self.chores.odd(now);
             }
-            (Errand::List(_), _) => {}
+            (Errand::List(_), _) => self.chores.odd(now),
             (Errand::Read(place), Answer::Ok(lines)) => {
                 // A bare OK is an empty place.
                 if let Some(info) = lines.first() {
@@ -325,16 +368,19 @@ impl ModemSession {
     }
 
     fn deleted(&mut self, place: &Place, answer: &Answer, now: Instant) {
+        let Some(known) = self.inbox.places.get_mut(place) else { return };
+        let key = known.key;
         if matches!(answer, Answer::Failed(fault) if fault.is_empty_place()) {
             self.inbox.places.remove(place);
-        } else if let Some(Known { fate: Fate::Deleted(times), .. }) = self.inbox.places.get_mut(place) {
-            *times = times.saturating_add(1);
-            if *times == DELETIONS {
+        } else if let Fate::Deleting(times) = known.fate {
+            known.fate = Fate::Deleted(times + 1);
+            if times + 1 == DELETIONS {
                 tracing::warn!(event = "place_not_freed", link = %self.config.name, memory = place.memory, index = place.index);
             }
             // Some say OK and delete nothing: the next listing shows it.
             self.chores.look_soon(now);
         }
+        self.inbox.freed(key);
     }
 
     fn listed(&mut self, memory: &str, lines: &[Info]) {
@@ -375,9 +421,17 @@ impl ModemSession {
     }
 
     /// +CMT, +CDS: the PDU came by itself and lies nowhere.
-    pub(super) fn routed(&mut self, pdu: &str, length: Option<u16>, acknowledged: bool) {
-        let acknowledge = acknowledged && self.inbox.acknowledges;
-        match decode::read(pdu, length, &self.sim()).inbound {
+    pub(super) fn routed(&mut self, routed: &RoutedPdu, now: Instant) {
+        let acknowledge = routed.acknowledged && self.inbox.acknowledges;
+        match decode::read(&routed.pdu, routed.length, &self.sim()).inbound {
+            // Nobody's reply, and only a piece of a report.
+            Some(Inbound::Poison(_)) if routed.short_report => {
+                tracing::warn!(event = "report_cut", link = %self.config.name);
+                self.chores.odd(now);
+                if acknowledge {
+                    self.inbox.acknowledge.push_back(false);
+                }
+            }
             Some(inbound) => {
                 self.hand_up(inbound, |inbound| Source::Routed {
                     inbound: Box::new(inbound.clone()),

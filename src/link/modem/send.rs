@@ -24,6 +24,9 @@ use crate::retry::RetryClass;
 
 /// Between +CMGS and its OK, and between an OK without +CMGS and the end of waiting for one.
 const OK_LIMIT: Duration = Duration::from_secs(2);
+/// The same of a modem that does name references: that of this one came damaged, or the OK is an earlier
+/// command's and the answer still to come. It is unknown then.
+const REFERENCE_LIMIT: Duration = Duration::from_secs(15);
 /// See the head of the file.
 const SETTLE: Duration = Duration::from_secs(5);
 /// After ESC a modem says OK, ERROR or nothing.
@@ -80,6 +83,8 @@ pub enum SoFar {
     Reference(Reference),
     /// OK; a modem that names no reference says no more.
     BareOk,
+    /// OK of a modem that names references.
+    NoReference,
 }
 
 /// An answer to a PDU.
@@ -268,7 +273,7 @@ impl ModemSession {
                 let so_far = SoFar::Reference(reference_of(&head));
                 self.await_reference(item, (written, until.min(now + OK_LIMIT)), so_far);
             }
-            (SoFar::BareOk, Heard::Info { head, .. }) => {
+            (SoFar::BareOk | SoFar::NoReference, Heard::Info { head, .. }) => {
                 self.sender.names_references = true;
                 self.settle(item, written, Verdict::Accepted(reference_of(&head)), now);
             }
@@ -284,7 +289,10 @@ impl ModemSession {
             (SoFar::Nothing, Heard::Ok) if !self.sender.names_references => {
                 self.await_reference(item, (written, now + OK_LIMIT), SoFar::BareOk);
             }
-            (SoFar::Nothing | SoFar::BareOk, Heard::Failed(fault)) => {
+            (SoFar::Nothing, Heard::Ok) => {
+                self.await_reference(item, (written, now + REFERENCE_LIMIT), SoFar::NoReference);
+            }
+            (SoFar::Nothing | SoFar::BareOk | SoFar::NoReference, Heard::Failed(fault)) => {
                 self.settle(item, written, Verdict::Failed(fault), now);
             }
             (so_far, _) => self.await_reference(item, (written, until), so_far),
@@ -342,6 +350,10 @@ impl ModemSession {
 
     fn refuse(&mut self, mut item: Item, fault: &Fault, what: Meaning, now: Instant) {
         self.status.last_error = Some(format!("AT+CMGS: {fault}"));
+        if fault.disputes_octets() && !item.disputed && !item.recalled {
+            item.disputed = true;
+            return self.queue.push_front(item);
+        }
         if let Some((cause, retry)) = errors::refusal(what, fault) {
             let reason = cause.reason;
             self.outcome(&item, Outcome::Refused { cause, retry });
@@ -429,7 +441,7 @@ impl ModemSession {
                 }
             }
             Sending::AwaitReference { item, written, so_far, .. } => match so_far {
-                SoFar::Nothing => {
+                SoFar::Nothing | SoFar::NoReference => {
                     self.outcome(&item, Outcome::Unknown { why: UnknownWhy::NoAnswer });
                     self.await_late(&item, LateWhy::Silence, now);
                     self.submit_unanswered(now);

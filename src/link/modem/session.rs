@@ -277,7 +277,7 @@ impl ModemSession {
         self.inbox.forget();
         self.sender.forget();
         self.output.clear();
-        self.reader.answer_over();
+        self.reader.restarted();
         (self.out_of_step, self.silences, self.late_ok, self.echoes) = (false, 0, false, false);
         self.phase = Phase::Init(Init::default());
         self.wire = Wire::Resting { until: now + AFTER_BOOT };
@@ -314,6 +314,7 @@ impl ModemSession {
             Heard::Urc(urc) => return self.announced(urc, now),
             Heard::LateReference(line) => return self.late_reference(&line, now),
             Heard::Echo => return self.echoed(now),
+            Heard::Noise if matches!(self.phase, Phase::Ready) => return self.chores.odd(now),
             Heard::Noise => return,
             Heard::Ok if std::mem::take(&mut self.late_ok) => return,
             Heard::Prompt | Heard::Ok | Heard::Failed(_) | Heard::Info { .. } => {}
@@ -352,6 +353,9 @@ impl ModemSession {
             return;
         };
         self.reader.answer_over();
+        if let (Phase::Init(init), Answer::Ok(_)) = (&mut self.phase, &answer) {
+            init.answered(self.echoes);
+        }
         match &answer {
             Answer::Silent => {
                 self.silences += 1;
@@ -398,6 +402,8 @@ impl ModemSession {
         if matches!(self.phase, Phase::Init(_)) {
             // It is there; it leaves unanswered what it does not know, and what is needed is asked again.
             self.silences = 0;
+        } else {
+            self.chores.odd(now);
         }
         if mode != 0 && !matches!(self.phase, Phase::Init(_)) {
             self.restart("it is in text mode", now);

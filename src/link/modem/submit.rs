@@ -20,6 +20,8 @@ pub struct Item {
     pub length: usize,
     /// How often the modem was too busy for it.
     pub busy: u8,
+    /// The modem found fault with its octets, which may have been damaged on the line.
+    pub disputed: bool,
     /// It was asked back while it was on its way: it is not written again.
     pub recalled: bool,
 }
@@ -45,7 +47,16 @@ pub fn encode(submission: &Submission, config: &Modem) -> Result<Item, TpduError
     let mut octets = encode_sca(None)?;
     octets.extend(&tpdu);
     let Submission { id, index, lease, .. } = *submission;
-    Ok(Item { id, index, lease, pdu: hex::encode(&octets), length: tpdu.len(), busy: 0, recalled: false })
+    Ok(Item {
+        id,
+        index,
+        lease,
+        pdu: hex::encode(&octets),
+        length: tpdu.len(),
+        busy: 0,
+        disputed: false,
+        recalled: false,
+    })
 }
 
 /// Without the PDU: it holds number and text.

@@ -17,15 +17,15 @@ impl ModemSession {
     /// Something came back that was written. A modem that was told not to do that has lost its settings.
     pub(super) fn echoed(&mut self, now: Instant) {
         match &mut self.phase {
-            Phase::Init(init) => self.echoes = init.is_past_echo(),
-            Phase::Ready if !self.echoes => {
+            Phase::Init(init) if !init.has_obeyed() => self.echoes = init.is_past_echo(),
+            Phase::Init(_) | Phase::Ready if !self.echoes => {
                 self.output.clear();
                 self.clear_line();
                 let pending = self.output.split();
                 self.restart("it echoes", now);
                 self.output = pending;
             }
-            Phase::Ready | Phase::Draining { .. } | Phase::Finished => {}
+            Phase::Init(_) | Phase::Ready | Phase::Draining { .. } | Phase::Finished => {}
         }
     }
 
@@ -33,7 +33,7 @@ impl ModemSession {
         match urc {
             Urc::Stored(Some(place)) => self.inbox.announced(place),
             Urc::Stored(None) | Urc::Storage => self.inbox.sweep_all(),
-            Urc::Routed { pdu, length, acknowledged } => self.routed(&pdu, length, acknowledged),
+            Urc::Routed(routed) => self.routed(&routed, now),
             Urc::Registration { network, stat } => self.standing.announced(network, stat),
             Urc::PowerDown(line) => {
                 self.settle_all(UnknownWhy::LinkLost, None, now);

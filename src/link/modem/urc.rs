@@ -11,7 +11,7 @@ pub enum Urc {
     /// +CMTI and +CDSI: something is in a memory now. `None`: it could not be read where.
     Stored(Option<Place>),
     /// +CMT and +CDS: the PDU itself.
-    Routed { pdu: String, length: Option<u16>, acknowledged: bool },
+    Routed(RoutedPdu),
     /// +CREG and its kin.
     Registration { network: Network, stat: Registration },
     /// The modem has restarted, and its settings are gone.
@@ -22,6 +22,18 @@ pub enum Urc {
     Storage,
     /// Of no use here.
     Other,
+}
+
+/// A PDU that came by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoutedPdu {
+    pub pdu: String,
+    /// As announced, in octets of the TPDU.
+    pub length: Option<u16>,
+    /// It is of the service that AT+CNMA acknowledges.
+    pub acknowledged: bool,
+    /// A report that seems to lack its end, as a restart leaves it.
+    pub short_report: bool,
 }
 
 /// Which of the networks a registration speaks of.
@@ -121,7 +133,19 @@ pub fn routed(head: &str, body: &str) -> Urc {
     let length = head.rsplit([',', ':']).next().and_then(|length| length.trim().parse().ok());
     // Huawei's own variants are not of the acknowledged service (27.005 section 3.4.4).
     let acknowledged = head.starts_with('+');
-    Urc::Routed { pdu: body.to_owned(), length, acknowledged }
+    let short_report = is_short_report(head, body);
+    Urc::Routed(RoutedPdu { pdu: body.to_owned(), length, acknowledged, short_report })
+}
+
+/// Or the head counts the service centre too.
+fn is_short_report(head: &str, body: &str) -> bool {
+    let stated = head.strip_prefix("+CDS:").and_then(|length| length.trim().parse::<usize>().ok());
+    let centre = body.get(..2).and_then(|octet| usize::from_str_radix(octet, 16).ok());
+    match (stated, centre) {
+        (Some(stated), Some(centre)) => body.len() < 2 * (1 + centre + stated),
+        (Some(_), None) => body.len() < 2,
+        (None, _) => false,
+    }
 }
 
 /// `None`: it is in no table.
@@ -139,7 +163,8 @@ pub fn read(line: &str) -> Option<Urc> {
     if is_boot(&capitals) {
         return Some(Urc::Boot(line.to_owned()));
     }
-    if is_storage(&capitals) {
+    // Behind something damaged.
+    if is_storage(&capitals) || capitals.contains("+CMTI:") {
         return Some(Urc::Storage);
     }
     let noise =
