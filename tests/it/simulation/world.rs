@@ -745,7 +745,8 @@ impl World {
             encode_record(&mut bytes, self.disk.at, self.clock.now().wall, batch);
         }
         let some = self.dice.below(bytes.len() as u64 + 1) as usize;
-        let kept = bytes.len().saturating_sub(1).min(some);
+        // What is missing reads as zeros, so without its last zeros a record would be whole.
+        let kept = bytes.iter().rposition(|&byte| byte != 0).unwrap_or(0).min(some);
         self.disk.journal.extend_from_slice(&bytes[..kept]);
     }
 

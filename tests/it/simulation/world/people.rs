@@ -329,8 +329,19 @@ impl World {
     /// The books of the core are those of the referee; the confirmations that may go.
     pub(super) fn check_people(&self) -> BTreeSet<MessageId> {
         let opted_out = self.parties(family::OPT_OUT);
-        assert!(opted_out.keys().eq(&self.people.opted_out), "who said stop");
-        assert!(self.parties(family::HOLD).keys().eq(&self.people.held), "who may have said stop");
+        let (in_state, held) = (self.parties(family::OPT_OUT), self.parties(family::HOLD));
+        assert!(
+            in_state.keys().eq(&self.people.opted_out),
+            "who said stop: {:?}, {:?}",
+            in_state.keys(),
+            self.people.opted_out
+        );
+        assert!(
+            held.keys().eq(&self.people.held),
+            "who may have said stop: {:?}, {:?}",
+            held.keys(),
+            self.people.held
+        );
         let confirmation = |value: &Vec<u8>| record::decode::<Suppression>(value).unwrap().confirmation;
         opted_out.values().filter_map(confirmation).collect()
     }
