@@ -25,6 +25,7 @@ mod live;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -186,7 +187,10 @@ impl Driver {
         if delivered.await.is_none() {
             tracing::error!(event = "outcomes_not_taken", link = %self.end.facts.name);
         }
-        self.end.bell.notify_one();
+        // Once the channels are closed: who waits for that would otherwise look too early and hear no more.
+        let bell = Arc::clone(&self.end.bell);
+        drop(self);
+        bell.notify_one();
     }
 
     fn connection(&self, connection: Connection, reason: Option<String>) {
