@@ -7,6 +7,7 @@
 pub mod contact;
 pub mod creditor;
 pub mod enrolment;
+pub mod hours;
 pub mod money;
 pub mod name;
 pub mod obligation;
@@ -15,3 +16,4 @@ pub mod promise;
 pub mod reply;
 pub mod suppression;
 pub mod task;
+pub mod zone;
