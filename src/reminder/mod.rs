@@ -8,3 +8,4 @@ pub mod money;
 pub mod name;
 pub mod reply;
 pub mod suppression;
+pub mod template;
