@@ -16,4 +16,5 @@ pub mod promise;
 pub mod reply;
 pub mod suppression;
 pub mod task;
+pub mod template;
 pub mod zone;
