@@ -75,6 +75,12 @@ id!(/// A message on its way out.
     MessageId, "msg_");
 id!(/// A reply that came in.
     InboundId, "inb_");
+id!(/// A person who owes, as kept.
+    ContactId, "con_");
+id!(/// A debt.
+    ObligationId, "obl_");
+id!(/// Something a person must do.
+    TaskId, "tsk_");
 id!(/// Messages accepted by one request.
     BatchId, "bat_");
 

@@ -6,7 +6,13 @@
 
 pub mod caps;
 pub mod consent;
+pub mod creditor;
+pub mod enrolment;
 pub mod money;
 pub mod name;
+pub mod obligation;
+pub mod plan;
+pub mod promise;
 pub mod reply;
 pub mod suppression;
+pub mod task;

@@ -21,6 +21,22 @@
 //! t | recipient 8                                      who was told of an opt-out; value: when
 //! e | time ms 8 | n 4                                  receipts that matched nothing yet
 //! c | name                                             counters, allotter, pauses: one record each
+//!
+//! C | contact 8                                        a contact
+//! X | external id hash 16                              contact of the firm's id
+//! N | number 8                                         a phone: whose it is, what went to it, what it said
+//! A | external id hash 16 | creditor hash 8            an account
+//! O | obligation 8                                     an obligation with its enrolment and steps
+//! E | external id hash 16 | creditor hash 8            obligation of the firm's id
+//! B | contact 8 | obligation 8                         obligations of a contact; value: nothing
+//! T | kind 1 | due ms 8 | id 8                         when the core must look at what; value: nothing
+//! S | external id hash 16                              a subscription
+//! K | number 8 | id 8                                  consent events of a phone
+//! G | obligation 8 | id 8                              what became of an obligation, beside its steps
+//! J | task 8                                           a task
+//! U | task 8                                           tasks that are not done; value: nothing
+//! P | kind 1 | key, and version 4 for sequences        what the firm set up
+//! Z | token 8                                          the obligation behind a payment link
 //! ```
 //! A party is a whole number (0, then its digits) or the tail of numbers (1, then the digits).
 
@@ -46,12 +62,30 @@ pub mod family {
     pub const CONFIRMED: u8 = b't';
     pub const ORPHAN: u8 = b'e';
     pub const CORE: u8 = b'c';
+
+    pub const CONTACT: u8 = b'C';
+    pub const CONTACT_ID: u8 = b'X';
+    pub const PHONE: u8 = b'N';
+    pub const ACCOUNT: u8 = b'A';
+    pub const OBLIGATION: u8 = b'O';
+    pub const OBLIGATION_ID: u8 = b'E';
+    pub const OF_CONTACT: u8 = b'B';
+    pub const TIMER: u8 = b'T';
+    pub const SUBSCRIPTION: u8 = b'S';
+    pub const CONSENT: u8 = b'K';
+    pub const HISTORY: u8 = b'G';
+    pub const TASK: u8 = b'J';
+    pub const OPEN_TASK: u8 = b'U';
+    pub const SET_UP: u8 = b'P';
+    pub const TOKEN: u8 = b'Z';
 }
 
 use crate::clock::Timestamp;
-use crate::id::{BatchId, InboundId, MessageId};
+use crate::id::{BatchId, ContactId, InboundId, MessageId, ObligationId, TaskId};
 use crate::message::body::AT_ONCE;
 use crate::message::{Msisdn, Priority};
+use crate::reminder::enrolment::TimerKind;
+use crate::reminder::name::{ExternalId, Key};
 use crate::reminder::suppression::{Party, Tail};
 
 fn key(family: u8, fields: &[&[u8]]) -> Vec<u8> {
@@ -267,6 +301,126 @@ pub fn orphan(at: Timestamp, n: u32) -> Vec<u8> {
 
 pub fn core(name: &str) -> Vec<u8> {
     key(family::CORE, &[name.as_bytes()])
+}
+
+pub fn contact(id: ContactId) -> Vec<u8> {
+    key(family::CONTACT, &[&id.as_u64().to_be_bytes()])
+}
+
+pub fn contact_id(external: &ExternalId) -> Vec<u8> {
+    key(family::CONTACT_ID, &[&hash16(external.as_str())])
+}
+
+pub fn phone(number: Msisdn) -> Vec<u8> {
+    key(family::PHONE, &[&number.as_u64().to_be_bytes()])
+}
+
+pub fn account(external: &ExternalId, creditor: &Key) -> Vec<u8> {
+    key(family::ACCOUNT, &[&hash16(external.as_str()), &hash8(creditor.as_str())])
+}
+
+/// Prefix of all accounts of this id, of whichever creditor.
+pub fn accounts_of(external: &ExternalId) -> Vec<u8> {
+    key(family::ACCOUNT, &[&hash16(external.as_str())])
+}
+
+pub fn obligation(id: ObligationId) -> Vec<u8> {
+    key(family::OBLIGATION, &[&id.as_u64().to_be_bytes()])
+}
+
+pub fn obligation_id(external: &ExternalId, creditor: &Key) -> Vec<u8> {
+    key(family::OBLIGATION_ID, &[&hash16(external.as_str()), &hash8(creditor.as_str())])
+}
+
+/// Prefix of all obligations of this id, of whichever creditor.
+pub fn obligation_ids(external: &ExternalId) -> Vec<u8> {
+    key(family::OBLIGATION_ID, &[&hash16(external.as_str())])
+}
+
+pub fn of_contact(contact: ContactId, id: ObligationId) -> Vec<u8> {
+    key(family::OF_CONTACT, &[&contact.as_u64().to_be_bytes(), &id.as_u64().to_be_bytes()])
+}
+
+/// Prefix of a contact's obligations.
+pub fn obligations_of(contact: ContactId) -> Vec<u8> {
+    key(family::OF_CONTACT, &[&contact.as_u64().to_be_bytes()])
+}
+
+/// The second id in keys made of a family byte and two ids.
+pub fn decode_second(bytes: &[u8]) -> Option<u64> {
+    let rest: &[u8; 16] = bytes.get(1..)?.try_into().ok()?;
+    Some(be64(&rest[8..]))
+}
+
+pub fn timer(kind: TimerKind, due: Timestamp, id: u64) -> Vec<u8> {
+    key(family::TIMER, &[&[kind as u8], &due.as_millis().to_be_bytes(), &id.to_be_bytes()])
+}
+
+/// Prefix of all timers of a kind.
+pub fn timers(kind: TimerKind) -> Vec<u8> {
+    key(family::TIMER, &[&[kind as u8]])
+}
+
+/// Due time and id in a `T` key.
+pub fn decode_timer(bytes: &[u8]) -> Option<(Timestamp, u64)> {
+    let rest: &[u8; 16] = bytes.get(2..)?.try_into().ok()?;
+    Some((Timestamp::from_millis(be64(&rest[..8])), be64(&rest[8..])))
+}
+
+pub fn subscription(external: &ExternalId) -> Vec<u8> {
+    key(family::SUBSCRIPTION, &[&hash16(external.as_str())])
+}
+
+/// The subscription of a timer, whose id is the first half of the hash.
+pub fn subscriptions_from(id: u64) -> Vec<u8> {
+    key(family::SUBSCRIPTION, &[&id.to_be_bytes()])
+}
+
+pub fn consent(number: Msisdn, id: u64) -> Vec<u8> {
+    key(family::CONSENT, &[&number.as_u64().to_be_bytes(), &id.to_be_bytes()])
+}
+
+/// Prefix of a phone's consent events.
+pub fn consents_of(number: Msisdn) -> Vec<u8> {
+    key(family::CONSENT, &[&number.as_u64().to_be_bytes()])
+}
+
+pub fn history(obligation: ObligationId, id: u64) -> Vec<u8> {
+    key(family::HISTORY, &[&obligation.as_u64().to_be_bytes(), &id.to_be_bytes()])
+}
+
+/// Prefix of what became of an obligation.
+pub fn history_of(obligation: ObligationId) -> Vec<u8> {
+    key(family::HISTORY, &[&obligation.as_u64().to_be_bytes()])
+}
+
+pub fn task(id: TaskId) -> Vec<u8> {
+    key(family::TASK, &[&id.as_u64().to_be_bytes()])
+}
+
+pub fn open_task(id: TaskId) -> Vec<u8> {
+    key(family::OPEN_TASK, &[&id.as_u64().to_be_bytes()])
+}
+
+/// What the firm set up: `kind` is a letter, `name` unique among its kind.
+pub fn set_up(kind: u8, name: &str) -> Vec<u8> {
+    key(family::SET_UP, &[&[kind], name.as_bytes()])
+}
+
+pub fn token(token: u64) -> Vec<u8> {
+    key(family::TOKEN, &[&token.to_be_bytes()])
+}
+
+fn hash16(text: &str) -> [u8; 16] {
+    let mut hash = [0; 16];
+    hash.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
+    hash
+}
+
+fn hash8(text: &str) -> [u8; 8] {
+    let mut hash = [0; 8];
+    hash.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..8]);
+    hash
 }
 
 /// The id in keys made of a family byte and an id.
