@@ -4,16 +4,21 @@
 //! are made: whoever holds a [`money::Money`] or a [`name::Key`] need not look at it again. One form serves the
 //! outside and the store: human-readable formats (JSON, TOML) see words, the store sees numbers.
 
+pub mod caps;
+pub mod consent;
 pub mod contact;
 pub mod creditor;
 pub mod enrolment;
+pub mod gate;
 pub mod hours;
 pub mod money;
 pub mod name;
 pub mod obligation;
+pub mod pack;
 pub mod plan;
 pub mod promise;
 pub mod reply;
+pub mod rules;
 pub mod suppression;
 pub mod task;
 pub mod template;

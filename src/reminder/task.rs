@@ -92,6 +92,8 @@ pub mod kind {
     pub const RENDER: &str = "render";
     /// Nobody may be texted without the consent or notice that a pack asks for.
     pub const CONSENT: &str = "consent";
+    /// The creditor's route is one that refuses such texts.
+    pub const ROUTE: &str = "route";
     pub const DISPUTE: &str = "dispute";
     pub const BROKEN_PROMISE: &str = "broken_promise";
     pub const PROMISE: &str = "promise";
