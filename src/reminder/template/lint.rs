@@ -72,15 +72,12 @@ pub fn lint(compiled: &Compiled) -> Vec<Warning> {
     for (variant, program) in programs {
         let Some(program) = program else { continue };
         let judge = Judge { compiled, program, variant, folded: words::fold(&program.checked.literal) };
-        let found = [
-            judge.content(),
-            judge.way_to_pay(),
-            judge.tone(),
-            judge.links(),
-            judge.menu(),
-            judge.characters(),
-        ];
-        warnings.extend(found.into_iter().flatten());
+        warnings.extend(judge.content());
+        warnings.extend(judge.way_to_pay());
+        warnings.extend(judge.tone());
+        warnings.extend(judge.links());
+        warnings.extend(judge.menu());
+        warnings.extend(judge.characters());
         warnings.extend(judge.sample());
     }
     warnings
