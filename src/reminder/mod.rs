@@ -11,6 +11,7 @@ pub mod creditor;
 pub mod enrolment;
 pub mod gate;
 pub mod hours;
+pub mod link;
 pub mod money;
 pub mod name;
 pub mod obligation;
