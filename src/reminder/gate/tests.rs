@@ -599,10 +599,11 @@ const ZONES: [&str; 6] = [
     "Africa/Casablanca",
 ];
 
+/// Mostly wide, so that some hours are left when several meet.
 fn any_hours() -> impl Strategy<Value = WeekHours> {
-    let day = (0..23_i8, 1..24_i8, any::<bool>()).prop_map(|(from, to, open)| {
+    let day = (0..12_i8, 14..24_i8, 0..6_u8).prop_map(|(from, to, open)| {
         let (from, to) = (Time::constant(from, 0, 0, 0), Time::constant(to, 30, 0, 0));
-        DayHours::new(from, to).ok().filter(|_| open)
+        DayHours::new(from, to).ok().filter(|_| open > 0)
     });
     proptest::collection::vec(day, 7).prop_map(|days| {
         let week = Weekday::Monday.cycle_forward().take(7).zip(days);
@@ -610,47 +611,54 @@ fn any_hours() -> impl Strategy<Value = WeekHours> {
     })
 }
 
+fn seldom() -> impl Strategy<Value = bool> {
+    proptest::bool::weighted(0.1)
+}
+
 fn any_pack() -> impl Strategy<Value = Pack> {
-    let consent = proptest::sample::select(vec![ConsentRule::None, ConsentRule::Any, ConsentRule::Proof]);
+    use ConsentRule::{Any, None, Proof};
+    let base = (*catalog()["base"]).clone();
+    let consent = proptest::sample::select(vec![None, None, None, Any, Proof]);
     let caps = proptest::collection::vec((1..4_u8, 1..31_u8), 0..3);
-    let rest = (proptest::option::of(1..90_u16), any::<[bool; 4]>(), 1..6_u8, proptest::option::of(1..24_i8));
-    (proptest::option::of(any_hours()), consent, caps, rest).prop_map(|(hours, consent, caps, rest)| {
-        let (age, [holidays, attorney, notice, route], every, ends) = rest;
-        let text = |n: Option<u16>| n.map(|n| format!("{n}d").try_into().unwrap());
-        let duties = [
-            (holidays, Duty::ClosedOnHolidays),
-            (attorney, Duty::AttorneyHalt),
-            (notice, Duty::InitialNotice),
-        ];
-        Pack {
-            key: Key::parse("made").unwrap(),
-            hours,
-            validity_ends: ends.map(|hour| format!("{hour:02}:15").try_into().unwrap()),
-            caps: caps
-                .into_iter()
-                .map(|(max, days)| Cap::new(max, if days == 1 { Per::Day } else { Per::Days(days) }).unwrap())
-                .collect(),
-            footer: Some(if every == 1 { Footer::Always } else { Footer::FirstAndEvery(every) }),
-            consent,
-            basis_max_age: text(age.filter(|_| notice)),
-            duties: duties.into_iter().filter(|(is, _)| *is).map(|(_, duty)| duty).collect(),
-            forbidden_routes: if route { vec![Key::parse("us_a2p").unwrap()] } else { Vec::new() },
-            ..(*catalog()["base"]).clone()
-        }
-    })
+    let ends = proptest::option::weighted(0.3, 16..24_i8);
+    let rest = (proptest::option::weighted(0.1, 1..90_u16), [any::<bool>(); 1], [(); 3].map(|()| seldom()));
+    (proptest::option::of(any_hours()), consent, caps, (1..6_u8, ends), rest).prop_map(
+        move |(hours, consent, caps, (every, ends), (age, [holidays], [attorney, notice, route]))| {
+            let duties = [
+                (holidays, Duty::ClosedOnHolidays),
+                (attorney, Duty::AttorneyHalt),
+                (notice, Duty::InitialNotice),
+            ];
+            let cap =
+                |(max, days)| Cap::new(max, if days == 1 { Per::Day } else { Per::Days(days) }).unwrap();
+            Pack {
+                key: Key::parse("made").unwrap(),
+                hours,
+                validity_ends: ends.map(|hour| format!("{hour}:15").try_into().unwrap()),
+                caps: caps.into_iter().map(cap).collect(),
+                footer: Some(if every == 1 { Footer::Always } else { Footer::FirstAndEvery(every) }),
+                consent,
+                basis_max_age: age.map(|days| format!("{days}d").try_into().unwrap()),
+                duties: duties.into_iter().filter(|(is, _)| *is).map(|(_, duty)| duty).collect(),
+                forbidden_routes: if route { vec![Key::parse("us_a2p").unwrap()] } else { Vec::new() },
+                ..base.clone()
+            }
+        },
+    )
 }
 
 fn any_world() -> impl Strategy<Value = World> {
     let places = proptest::sample::subsequence(ZONES.to_vec(), 1..=2);
     let packs = proptest::collection::vec(any_pack(), 1..3);
-    let minutes = (0..60 * 24 * 90_u64, proptest::collection::vec(0..60 * 24 * 60_u64, 0..4));
+    let minutes = (0..60 * 24 * 90_u64, proptest::collection::vec(0..60 * 24 * 90_u64, 0..4));
+    let known = (any::<bool>(), any::<bool>(), any::<bool>(), proptest::bool::weighted(0.9));
     let more =
-        (proptest::option::of(any_hours()), any::<[bool; 4]>(), 0..20_u64, proptest::option::of(0..9_u64));
+        (proptest::option::weighted(0.3, any_hours()), known, 0..20_u64, proptest::option::of(0..9_u64));
     (places, packs, minutes, more).prop_map(|(places, packs, (now, sent), (wishes, known, grace, quota))| {
         let zero = at("2026-02-10T00:00:00Z");
         let minute = |n: u64| zero.saturating_add(Duration::from_secs(60 * n));
         let mut world = world(Rules::of(packs.into_iter().map(Arc::new).collect()), places[0]);
-        let [attorney, notice, route, consent] = known;
+        let (attorney, notice, route, consent) = known;
         world.zones = zones(&places);
         world.now = minute(now);
         world.step = StepWindow { from: zero, until: world.now.saturating_add(DAY * grace as u32) };
@@ -658,7 +666,7 @@ fn any_world() -> impl Strategy<Value = World> {
         world.has_attorney = attorney;
         world.initial_notice = notice.then_some(zero);
         world.route_classes = if route { vec!["us_a2p"] } else { Vec::new() };
-        world.quota_until = quota.map(|days| zero.saturating_add(DAY * days as u32));
+        world.quota_until = quota.map(|days| zero.saturating_add(DAY * (10 * days) as u32));
         sent.into_iter().for_each(|n| world.ledger.add(minute(n)));
         if consent { world.consented("2026-02-01T00:00:00Z") } else { world }
     })
