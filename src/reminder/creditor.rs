@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::name::{Key, Language};
+use super::zone::Zone;
 
 /// Whether the sender asks for its own money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -29,9 +30,9 @@ pub struct Creditor {
     /// Of texts to contacts of whom none is known.
     #[serde(default)]
     pub language: Option<Language>,
-    /// IANA name; of contacts of whom nothing else tells.
+    /// Of contacts of whom nothing else tells.
     #[serde(default)]
-    pub timezone: Option<String>,
+    pub timezone: Option<Zone>,
     #[serde(default)]
     pub calendar: Option<Key>,
     /// Where people can call, as it is to be written.

@@ -6,6 +6,7 @@
 
 pub mod caps;
 pub mod consent;
+pub mod contact;
 pub mod creditor;
 pub mod enrolment;
 pub mod gate;
@@ -20,4 +21,5 @@ pub mod reply;
 pub mod rules;
 pub mod suppression;
 pub mod task;
+pub mod template;
 pub mod zone;

@@ -1,0 +1,541 @@
+//! Changes of obligations: what is owed, what is paid, what is promised, and what follows for the reminders.
+//!
+//! Every change ends in [`Core::keep`]: what waits for a link and no longer applies is taken back, the next step is
+//! planned anew, and record and timer are written together.
+
+use jiff::civil::Date;
+
+use super::change::{ChangeRefusal, Changed, How, ObligationDraft, Owner, Subject, Which};
+use super::happened::Happened;
+use super::records::{Account, Records};
+
+use crate::clock::Timestamp;
+use crate::engine::core::{Core, Work};
+use crate::id::{ContactId, ObligationId};
+use crate::reminder::enrolment::{Enrolment, EnrolmentState, ExitReason, PauseReason, StepOutcome};
+use crate::reminder::money::Money;
+use crate::reminder::name::{ExternalId, Key};
+use crate::reminder::obligation::{
+    Obligation, ObligationStatus, Origin, PAYMENTS_MAX, Payment,
+};
+use crate::reminder::plan::{INSTALMENTS_MAX, PlanPart};
+use crate::reminder::promise::{PROMISE_DAYS_MAX, Promise, PromiseState};
+use crate::reminder::task::kind;
+use crate::store::{StoreError, keys};
+
+/// The sequence of obligations that name none, where it is set up.
+const STANDARD: &str = "standard";
+/// The sequence that a returned debit begins, where it is set up.
+const RETURNED_DEBIT: &str = "returned_debit";
+/// A text with the old amount younger than this is worth a person's look.
+const CORRECTION_WITHIN: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
+/// What a change of one record comes to.
+pub(super) type Made = Result<Result<Changed, ChangeRefusal>, StoreError>;
+
+/// An obligation in the making or under change, with the id it has.
+pub(super) struct Debt {
+    pub id: ObligationId,
+    pub obligation: Obligation,
+}
+
+fn refused(field: &'static str, why: impl Into<String>) -> Made {
+    Ok(Err(ChangeRefusal::Field { field, why: why.into() }))
+}
+
+pub(super) fn changed(id: ObligationId, how: How, version: u64) -> Made {
+    Ok(Ok(Changed { subject: Subject::Obligation(id), how, version }))
+}
+
+impl Core {
+    /// Makes an obligation, or changes the one of its external id.
+    pub(super) fn change_obligation(
+        &mut self,
+        draft: ObligationDraft,
+        row: Option<[u8; 16]>,
+        by: &str,
+        work: &mut Work,
+    ) -> Made {
+        let (creditor, account) = match self.owner(draft.owner.clone(), by, work)? {
+            Ok(account) => (account.creditor.clone(), account),
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if let Some(refusal) = self.unfit(&draft, &creditor) {
+            return Ok(Err(refusal));
+        }
+        let place = keys::obligation_id(&draft.external_id, &creditor);
+        match work.txn.get::<ObligationId>(&place)? {
+            None => self.make_obligation(draft, &account, Origin::Firm, row, by, work),
+            Some(id) => {
+                let known = work.txn.obligation(id)?;
+                let obligation = known.ok_or_else(|| StoreError::Damaged(format!("{id} is named and not there")))?;
+                self.rewrite(Debt { id, obligation }, draft, &account, row, by, work)
+            }
+        }
+    }
+
+    /// Why what is wanted cannot be, whatever there is.
+    fn unfit(&self, draft: &ObligationDraft, creditor: &Key) -> Option<ChangeRefusal> {
+        let bad = |field, why: &str| Some(ChangeRefusal::Field { field, why: why.to_owned() });
+        if !draft.amount.is_positive() {
+            return bad("amount", "must be more than nothing");
+        }
+        if let Some(least) = draft.min_due
+            && (least.currency() != draft.amount.currency() || least.minor() > draft.amount.minor())
+        {
+            return bad("min_due", "must be of the amount's currency, and not more than it");
+        }
+        if let Some(sequence) = &draft.sequence
+            && self.reminders.catalog.sequence(sequence).is_none()
+        {
+            return bad("sequence", "is not set up");
+        }
+        if let (Some(link), Some(creditor)) = (&draft.link, self.reminders.catalog.creditor(creditor))
+            && let Err(why) = crate::reminder::link::check(link, &creditor.link_hosts)
+        {
+            return bad("link", &why.to_string());
+        }
+        None
+    }
+
+    pub(super) fn make_obligation(
+        &mut self,
+        draft: ObligationDraft,
+        account: &Account,
+        origin: Origin,
+        row: Option<[u8; 16]>,
+        by: &str,
+        work: &mut Work,
+    ) -> Made {
+        let id = ObligationId::from_u64(self.counters.ids.next(work.wall()));
+        work.txn.put_new(keys::obligation_id(&draft.external_id, &account.creditor), &id);
+        work.txn.put_new(keys::of_contact(account.contact, id), &());
+        let named = draft.sequence.clone().or_else(|| self.standard());
+        let obligation = Obligation {
+            external_id: draft.external_id,
+            creditor: account.creditor.clone(),
+            account: account.external_id.clone(),
+            contact: account.contact,
+            amount: draft.amount,
+            min_due: draft.min_due,
+            due_date: draft.due_date,
+            description: draft.description,
+            link: draft.link,
+            sequence: named.clone(),
+            status: ObligationStatus::Open,
+            version: 1,
+            created_at: work.wall(),
+            payments: Vec::new(),
+            promise: None,
+            plan: Vec::new(),
+            origin,
+            enrolment: None,
+            steps: Vec::new(),
+            cycle: 0,
+            timer: None,
+            row,
+        };
+        let mut debt = Debt { id, obligation };
+        self.counters.reminders.obligations[ObligationStatus::Open as usize] += 1;
+        self.happen(id, Happened::Created, by, work);
+        if let Some(sequence) = named {
+            self.begin(&mut debt, &sequence, by, work);
+        }
+        self.keep(debt, work)?;
+        changed(id, How::Created, 1)
+    }
+
+    fn standard(&self) -> Option<Key> {
+        let standard = Key::parse(STANDARD).ok()?;
+        self.reminders.catalog.sequence(&standard).map(|_| standard)
+    }
+
+    /// Takes over what the firm says anew.
+    fn rewrite(
+        &mut self,
+        mut debt: Debt,
+        draft: ObligationDraft,
+        account: &Account,
+        row: Option<[u8; 16]>,
+        by: &str,
+        work: &mut Work,
+    ) -> Made {
+        let (id, old) = (debt.id, debt.obligation.clone());
+        if row.is_some() && old.row == row {
+            return changed(id, How::Unchanged, old.version);
+        }
+        let new = &mut debt.obligation;
+        if draft.amount.currency() != old.amount.currency() {
+            return refused("amount", "the currency of an obligation cannot change");
+        }
+        new.amount = draft.amount;
+        new.min_due = draft.min_due;
+        new.description = draft.description;
+        new.link = draft.link;
+        new.row = row.or(old.row);
+        if new.account != account.external_id || new.contact != account.contact {
+            work.txn.delete_if_present(keys::of_contact(old.contact, id))?;
+            work.txn.put(keys::of_contact(account.contact, id), &());
+            (new.account, new.contact) = (account.external_id.clone(), account.contact);
+        }
+        let words = |o: &Obligation| (o.amount, o.min_due, o.description.clone(), o.link.clone(), o.contact);
+        let (reworded, moved) = (words(&old) != words(new), old.due_date != draft.due_date);
+        let other_sequence = draft.sequence.clone().filter(|wanted| old.sequence.as_ref() != Some(wanted));
+        if !reworded && !moved && other_sequence.is_none() && !draft.restart {
+            if new.row != old.row {
+                self.keep(debt, work)?;
+            }
+            return changed(id, How::Unchanged, old.version);
+        }
+        if reworded {
+            self.happen(id, Happened::Changed, by, work);
+            self.maybe_correct(&debt, old.amount != draft.amount, work)?;
+        }
+        debt.obligation.due_date = draft.due_date;
+        if moved {
+            let what = Happened::Moved { from: old.due_date, to: draft.due_date };
+            self.happen(id, what, by, work);
+        }
+        self.balance_changed(&mut debt, by, work)?;
+        let again = draft.restart && debt.obligation.status.is_open();
+        if let Some(sequence) = other_sequence.or_else(|| debt.obligation.sequence.clone().filter(|_| again)) {
+            debt.obligation.sequence = Some(sequence.clone());
+            self.begin(&mut debt, &sequence, by, work);
+        }
+        debt.obligation.version += 1;
+        let version = debt.obligation.version;
+        self.keep(debt, work)?;
+        changed(id, How::Changed, version)
+    }
+
+    /// A person looks where a text with the old amount went shortly before.
+    fn maybe_correct(&mut self, debt: &Debt, amount_changed: bool, work: &mut Work) -> Result<(), StoreError> {
+        let late = |note: &StepOutcome| match note {
+            StepOutcome::Gone { at, .. } => work.wall().since(*at) < CORRECTION_WITHIN,
+            _ => false,
+        };
+        if amount_changed && debt.obligation.steps.iter().any(|note| late(&note.how)) {
+            self.open_task(kind::CORRECTION, Some((debt.id, &debt.obligation)), None, "the amount changed", work)?;
+        }
+        Ok(())
+    }
+
+    /// Begins a sequence: a new cycle, so that no step key of an older one is used again.
+    pub(super) fn begin(&mut self, debt: &mut Debt, sequence: &Key, by: &str, work: &mut Work) {
+        let Some(version) = self.reminders.catalog.sequence(sequence).map(|s| s.version) else { return };
+        if debt.obligation.enrolment.as_ref().is_some_and(|e| !e.state.is_over()) {
+            self.happen(debt.id, Happened::Exited { reason: ExitReason::Superseded }, by, work);
+        }
+        self.take_back(debt, work);
+        debt.obligation.cycle += 1;
+        let cycle = debt.obligation.cycle;
+        debt.obligation.enrolment = Some(Enrolment {
+            sequence: sequence.clone(),
+            version,
+            since: work.wall(),
+            state: EnrolmentState::Scheduled,
+            reminders_accepted: 0,
+            next: None,
+            refused: None,
+        });
+        self.happen(debt.id, Happened::Enrolled { sequence: sequence.clone(), version, cycle }, by, work);
+    }
+
+    /// Loads the obligation that is meant.
+    pub(super) fn debt(
+        &self,
+        which: &Which,
+        work: &Work,
+    ) -> Result<Result<Debt, ChangeRefusal>, StoreError> {
+        let id = match work.txn.which(which)? {
+            Ok(id) => id,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let obligation = work.txn.obligation(id)?;
+        Ok(obligation.map(|obligation| Debt { id, obligation }).ok_or(ChangeRefusal::NotFound { what: "obligation" }))
+    }
+
+    pub(super) fn pay(&mut self, mut debt: Debt, payment: Payment, by: &str, work: &mut Work) -> Made {
+        let obligation = &mut debt.obligation;
+        if payment.amount.currency() != obligation.amount.currency() || !payment.amount.is_positive() {
+            return refused("amount", "must be more than nothing, and of the obligation's currency");
+        }
+        let known = obligation.payments.iter().position(|p| p.external_id == payment.external_id);
+        if let Some(at) = known {
+            let same = obligation.payments.get(at).is_some_and(|p| p.amount == payment.amount);
+            if same {
+                return changed(debt.id, How::Unchanged, debt.obligation.version);
+            }
+            return refused("external_id", "names another payment of this obligation");
+        }
+        if obligation.payments.len() >= PAYMENTS_MAX {
+            return Ok(Err(ChangeRefusal::Full(PAYMENTS_MAX)));
+        }
+        let (external_id, amount) = (payment.external_id.clone(), payment.amount);
+        obligation.payments.push(Payment { reversed: false, ..payment });
+        obligation.version += 1;
+        let balance = obligation.balance();
+        self.happen(debt.id, Happened::Paid { external_id, amount, balance }, by, work);
+        self.balance_changed(&mut debt, by, work)?;
+        let (id, version) = (debt.id, debt.obligation.version);
+        self.keep(debt, work)?;
+        changed(id, How::Changed, version)
+    }
+
+    /// The money went back: what is owed is owed again, and the reminders begin anew.
+    pub(super) fn reverse(&mut self, mut debt: Debt, payment: Payment, by: &str, work: &mut Work) -> Made {
+        let obligation = &mut debt.obligation;
+        let known = obligation.payments.iter_mut().find(|p| p.external_id == payment.external_id);
+        match known {
+            Some(known) if known.reversed => {
+                return changed(debt.id, How::Unchanged, debt.obligation.version);
+            }
+            Some(known) => known.reversed = true,
+            None => return refused("external_id", "names no payment of this obligation"),
+        }
+        obligation.version += 1;
+        let (external_id, amount, balance) = (payment.external_id, payment.amount, obligation.balance());
+        self.happen(debt.id, Happened::Reversed { external_id, amount, balance }, by, work);
+        if matches!(debt.obligation.status, ObligationStatus::Paid | ObligationStatus::PartiallyPaid) {
+            let to = debt.obligation.status_by_payments();
+            self.set_status(&mut debt, to, by, work);
+            let returned = Key::parse(RETURNED_DEBIT).ok();
+            let returned = returned.filter(|key| self.reminders.catalog.sequence(key).is_some());
+            if let Some(sequence) = returned.or_else(|| debt.obligation.sequence.clone()) {
+                self.begin(&mut debt, &sequence, by, work);
+            }
+        }
+        let (id, version) = (debt.id, debt.obligation.version);
+        self.keep(debt, work)?;
+        changed(id, How::Changed, version)
+    }
+
+    /// What follows from what is owed now.
+    fn balance_changed(&mut self, debt: &mut Debt, by: &str, work: &mut Work) -> Result<(), StoreError> {
+        let status = debt.obligation.status;
+        let by_payments = debt.obligation.status_by_payments();
+        let paid = by_payments == ObligationStatus::Paid;
+        // Money moves what is open; a dispute or a plan ends only with all of it.
+        if status.is_open() || (paid && !matches!(status, ObligationStatus::Canceled | ObligationStatus::WrittenOff))
+        {
+            self.set_status(debt, by_payments, by, work);
+        }
+        self.judge_promise(debt, by, work);
+        if paid {
+            self.exit(debt, ExitReason::Paid, by, work);
+            self.note_crossed(debt, by, work);
+            self.close_instalments(debt, by, work)?;
+        } else {
+            self.take_back(debt, work);
+        }
+        Ok(())
+    }
+
+    /// A promise is kept by the money, whenever it comes.
+    fn judge_promise(&mut self, debt: &mut Debt, by: &str, work: &mut Work) {
+        let obligation = &mut debt.obligation;
+        let (balance, paid_since) = (obligation.balance(), |made_at: Timestamp| -> i64 {
+            let since = obligation.payments.iter().filter(|p| !p.reversed && p.at >= made_at);
+            since.map(|p| p.amount.minor()).sum()
+        });
+        let Some(promise) = &obligation.promise else { return };
+        let enough = match promise.amount {
+            Some(amount) => paid_since(promise.made_at) >= amount.minor(),
+            None => !balance.is_positive(),
+        };
+        if promise.state != PromiseState::Made || !enough {
+            return;
+        }
+        if let Some(promise) = &mut obligation.promise {
+            promise.state = PromiseState::Kept;
+        }
+        self.happen(debt.id, Happened::PromiseKept, by, work);
+        if matches!(debt.state(), Some(EnrolmentState::Paused { reason: PauseReason::Promise, .. })) {
+            self.resume_debt(debt, by, work);
+        }
+    }
+
+    /// Reminders that had left when the payment came.
+    fn note_crossed(&mut self, debt: &Debt, by: &str, work: &mut Work) {
+        let cycle = debt.obligation.cycle;
+        let last = debt.obligation.steps.iter().rev().find_map(|note| match note.how {
+            StepOutcome::Gone { message, at, .. } if note.cycle == cycle => Some((note.step.clone(), message, at)),
+            _ => None,
+        });
+        let Some((step, message, at)) = last else { return };
+        if self.active.contains_key(&message) || work.wall().since(at) < CORRECTION_WITHIN {
+            self.happen(debt.id, Happened::CrossedPayment { step, message }, by, work);
+        }
+    }
+
+    pub(super) fn set_status(&mut self, debt: &mut Debt, to: ObligationStatus, by: &str, work: &mut Work) {
+        let from = debt.obligation.status;
+        if from == to {
+            return;
+        }
+        let counts = &mut self.counters.reminders.obligations;
+        counts[from as usize] = counts[from as usize].saturating_sub(1);
+        counts[to as usize] += 1;
+        debt.obligation.status = to;
+        self.happen(debt.id, Happened::Status { from, to }, by, work);
+    }
+
+    /// A person or a program says where it stands.
+    pub(super) fn state_status(
+        &mut self,
+        mut debt: Debt,
+        to: ObligationStatus,
+        by: &str,
+        work: &mut Work,
+    ) -> Made {
+        let from = debt.obligation.status;
+        if from == to {
+            return changed(debt.id, How::Unchanged, debt.obligation.version);
+        }
+        if !from.may_become(to) {
+            return Ok(Err(ChangeRefusal::State(format!("it is {}", from.as_str()))));
+        }
+        let to = if to == ObligationStatus::Open { debt.obligation.status_by_payments() } else { to };
+        self.set_status(&mut debt, to, by, work);
+        match to {
+            ObligationStatus::HandedOver => self.exit(&mut debt, ExitReason::HandedOver, by, work),
+            ObligationStatus::Canceled | ObligationStatus::WrittenOff => {
+                self.exit(&mut debt, ExitReason::Canceled, by, work);
+            }
+            ObligationStatus::Disputed => self.pause_debt(&mut debt, PauseReason::Dispute, None, by, work),
+            ObligationStatus::InPlan => self.pause_debt(&mut debt, PauseReason::Plan, None, by, work),
+            _ => self.resume_debt(&mut debt, by, work),
+        }
+        debt.obligation.version += 1;
+        let (id, version) = (debt.id, debt.obligation.version);
+        self.keep(debt, work)?;
+        changed(id, How::Changed, version)
+    }
+
+    pub(super) fn dispute(&mut self, debt: Debt, by: &str, work: &mut Work) -> Made {
+        let (id, was) = (debt.id, debt.obligation.status);
+        let made = self.state_status(debt, ObligationStatus::Disputed, by, work)?;
+        if made.is_ok() && was != ObligationStatus::Disputed {
+            let obligation = work.txn.obligation(id)?;
+            let about = obligation.as_ref().map(|obligation| (id, obligation));
+            self.open_task(kind::DISPUTE, about, None, "the debt is disputed", work)?;
+        }
+        Ok(made)
+    }
+
+    pub(super) fn promise(
+        &mut self,
+        mut debt: Debt,
+        date: Date,
+        amount: Option<Money>,
+        by: &str,
+        work: &mut Work,
+    ) -> Made {
+        if !debt.obligation.status.is_open() {
+            return Ok(Err(ChangeRefusal::State(format!("it is {}", debt.obligation.status.as_str()))));
+        }
+        if amount.is_some_and(|a| a.currency() != debt.obligation.amount.currency() || !a.is_positive()) {
+            return refused("amount", "must be more than nothing, and of the obligation's currency");
+        }
+        let today = self.today_of(&debt.obligation, work)?;
+        let Ok(ahead) = date.since(today).map(|span| span.get_days()) else {
+            return refused("date", "is too far away");
+        };
+        if ahead < 0 {
+            return refused("date", "has passed where the contact lives");
+        }
+        if ahead > PROMISE_DAYS_MAX {
+            let about = Some((debt.id, &debt.obligation));
+            self.open_task(kind::PROMISE, about, None, "a promise for more than 30 days ahead", work)?;
+            self.pause_debt(&mut debt, PauseReason::Promise, None, by, work);
+        } else {
+            let until = self.promise_ends(&debt.obligation, date, work)?;
+            self.pause_debt(&mut debt, PauseReason::Promise, Some(until), by, work);
+        }
+        let made_at = work.wall();
+        debt.obligation.promise = Some(Promise { date, amount, made_at, state: PromiseState::Made });
+        self.happen(debt.id, Happened::Promised { date, amount }, by, work);
+        debt.obligation.version += 1;
+        let (id, version) = (debt.id, debt.obligation.version);
+        self.keep(debt, work)?;
+        changed(id, How::Changed, version)
+    }
+
+    pub(super) fn move_due_date(
+        &mut self,
+        mut debt: Debt,
+        date: Date,
+        restart: bool,
+        by: &str,
+        work: &mut Work,
+    ) -> Made {
+        let from = debt.obligation.due_date;
+        if from == date && !restart {
+            return changed(debt.id, How::Unchanged, debt.obligation.version);
+        }
+        if from != date {
+            self.happen(debt.id, Happened::Moved { from, to: date }, by, work);
+        }
+        debt.obligation.due_date = date;
+        self.take_back(&mut debt, work);
+        if let (true, Some(sequence)) = (restart, debt.obligation.sequence.clone()) {
+            self.begin(&mut debt, &sequence, by, work);
+        }
+        debt.obligation.version += 1;
+        let (id, version) = (debt.id, debt.obligation.version);
+        self.keep(debt, work)?;
+        changed(id, How::Changed, version)
+    }
+
+    /// Instalments become obligations with their own reminders; the whole waits while they are kept.
+    pub(super) fn make_plan(&mut self, mut debt: Debt, parts: Vec<PlanPart>, by: &str, work: &mut Work) -> Made {
+        if !debt.obligation.status.is_open() && debt.obligation.status != ObligationStatus::Disputed {
+            return Ok(Err(ChangeRefusal::State(format!("it is {}", debt.obligation.status.as_str()))));
+        }
+        if parts.is_empty() || parts.len() > INSTALMENTS_MAX {
+            return refused("instalments", format!("must be 1 to {INSTALMENTS_MAX}"));
+        }
+        let balance = debt.obligation.balance();
+        let sum = parts.iter().try_fold(Money::zero(balance.currency()), |sum, part| {
+            part.amount.is_positive().then(|| sum.plus(part.amount)).flatten()
+        });
+        if sum != Some(balance) {
+            return refused("instalments", format!("must come to what is owed, {balance}"));
+        }
+        let account = work.txn.account(&debt.obligation.account, &debt.obligation.creditor)?;
+        let Some(account) = account else { return Ok(Err(ChangeRefusal::NotFound { what: "account" })) };
+        for (at, part) in parts.iter().enumerate() {
+            let n = at as u16 + 1;
+            let external_id = ExternalId::parse(&format!("{}/{n}", debt.obligation.external_id));
+            let Ok(external_id) = external_id else {
+                return refused("obligation", "its external_id is too long for instalments");
+            };
+            let draft = ObligationDraft {
+                external_id,
+                owner: Owner::Account { external_id: account.external_id.clone(), creditor: None },
+                amount: part.amount,
+                min_due: None,
+                due_date: part.due_date,
+                description: debt.obligation.description.clone(),
+                link: debt.obligation.link.clone(),
+                sequence: debt.obligation.sequence.clone(),
+                restart: false,
+            };
+            let place = keys::obligation_id(&draft.external_id, &account.creditor);
+            if work.txn.contains(&place)? {
+                return refused("instalments", "there is a plan for this obligation already");
+            }
+            let origin = Origin::Plan { obligation: debt.id, n };
+            if let Err(refusal) = self.make_obligation(draft, &account, origin, None, by, work)? {
+                return Ok(Err(refusal));
+            }
+        }
+        debt.obligation.plan = parts;
+        self.set_status(&mut debt, ObligationStatus::InPlan, by, work);
+        self.pause_debt(&mut debt, PauseReason::Plan, None, by, work);
+        debt.obligation.version += 1;
+        let (id, version) = (debt.id, debt.obligation.version);
+        self.keep(debt, work)?;
+        changed(id, How::Changed, version)
+    }
+}

@@ -1,0 +1,98 @@
+//! Enrolments: pausing, resuming and ending them, taking back what waits, and the one way an obligation is written.
+
+use super::debts::Debt;
+use super::happened::Happened;
+use crate::clock::Timestamp;
+use crate::engine::core::{Core, Work};
+use crate::id::MessageId;
+use crate::link::Control;
+use crate::message::Event;
+use crate::reminder::enrolment::{EnrolmentState, ExitReason, PauseReason, StepOutcome};
+use crate::store::StoreError;
+
+impl Debt {
+    pub(super) fn state(&self) -> Option<&EnrolmentState> {
+        self.obligation.enrolment.as_ref().map(|enrolment| &enrolment.state)
+    }
+
+    fn set_state(&mut self, state: EnrolmentState) {
+        if let Some(enrolment) = &mut self.obligation.enrolment {
+            enrolment.state = state;
+        }
+    }
+}
+
+impl Core {
+    /// Plans the next step anew and writes the obligation: the end of every change of one.
+    pub(super) fn keep(&mut self, mut debt: Debt, work: &mut Work) -> Result<(), StoreError> {
+        let timer = self.plan(&mut debt, work)?;
+        self.put_obligation(debt.id, &mut debt.obligation, timer, work);
+        Ok(())
+    }
+
+    /// Nothing of this enrolment goes any more.
+    pub(super) fn exit(&mut self, debt: &mut Debt, reason: ExitReason, by: &str, work: &mut Work) {
+        self.take_back(debt, work);
+        if debt.state().is_none_or(|state| matches!(state, EnrolmentState::Exited { .. })) {
+            return;
+        }
+        debt.set_state(EnrolmentState::Exited { reason, at: work.wall() });
+        self.happen(debt.id, Happened::Exited { reason }, by, work);
+    }
+
+    /// The reminders wait; `until`: `None` for a person's word.
+    pub(super) fn pause_debt(
+        &mut self,
+        debt: &mut Debt,
+        reason: PauseReason,
+        until: Option<Timestamp>,
+        by: &str,
+        work: &mut Work,
+    ) {
+        self.take_back(debt, work);
+        let state = EnrolmentState::Paused { reason, until };
+        if debt.state().is_none_or(|now| now.is_over() || *now == state) {
+            return;
+        }
+        debt.set_state(state);
+        self.happen(debt.id, Happened::Paused { reason, until }, by, work);
+    }
+
+    pub(super) fn resume_debt(&mut self, debt: &mut Debt, by: &str, work: &mut Work) {
+        if !matches!(debt.state(), Some(EnrolmentState::Paused { .. })) {
+            return;
+        }
+        debt.set_state(EnrolmentState::Active);
+        if let Some(enrolment) = &mut debt.obligation.enrolment {
+            enrolment.refused = None;
+        }
+        self.happen(debt.id, Happened::Resumed, by, work);
+    }
+
+    /// Reminders of this obligation of which no byte is out do not go as they are. What waits ends here; what a link
+    /// has is recalled, and judged again when it comes back.
+    pub(super) fn take_back(&mut self, debt: &mut Debt, work: &mut Work) {
+        let cycle = debt.obligation.cycle;
+        let gone = debt.obligation.steps.iter().filter_map(|note| match note.how {
+            StepOutcome::Gone { message, accepted: false, .. } if note.cycle == cycle => Some(message),
+            _ => None,
+        });
+        let gone: Vec<MessageId> = gone.collect();
+        for message in gone {
+            if let Some(active) = self.active.get(&message) {
+                work.controls.push((active.link, Control::Recall(message)));
+            } else {
+                work.withdraw.push(message);
+            }
+        }
+    }
+
+    /// Ends what was taken back and waits; what was leased meanwhile is recalled instead.
+    pub(in crate::engine) fn withdraw(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        for id in std::mem::take(&mut work.withdraw) {
+            let Some((body, head)) = self.load(id, work)? else { continue };
+            self.close_waiting(id, &body, &head, Event::Cancel, work)?;
+        }
+        Ok(())
+    }
+}

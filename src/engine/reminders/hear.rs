@@ -1,0 +1,270 @@
+//! Replies as far as reminders go: an answer to the menu of the message it answers, the wish to stop, and all the
+//! rest, which waits for a person while the number gets no more reminders.
+
+use super::debts::Debt;
+use super::happened::Happened;
+use super::records::Records;
+use super::reference::Reference;
+use crate::engine::core::{Core, Work};
+use crate::engine::inbound::StoredReply;
+use crate::id::{ContactId, InboundId, MessageId};
+use crate::message::{Body, Msisdn};
+use crate::reminder::enrolment::{ExitReason, PauseReason, StepOutcome};
+use crate::reminder::reply::menu::{self, Answer, Do, Menu};
+use crate::reminder::reply::{self, Verdict};
+use crate::reminder::suppression::{Party, Source};
+use crate::reminder::task::kind;
+use crate::store::{StoreError, keys};
+
+/// Automatic answers to one number in a day: two machines must not talk to each other for ever.
+const ANSWERS_A_DAY: usize = 3;
+const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
+/// The option of an open menu that a reply takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::engine) struct Chosen {
+    pub reference: Reference,
+    pub message: MessageId,
+    pub digit: u8,
+}
+
+impl Core {
+    /// What a reply chooses of the menu of the message it answers, if that had one.
+    pub(in crate::engine) fn chosen(
+        &self,
+        answered: Option<MessageId>,
+        text: Option<&str>,
+        work: &Work,
+    ) -> Result<Option<Chosen>, StoreError> {
+        let (Some(message), Some(text)) = (answered, text) else { return Ok(None) };
+        let Some(body) = work.txn.get::<Body>(&keys::body(message))? else { return Ok(None) };
+        let Some(reference) = Reference::of(&body) else { return Ok(None) };
+        let Some(obligation) = work.txn.obligation(reference.obligation)? else { return Ok(None) };
+        let Some(menu) = self.menu_of(&obligation, &reference) else { return Ok(None) };
+        let options: Vec<u8> = menu.options.iter().map(|option| option.digit).collect();
+        match menu::answer(text, &options) {
+            Answer::Option(digit) => Ok(Some(Chosen { reference, message, digit })),
+            Answer::Not => Ok(None),
+        }
+    }
+
+    /// Does what a reply asks of the reminder side; suppression and holds are done already.
+    pub(in crate::engine) fn hear_reply(
+        &mut self,
+        id: InboundId,
+        stored: &StoredReply,
+        (verdict, chosen): (Option<Verdict>, Option<Chosen>),
+        last_sent: Option<&str>,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let Some(party) = stored.party() else { return Ok(()) };
+        if let Some(number) = party.number() {
+            let mut phone = work.txn.phone(number)?;
+            if !phone.contacts.is_empty() {
+                phone.last_inbound_at = Some(work.wall());
+                work.txn.put(keys::phone(number), &phone);
+            }
+        }
+        if let Some(chosen) = chosen {
+            return self.choose(id, party, chosen, work);
+        }
+        match verdict {
+            Some(Verdict::OptOut { .. }) => self.exit_all(party, ExitReason::OptedOut, "", work),
+            Some(Verdict::OptIn) => Ok(()),
+            Some(Verdict::Other) if stored.text.as_deref().is_some_and(|t| reply::is_machine(t, last_sent)) => Ok(()),
+            _ => self.review(id, party, stored.answers, work),
+        }
+    }
+
+    /// The number's reminders wait until a person has read what it wrote.
+    fn review(
+        &mut self,
+        id: InboundId,
+        party: Party,
+        answers: Option<MessageId>,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let about = self.answered_debt(party, answers, work)?;
+        if let Some(number) = party.number() {
+            let mut phone = work.txn.phone(number)?;
+            if phone.review.is_some() {
+                return Ok(());
+            }
+            phone.review = Some(id);
+            work.txn.put(keys::phone(number), &phone);
+            self.take_back_all(party, work)?;
+        }
+        let about = about.as_ref().map(|debt| (debt.id, &debt.obligation));
+        self.open_task(kind::REVIEW, about, Some(id), "a reply that a person must read", work)?;
+        Ok(())
+    }
+
+    /// The obligation that the answered message was about, else the sender's only one.
+    fn answered_debt(
+        &self,
+        party: Party,
+        answers: Option<MessageId>,
+        work: &Work,
+    ) -> Result<Option<Debt>, StoreError> {
+        if let Some(message) = answers
+            && let Some(body) = work.txn.get::<Body>(&keys::body(message))?
+            && let Some(reference) = Reference::of(&body)
+        {
+            let obligation = work.txn.obligation(reference.obligation)?;
+            return Ok(obligation.map(|obligation| Debt { id: reference.obligation, obligation }));
+        }
+        let obligations = self.obligations_on(party, work)?;
+        let [id] = obligations.as_slice() else { return Ok(None) };
+        Ok(work.txn.obligation(*id)?.map(|obligation| Debt { id: *id, obligation }))
+    }
+
+    /// What waits for a party and is no answer to it is taken back, and judged again when it is due.
+    fn take_back_all(&mut self, party: Party, work: &mut Work) -> Result<(), StoreError> {
+        for id in self.obligations_on(party, work)? {
+            if let Some(obligation) = work.txn.obligation(id)? {
+                let mut debt = Debt { id, obligation };
+                self.take_back(&mut debt, work);
+            }
+        }
+        Ok(())
+    }
+
+    /// A person has read it: the number's reminders go on.
+    pub(super) fn clear_review(
+        &mut self,
+        contact: Option<ContactId>,
+        reply: Option<InboundId>,
+        by: &str,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let sender = match reply {
+            Some(reply) => work.txn.get::<StoredReply>(&keys::inbound(reply))?.and_then(|stored| stored.party()),
+            None => None,
+        };
+        let numbers: Vec<Msisdn> = match (sender, contact) {
+            (Some(party), _) => {
+                let source = Source::Token { by: by.into(), note: String::from("a task") };
+                self.release_hold(party, source, work);
+                party.number().into_iter().collect()
+            }
+            (None, Some(contact)) => {
+                work.txn.contact(contact)?.map(|s| s.contact.numbers().collect()).unwrap_or_default()
+            }
+            (None, None) => Vec::new(),
+        };
+        for number in numbers {
+            let mut phone = work.txn.phone(number)?;
+            if phone.review.take().is_some() {
+                work.txn.put(keys::phone(number), &phone);
+            }
+            for id in self.obligations_on(Party::Number(number), work)? {
+                self.replan(id, by, work)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what an option of a menu stands for: once, within its time.
+    fn choose(
+        &mut self,
+        id: InboundId,
+        party: Party,
+        chosen: Chosen,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let Some(obligation) = work.txn.obligation(chosen.reference.obligation)? else { return Ok(()) };
+        let Some(menu) = self.menu_of(&obligation, &chosen.reference) else { return Ok(()) };
+        let mut debt = Debt { id: chosen.reference.obligation, obligation };
+        let note = debt.obligation.steps.iter_mut().find_map(|note| match &mut note.how {
+            StepOutcome::Gone { message, at, answer, .. } if *message == chosen.message => Some((*at, answer)),
+            _ => None,
+        });
+        let Some((sent_at, answer)) = note else { return self.review(id, party, Some(chosen.message), work) };
+        let late = work.wall().since(sent_at) > menu.ttl();
+        match *answer {
+            // The same again is the same answer.
+            Some(before) if before == chosen.digit => return Ok(()),
+            None if !late && debt.obligation.status.is_open() => *answer = Some(chosen.digit),
+            _ => return self.review(id, party, Some(chosen.message), work),
+        }
+        let option = menu.options.iter().find(|option| option.digit == chosen.digit).cloned();
+        self.happen(debt.id, Happened::Replied { reply: id, option: Some(chosen.digit) }, "", work);
+        let Some(option) = option else { return Ok(()) };
+        let number = party.number();
+        self.act(&option.action, &mut debt, (id, &chosen, number), work)?;
+        self.keep(debt, work)
+    }
+
+    fn act(
+        &mut self,
+        action: &Do,
+        debt: &mut Debt,
+        (reply, chosen, number): (InboundId, &Chosen, Option<Msisdn>),
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        match action {
+            Do::Task(kind) => {
+                self.pause_debt(debt, PauseReason::Review, None, "", work);
+                let about = Some((debt.id, &debt.obligation));
+                self.open_task(kind.as_str(), about, Some(reply), "chosen from a menu", work)?;
+            }
+            Do::Plan => {
+                self.pause_debt(debt, PauseReason::Hardship, None, "", work);
+                let about = Some((debt.id, &debt.obligation));
+                self.open_task("plan", about, Some(reply), "asks for a plan, by a menu", work)?;
+            }
+            Do::Pay => self.request_payment(debt, reply, chosen, number, work)?,
+            Do::Reply(template) => {
+                if let Some(number) = number {
+                    self.answer_by(template, debt, number, work)?;
+                }
+            }
+            Do::Webhook(event) => {
+                self.happen(debt.id, Happened::Asked { event: event.clone(), reply }, "", work);
+            }
+            Do::Pause(span) => {
+                let until = Some(work.wall().saturating_add(span.duration()));
+                self.pause_debt(debt, PauseReason::Manual, until, "", work);
+            }
+        }
+        Ok(())
+    }
+
+    /// Money is moved by the firm's own system: it is asked, under a key that makes the asking idempotent. Where
+    /// nobody listens the answer is the payment link, and a task.
+    fn request_payment(
+        &mut self,
+        debt: &mut Debt,
+        reply: InboundId,
+        chosen: &Chosen,
+        number: Option<Msisdn>,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let balance = debt.obligation.balance();
+        let least = debt.obligation.min_due.filter(|least| least.minor() < balance.minor());
+        if self.settings.reminders.takes_payments {
+            let key = format!("{}.{}", debt.id, chosen.message);
+            let amount = least.unwrap_or(balance);
+            self.happen(debt.id, Happened::PaymentRequested { amount, reply, key }, "", work);
+            return Ok(());
+        }
+        let about = Some((debt.id, &debt.obligation));
+        self.open_task(kind::PAY, about, Some(reply), "asks to pay, by a menu", work)?;
+        match number {
+            Some(number) => self.answer_with_link(debt, number, work),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether this number may get one more automatic answer today; counted.
+    pub(super) fn may_answer(&mut self, number: Msisdn, work: &mut Work) -> Result<bool, StoreError> {
+        let mut phone = work.txn.phone(number)?;
+        phone.answered.retain(|at| work.now.wall.since(*at) < DAY);
+        if phone.answered.len() >= ANSWERS_A_DAY {
+            return Ok(false);
+        }
+        phone.answered.push(work.wall());
+        work.txn.put(keys::phone(number), &phone);
+        Ok(true)
+    }
+}
