@@ -321,3 +321,123 @@ fn check_line(name: &'static str, text: &str, max: usize) -> Result<(), BadPack>
     let fits = (1..=max).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     if fits { Ok(()) } else { Err(BadPack::Line(name)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shipped(key: &str) -> Pack {
+        Pack::shipped().unwrap().into_iter().find(|pack| pack.key.as_str() == key).unwrap()
+    }
+
+    fn applies(key: &str, role: SenderRole, country: &str, region: Option<&str>) -> bool {
+        let countries = [Country::parse(country).unwrap()];
+        shipped(key).applies_to(role, Residence { countries: &countries, region })
+    }
+
+    #[test]
+    fn the_shipped_packs_are_all_there_and_sound() {
+        let packs = Pack::shipped().unwrap();
+        let keys: Vec<&str> = packs.iter().map(|pack| pack.key.as_str()).collect();
+        let all = [
+            "base",
+            "us-first-party",
+            "us-fdcpa",
+            "us-ma",
+            "us-wa",
+            "us-fl",
+            "uk-conc",
+            "de",
+            "de-inkasso",
+            "it",
+            "eu",
+        ];
+        assert_eq!(keys, all);
+        for pack in &packs {
+            assert_eq!(pack.check(), Ok(()), "{}", pack.key);
+        }
+    }
+
+    #[test]
+    fn packs_find_those_whom_they_bind() {
+        use SenderRole::{FirstParty, ThirdParty};
+        assert!(applies("base", FirstParty, "VN", None));
+        assert!(applies("us-first-party", FirstParty, "US", Some("NY")));
+        assert!(!applies("us-first-party", ThirdParty, "US", Some("NY")));
+        assert!(applies("us-fdcpa", ThirdParty, "US", None) && !applies("us-fdcpa", ThirdParty, "CA", None));
+        assert!(applies("us-ma", FirstParty, "US", Some(" massachusetts")), "creditors too");
+        assert!(!applies("us-ma", FirstParty, "US", Some("NY")));
+        assert!(!applies("us-wa", FirstParty, "US", Some("WA")), "collection agencies only");
+        assert!(
+            applies("de-inkasso", ThirdParty, "DE", None) && !applies("de-inkasso", FirstParty, "DE", None)
+        );
+        assert!(applies("eu", FirstParty, "IT", None) && applies("it", FirstParty, "IT", None));
+    }
+
+    #[test]
+    fn a_region_that_is_not_known_may_be_any() {
+        assert!(applies("us-ma", SenderRole::FirstParty, "US", None));
+        assert!(!applies("us-ma", SenderRole::FirstParty, "DE", None));
+        let nowhere = Residence::default();
+        assert!(!shipped("us-ma").applies_to(SenderRole::FirstParty, nowhere), "no country at all");
+    }
+
+    #[test]
+    fn a_pack_that_only_creditors_name_applies_to_nobody_by_itself() {
+        let pack = Pack { applies: None, ..shipped("base") };
+        assert!(!pack.applies_to(SenderRole::FirstParty, Residence::default()));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let base = shipped("base");
+        let regions = Applies { regions: vec!["MA".to_owned()], ..Applies::default() };
+        for (bad, why) in [
+            (Pack { title: String::new(), ..base.clone() }, BadPack::Line("title")),
+            (Pack { source: "a\nb".to_owned(), ..base.clone() }, BadPack::Line("source")),
+            (Pack { duties: vec![Duty::OwnLanguage; 65], ..base.clone() }, BadPack::TooMany("duties")),
+            (Pack { applies: Some(regions), ..base.clone() }, BadPack::RegionsAlone),
+            (Pack { applies: None, ..base.clone() }, BadPack::Base),
+            (Pack { hours: None, ..base.clone() }, BadPack::Base),
+        ] {
+            assert_eq!(bad.check(), Err(why));
+        }
+        assert!(toml::from_str::<Pack>("key = 'a'\ntitle = 'a'\nsource = 'a'\nhour = 1").is_err());
+    }
+
+    #[test]
+    fn footers_and_times_read_back_what_they_show() {
+        for text in ["always", "first and every 3"] {
+            assert_eq!(String::from(Footer::try_from(text.to_owned()).unwrap()), text);
+        }
+        for bad in ["", "first and every 1", "first and every 100", "every 3", "first and every -3"] {
+            assert_eq!(Footer::try_from(bad.to_owned()), Err(BadPack::Footer), "{bad}");
+        }
+        assert_eq!(String::from(Until::try_from("21:00".to_owned()).unwrap()), "21:00");
+        assert_eq!(Until::try_from("00:00".to_owned()), Err(BadPack::Until));
+        assert_eq!(String::from(Days::try_from("60d".to_owned()).unwrap()), "60d");
+        for bad in ["", "60", "-1d", "10000d", "2 d"] {
+            assert_eq!(Days::try_from(bad.to_owned()), Err(BadPack::Days), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_first_and_every_third_reminder_say_how_to_opt_out() {
+        let third = Footer::FirstAndEvery(3);
+        let due: Vec<u32> = (1..=9).filter(|&number| third.is_due(number)).collect();
+        assert_eq!(due, [1, 3, 6, 9]);
+        assert!((1..=9).all(|number| Footer::Always.is_due(number)));
+    }
+
+    #[test]
+    fn one_form_serves_files_the_outside_and_the_store() {
+        for pack in Pack::shipped().unwrap() {
+            let stored = postcard::to_stdvec(&pack).unwrap();
+            assert_eq!(postcard::from_bytes::<Pack>(&stored).unwrap(), pack);
+            let json = serde_json::to_string(&pack).unwrap();
+            assert_eq!(serde_json::from_str::<Pack>(&json).unwrap(), pack);
+            let toml = toml::to_string(&pack).unwrap();
+            assert_eq!(toml::from_str::<Pack>(&toml).unwrap(), pack);
+        }
+    }
+}

@@ -102,7 +102,7 @@ impl Rules {
         Ok(Rules::of(catalog.values().filter(chosen).cloned().collect()))
     }
 
-    fn of(packs: Vec<Arc<Pack>>) -> Rules {
+    pub(super) fn of(packs: Vec<Arc<Pack>>) -> Rules {
         let mut windows = Vec::new();
         for pack in &packs {
             windows.extend(pack.hours.iter().map(|hours| (pack.key.clone(), Rule::Hours, *hours)));
@@ -115,6 +115,11 @@ impl Rules {
 
     pub fn packs(&self) -> impl Iterator<Item = &Key> {
         self.packs.iter().map(|pack| &pack.key)
+    }
+
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Pack>> {
+        self.packs.iter()
     }
 
     /// When all packs let texts go and arrive, holidays apart.
