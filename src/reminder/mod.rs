@@ -4,9 +4,13 @@
 //! are made: whoever holds a [`money::Money`] or a [`name::Key`] need not look at it again. One form serves the
 //! outside and the store: human-readable formats (JSON, TOML) see words, the store sees numbers.
 
+pub mod calendar;
 pub mod hours;
 pub mod money;
 pub mod name;
+pub mod offset;
+pub mod recurrence;
 pub mod reply;
+pub mod schedule;
 pub mod suppression;
 pub mod zone;
