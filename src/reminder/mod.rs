@@ -5,6 +5,7 @@
 //! outside and the store: human-readable formats (JSON, TOML) see words, the store sees numbers.
 
 pub mod bank;
+pub mod calendar;
 pub mod caps;
 pub mod cell;
 pub mod consent;
@@ -18,11 +19,14 @@ pub mod link;
 pub mod money;
 pub mod name;
 pub mod obligation;
+pub mod offset;
 pub mod pack;
 pub mod plan;
 pub mod promise;
+pub mod recurrence;
 pub mod reply;
 pub mod rules;
+pub mod schedule;
 pub mod suppression;
 pub mod task;
 pub mod template;
