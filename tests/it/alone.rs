@@ -87,7 +87,7 @@ impl Alone {
         };
         let config = checked(config);
         let links = names.iter().map(link).collect();
-        let settings = Settings { queue: config.queue, inbound: config.inbound, routes: vec![], links };
+        let settings = Settings { queue: config.queue, inbound: config.inbound, routes: vec![], links, clock_floor: Timestamp::MIN };
         let (state, clock) = (Memory::default(), Clock::manual(START));
         let (core, _) = Core::recover(settings.clone(), &state, clock.now()).unwrap();
         let mut alone = Alone {

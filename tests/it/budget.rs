@@ -38,6 +38,7 @@ impl Bench {
             inbound: checked("").inbound,
             routes: Vec::new(),
             links: vec![carrier],
+            clock_floor: Timestamp::MIN,
         };
         let (state, clock) = (Memory::default(), Clock::manual(START));
         let (core, _) = Core::recover(settings, &state, clock.now()).unwrap();

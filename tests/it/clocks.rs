@@ -148,7 +148,7 @@ impl Alone {
     fn new(queue: Queue, window: u16) -> Alone {
         let link = LinkFacts { name: "a".into(), account: "a".into(), kind: "smpp", window };
         let settings =
-            Settings { queue, inbound: checked("").inbound, routes: Vec::new(), links: vec![link] };
+            Settings { queue, inbound: checked("").inbound, routes: Vec::new(), links: vec![link], clock_floor: Timestamp::MIN };
         let (state, clock) = (Memory::default(), Clock::manual(START));
         let (core, _) = Core::recover(settings.clone(), &state, clock.now()).unwrap();
         let mut alone = Alone { settings, core, state, clock, open: Vec::new(), texts: Vec::new() };

@@ -38,6 +38,7 @@ pub struct Board {
     pub troubles: Vec<Trouble>,
     /// Who paused all sending, and when.
     pub paused: Option<(String, Since)>,
+    pub clock_doubted: bool,
     pub links: Vec<LinkRow>,
     pub drain: String,
     pub graphs: [Graph; 2],
