@@ -63,7 +63,7 @@ impl Core {
             self.turn += 1;
             self.served.insert(lane, self.turn);
             let Some(waiting) = self.lanes.remove(key) else { return Ok(false) };
-            if self.waits_for_clock(key, &waiting, work) {
+            if self.waits_for_clock(key, &waiting) {
                 self.lanes.hold(key);
                 continue;
             }

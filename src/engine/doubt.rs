@@ -3,11 +3,11 @@
 //! [`ClockDoubt`] compares the wall clock with the monotonic one at every step. A wall clock that moves against
 //! the other by more than [`TOLERATED`] within ten minutes was set, or the machine slept; one behind the last time
 //! the store knows, or before this program was made, has lost the date. Until a person accepts it, or it was
-//! steady for [`STEADY_FOR`] and is past everything it said before, what came due only by it is held. The slow
+//! steady for [`STEADY_FOR`] and is past everything it said before, what goes by its date is held. The slow
 //! steering of NTP stays far below the bound, however far it leads in the end.
 //!
-//! Held are entries with a date (`send_at`) past [`ClockDoubt::trusted`] that nothing was ever tried of. A retry has
-//! a head on the disk, [`LaneEntry::begun`]: it goes on, and so does all that was due at once.
+//! Held are entries with a date (`send_at`) that nothing was ever tried of. A retry has a date too, and a head on
+//! the disk ([`LaneEntry::begun`]): it goes on, and so does all that is due at once.
 //!
 //! [`LaneEntry::begun`]: super::lanes::LaneEntry
 
@@ -19,6 +19,7 @@ use super::core::{Core, Work};
 use super::lanes::Waiting;
 use crate::clock::{Now, Timestamp};
 use crate::message::TokenName;
+use crate::message::body::AT_ONCE;
 use crate::store::StoreError;
 use crate::store::keys::{self, LaneKey};
 
@@ -144,11 +145,7 @@ impl ClockDoubt {
         self.doubt.is_some()
     }
 
-    /// What is due by this time is due by a clock that was believed.
-    pub fn trusted(&self, wall: Timestamp) -> Timestamp {
-        if self.is_doubted() { wall.min(self.mark) } else { wall }
-    }
-
+    /// The highest wall time that was believed.
     pub fn mark(&self) -> Timestamp {
         self.mark
     }
@@ -275,9 +272,9 @@ impl Core {
         Ok(())
     }
 
-    /// Whether this entry came due by a clock that is not believed.
-    pub(super) fn waits_for_clock(&self, key: LaneKey, waiting: &Waiting, work: &Work) -> bool {
-        !waiting.entry.begun && key.due > self.clock.trusted(work.wall())
+    /// Whether this entry goes by its date, and the clock is not believed.
+    pub(super) fn waits_for_clock(&self, key: LaneKey, waiting: &Waiting) -> bool {
+        self.clock_in_doubt() && key.due != AT_ONCE && !waiting.entry.begun
     }
 
     /// The mark rides with a step that writes.
@@ -290,5 +287,162 @@ impl Core {
     fn put_mark(&mut self, work: &mut Work) {
         self.mark_kept = self.clock.mark();
         work.txn.put(keys::core(MARK), &self.mark_kept);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use proptest::prelude::*;
+
+    const START: Timestamp = Timestamp::from_millis(1_795_269_900_000);
+    const HOUR: Duration = Duration::from_secs(3600);
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// A doubter that has looked once, and its clock.
+    fn seen(mark: Timestamp) -> (ClockDoubt, Clock) {
+        let (mut doubt, clock) = (ClockDoubt::new(Timestamp::MIN, mark), Clock::manual(START));
+        doubt.see(clock.now());
+        (doubt, clock)
+    }
+
+    fn set(clock: &Clock, by_millis: i64) {
+        let wall = clock.now().wall.as_millis().saturating_add_signed(by_millis);
+        clock.jump(Timestamp::from_millis(wall));
+    }
+
+    fn why(doubt: &ClockDoubt, clock: &Clock) -> Option<Why> {
+        doubt.in_doubt(clock.now()).map(|doubt| doubt.why)
+    }
+
+    #[test]
+    fn a_jump_forward_is_doubted_until_the_clock_was_steady_for_ten_minutes() {
+        let (mut doubt, clock) = seen(Timestamp::MIN);
+        set(&clock, 3_600_000);
+        let until = clock.now().wall.saturating_add(STEADY_FOR);
+        let expected = Doubt { why: Why::Forward(HOUR), since: clock.now().wall, until };
+        assert_eq!(doubt.see(clock.now()), Some(Change::Doubted(expected)));
+        clock.advance(STEADY_FOR - Duration::from_millis(1));
+        assert_eq!((doubt.see(clock.now()), doubt.is_doubted()), (None, true));
+        clock.advance(Duration::from_millis(1));
+        assert_eq!((doubt.see(clock.now()), doubt.is_doubted()), (Some(Change::Settled), false));
+        assert_eq!(doubt.mark(), clock.now().wall);
+    }
+
+    #[test]
+    fn a_second_jump_begins_the_ten_minutes_anew() {
+        let (mut doubt, clock) = seen(Timestamp::MIN);
+        set(&clock, 3_600_000);
+        doubt.see(clock.now());
+        clock.advance(9 * MINUTE);
+        set(&clock, -3_600_000);
+        doubt.see(clock.now());
+        assert_eq!(why(&doubt, &clock), Some(Why::Backward(HOUR)));
+        clock.advance(9 * MINUTE);
+        assert_eq!(doubt.see(clock.now()), None);
+        clock.advance(MINUTE);
+        assert_eq!(doubt.see(clock.now()), Some(Change::Settled), "it is past all that was believed");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_doubted_until_it_is_past_what_it_said_before() {
+        let (mut doubt, clock) = seen(Timestamp::MIN);
+        set(&clock, -3_600_000);
+        assert!(
+            matches!(doubt.see(clock.now()), Some(Change::Doubted(Doubt { until, .. })) if until > START)
+        );
+        clock.advance(HOUR);
+        assert_eq!(doubt.see(clock.now()), None);
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(doubt.see(clock.now()), Some(Change::Settled));
+    }
+
+    #[test]
+    fn an_accepted_clock_is_believed_whatever_it_said_before() {
+        let mut doubt = ClockDoubt::new(START.saturating_add(HOUR), START.saturating_add(2 * HOUR));
+        let clock = Clock::manual(START);
+        doubt.see(clock.now());
+        assert_eq!(why(&doubt, &clock), Some(Why::Behind(2 * HOUR)));
+        doubt.accept(clock.now());
+        clock.advance(MINUTE);
+        assert_eq!(doubt.see(clock.now()), None);
+        assert_eq!((doubt.is_doubted(), doubt.mark()), (false, clock.now().wall));
+    }
+
+    #[test]
+    fn a_start_behind_the_mark_is_doubted_and_one_within_the_bound_or_ahead_is_not() {
+        for (behind, expected) in [(0, None), (60, None), (61, Some(Why::Behind(Duration::from_secs(61))))] {
+            let (doubt, clock) = seen(START.saturating_add(Duration::from_secs(behind)));
+            assert_eq!(why(&doubt, &clock), expected);
+        }
+        let (doubt, clock) = seen(START.saturating_sub(1_000 * HOUR));
+        assert_eq!(why(&doubt, &clock), None);
+    }
+
+    #[test]
+    fn a_clock_before_the_build_is_doubted_for_as_long_as_it_is() {
+        let mut doubt = ClockDoubt::new(START, Timestamp::MIN);
+        let clock = Clock::manual(START.saturating_sub(HOUR));
+        doubt.see(clock.now());
+        assert_eq!(why(&doubt, &clock), Some(Why::BeforeBuild(HOUR)));
+        clock.advance(HOUR - Duration::from_millis(1));
+        assert_eq!(doubt.see(clock.now()), None);
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(doubt.see(clock.now()), Some(Change::Settled));
+    }
+
+    #[test]
+    fn many_small_steps_within_ten_minutes_are_a_jump_and_over_a_day_are_none() {
+        for (pause, doubted) in [(MINUTE, true), (4 * MINUTE, false)] {
+            let (mut doubt, clock) = seen(Timestamp::MIN);
+            for _ in 0..8 {
+                clock.advance(pause);
+                set(&clock, 19_000);
+                doubt.see(clock.now());
+            }
+            assert_eq!(doubt.is_doubted(), doubted, "{pause:?}");
+        }
+    }
+
+    /// Looks with the time between them and how far the clock was steered meanwhile, always below a tenth.
+    fn steered() -> impl Strategy<Value = Vec<(u64, i64)>> {
+        let look = (1u64..60_000).prop_flat_map(|pause| {
+            let most = pause as i64 / 10 - 1;
+            (Just(pause), -most.max(0)..=most.max(0))
+        });
+        prop::collection::vec(look, 0..200)
+    }
+
+    fn steer(doubt: &mut ClockDoubt, clock: &Clock, looks: &[(u64, i64)]) {
+        for &(pause, by) in looks {
+            clock.advance(Duration::from_millis(pause));
+            set(clock, by);
+            doubt.see(clock.now());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn steering_below_a_minute_in_ten_is_never_doubted(looks in steered()) {
+            let (mut doubt, clock) = seen(Timestamp::MIN);
+            steer(&mut doubt, &clock, &looks);
+            prop_assert_eq!(doubt.in_doubt(clock.now()), None);
+        }
+
+        #[test]
+        fn a_jump_is_always_doubted_however_long_nobody_looked(
+            before in steered(),
+            silence in 0u64..10_000_000,
+            by in 60_001i64..1_000_000_000_000,
+            back: bool,
+        ) {
+            let (mut doubt, clock) = seen(Timestamp::MIN);
+            steer(&mut doubt, &clock, &before);
+            clock.advance(Duration::from_millis(silence));
+            set(&clock, if back { -by } else { by });
+            doubt.see(clock.now());
+            prop_assert!(doubt.is_doubted());
+        }
     }
 }

@@ -84,7 +84,12 @@ impl Lanes {
     pub fn new(lanes: impl Iterator<Item = LaneId>) -> Lanes {
         let unread = |at: usize| {
             let first = if at.is_multiple_of(KINDS) { AT_ONCE } else { FIRST_DATE };
-            Horizon { near: BTreeMap::new(), edge: Some((first, MessageId::from_u64(0))), skipped: None, held: None }
+            Horizon {
+                near: BTreeMap::new(),
+                edge: Some((first, MessageId::from_u64(0))),
+                skipped: None,
+                held: None,
+            }
         };
         Lanes { lanes: lanes.map(|lane| (lane, std::array::from_fn(unread))).collect() }
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nudged::clock::{Clock, Now};
+use nudged::clock::{Clock, Now, Timestamp};
 use nudged::engine::core::{Core, Input, Settings};
 use nudged::engine::memory::Memory;
 use nudged::engine::{BatchWish, Command, Draft, Idempotency};
