@@ -9,7 +9,7 @@ use nudged::engine::core::{Core, Input, Settings};
 use nudged::engine::memory::Memory;
 use nudged::engine::{BatchWish, Command, Draft};
 use nudged::link::{Inbound, InboundToken, LinkEvent, LinkFacts, Outcome, RawReply, Repeat, Submission};
-use nudged::message::{Body, Cause, Msisdn, Reason, Reference, Status};
+use nudged::message::{Body, Cause, Msisdn, Reason, Reference};
 use nudged::retry::RetryClass;
 use nudged::store::keys::{self, LaneKey, family};
 use nudged::store::record;
@@ -434,13 +434,13 @@ fn a_clock_that_was_set_back_while_the_daemon_was_down_is_doubted_at_its_start()
     alone.answer(&accepted());
     alone.clock.jump(START.saturating_sub(HOUR));
     alone.restart();
-    alone.pass(2 * HOUR - 31 * MINUTE);
+    alone.pass(80 * MINUTE);
     alone.send_at(3, "another", alone.clock.now().wall);
     assert_eq!(alone.texts, ["plain"], "the last time that the store knows is not reached");
     alone.restart();
-    alone.pass(MINUTE / 2);
+    alone.pass(5 * MINUTE);
     assert_eq!(alone.texts, ["plain"], "another start changes nothing");
-    alone.pass(31 * MINUTE);
+    alone.pass(36 * MINUTE);
     assert_eq!(alone.texts, ["plain", "another", "dated"]);
 }
 
@@ -471,7 +471,7 @@ fn a_retry_has_a_date_and_goes_on_while_schedules_are_held() {
     }
     assert_eq!(alone.texts, ["retried", "retried"]);
     alone.accept_clock();
-    assert_eq!(alone.texts.len(), 12, "as many as the window has room for");
+    assert_eq!(alone.texts.len(), 11, "as many as the window has room for beside the retry");
 }
 
 #[test]
@@ -483,9 +483,9 @@ fn a_message_that_is_held_can_be_canceled_and_expires() {
     alone.set(START.saturating_add(HOUR + MINUTE));
     let held: Vec<_> = alone.state.map.keys().filter_map(|key| LaneKey::decode(key)).collect();
     assert_eq!((held.len(), alone.texts.len()), (2, 0));
-    let (reply, mut answer) = oneshot::channel();
+    let (reply, _) = oneshot::channel();
     alone.step(vec![Input::Command(Command::Cancel { id: held[0].id, reply })]);
-    assert_eq!(answer.try_recv().unwrap(), Ok(Status::Canceled));
+    assert_eq!(alone.kept(family::LANE), 1);
     alone.set(START.saturating_add(3 * HOUR));
     alone.pass(2 * MINUTE);
     assert_eq!((alone.kept(family::LANE), alone.texts.len()), (0, 0));
