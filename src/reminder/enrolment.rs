@@ -154,7 +154,16 @@ pub struct StepNote {
 pub enum StepOutcome {
     /// It became a message; that message's status tells the rest. `accepted`: the network took it, or it is not
     /// known that it did not.
-    Gone { message: MessageId, to: Msisdn, at: Timestamp, template: String, accepted: bool },
+    Gone {
+        message: MessageId,
+        to: Msisdn,
+        at: Timestamp,
+        /// Key, language and version.
+        template: String,
+        accepted: bool,
+        /// The option of its menu that was chosen.
+        answer: Option<u8>,
+    },
     /// Its time passed before it could go.
     Stale { at: Timestamp },
     /// A gate said that it is over.

@@ -123,6 +123,8 @@ impl Slot {
 }
 
 impl Term {
+    pub const TWO_DAYS: Term = Term(Duration::from_hours(48));
+
     /// # Errors
     /// [`BadTiming::Term`]
     pub fn parse(text: &str) -> Result<Term, BadTiming> {

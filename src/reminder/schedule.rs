@@ -144,6 +144,11 @@ pub fn is_same_day(zones: &ZoneSet, a: Timestamp, b: Timestamp) -> bool {
     zones.zones().iter().any(|zone| zone.local(a).date() == zone.local(b).date())
 }
 
+/// When a date is over in all zones.
+pub fn end_of(zones: &ZoneSet, date: Date) -> Timestamp {
+    date.tomorrow().map_or(Timestamp::MAX, |next| begin_of(zones, next))
+}
+
 /// The first instant that lies on a later local day than `at` in all zones.
 pub fn next_day(zones: &ZoneSet, at: Timestamp) -> Timestamp {
     let begins = zones.zones().iter().map(|zone| {

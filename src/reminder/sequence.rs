@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::condition::Condition;
 use super::name::Key;
-use super::offset::{Offset, Slot, Span};
+use super::offset::{Offset, Slot, Term};
 
 /// Steps of one sequence at most.
 pub const STEPS_MAX: usize = 32;
@@ -37,7 +37,7 @@ pub struct Step {
     pub when: Option<Condition>,
     /// How long after its instant it may still go.
     #[serde(default = "grace")]
-    pub grace: Span,
+    pub grace: Term,
     /// Instead of the template's own.
     #[serde(default)]
     pub menu: Option<Key>,
@@ -46,8 +46,8 @@ pub struct Step {
     pub task_after: Option<Key>,
 }
 
-fn grace() -> Span {
-    Span::days(2)
+fn grace() -> Term {
+    Term::TWO_DAYS
 }
 
 /// Events that end the enrolment where the firm wants it. Stored by position: append only.

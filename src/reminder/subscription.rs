@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::money::Money;
 use super::name::{ExternalId, Key};
-use super::recurrence::{Day, Every};
+use super::recurrence::{BadRecurrence, Every, MonthDay, OnHoliday, Recurrence};
 
 /// A subscription as a firm writes it; each period becomes an obligation of its own, once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ pub struct Subscription {
     pub every: Every,
     /// Of the month; the day of `from` where it is not given.
     #[serde(default)]
-    pub day: Option<Day>,
+    pub day: Option<MonthDay>,
     pub from: Date,
     /// No period after this date.
     #[serde(default)]
@@ -29,9 +29,19 @@ pub struct Subscription {
     #[serde(default)]
     pub skip: Vec<Date>,
     #[serde(default)]
+    pub on_holiday: OnHoliday,
+    #[serde(default)]
     pub description: Option<String>,
     #[serde(default)]
     pub link: Option<String>,
     #[serde(default)]
     pub sequence: Option<Key>,
+}
+
+impl Subscription {
+    /// # Errors
+    /// [`BadRecurrence`]
+    pub fn recurrence(&self) -> Result<Recurrence, BadRecurrence> {
+        Recurrence::new(self.every, self.day, self.from, self.until, self.skip.clone(), self.on_holiday)
+    }
 }

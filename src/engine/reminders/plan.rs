@@ -5,12 +5,13 @@ use super::happened::Happened;
 use super::situation::{Lack, Situation, Window};
 use crate::clock::Timestamp;
 use crate::engine::core::{Core, Work};
+use crate::reminder::calendar::business_days_from;
 use crate::reminder::enrolment::{
     EnrolmentState, ExitReason, NextStep, PauseReason, StepNote, StepOutcome, Timer, TimerKind,
 };
 use crate::reminder::name::Key;
 use crate::reminder::obligation::Obligation;
-use crate::reminder::schedule::NoCommonHour;
+use crate::reminder::schedule::NoWindow;
 use crate::reminder::sequence::Step;
 use crate::reminder::task::kind;
 use crate::store::StoreError;
@@ -40,7 +41,7 @@ pub fn plan<'a>(
     situation: &'a Situation,
     obligation: &Obligation,
     now: Timestamp,
-) -> Result<Plan<'a>, NoCommonHour> {
+) -> Result<Plan<'a>, NoWindow> {
     let noted = |step: &Step| {
         obligation.steps.iter().any(|note| note.cycle == obligation.cycle && note.step == step.id)
     };
@@ -165,12 +166,12 @@ impl Core {
     ) -> Result<Timestamp, StoreError> {
         let read = Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, obligation)?;
         let calendar = read.as_ref().ok().and_then(|s| s.calendar.clone());
-        let after = crate::reminder::calendar::business_day_after(calendar.as_deref(), date);
+        let after = business_days_from(calendar.as_deref(), date, 1).unwrap_or(date);
         let zones = match read {
             Ok(situation) => situation.zones.zones,
             Err(_) => crate::reminder::zone::ZoneSet::one(self.reminders.catalog.home.clone()),
         };
-        Ok(crate::reminder::schedule::end_of_day(&zones, after))
+        Ok(crate::reminder::schedule::end_of(&zones, after))
     }
 
     /// The last step of the sequence.

@@ -12,16 +12,17 @@ use super::records::{Account, Phone, PhoneStatus, Records, StoredContact};
 use crate::clock::Timestamp;
 use crate::message::Msisdn;
 use crate::reminder::calendar::Calendar;
-use crate::reminder::condition::Value;
+use crate::reminder::condition::{self, Value};
 use crate::reminder::consent::Standing;
 use crate::reminder::creditor::Creditor;
 use crate::reminder::gate::{self, Aim, Clearance, Facts, NumberState, Refusal, StepWindow};
 use crate::reminder::hours::WeekHours;
+use crate::reminder::money::Money;
 use crate::reminder::name::{Country, Key, Language};
 use crate::reminder::obligation::{Obligation, Origin};
 use crate::reminder::pack::{Duty, Residence};
 use crate::reminder::rules::Rules;
-use crate::reminder::schedule::{self, NoCommonHour};
+use crate::reminder::schedule::{self, NoWindow, StepTiming};
 use crate::reminder::sequence::{Sequence, Step};
 use crate::reminder::template::{Class, Field, FieldName, Fields, Frame, pick};
 use crate::reminder::zone::{self, Derived, Place, ZoneSet};
@@ -149,23 +150,21 @@ impl Situation {
 
     /// The date where the contact lives; in several zones the earliest.
     pub fn today(&self, now: Timestamp) -> Date {
-        let dates = self.zones().zones().iter().map(|zone| zone.local(now).date());
-        dates.min().unwrap_or(Date::MAX)
+        schedule::today(self.zones(), now)
     }
 
     /// # Errors
     /// No hour of any day is lawful in all of its zones.
-    pub fn window(&self, obligation: &Obligation, step: &Step) -> Result<Window, NoCommonHour> {
-        let window = schedule::step_window(
-            obligation.due_date,
-            &step.offset,
-            &step.at,
-            step.grace.duration(),
-            self.calendar.as_deref(),
-            self.zones(),
-            &self.hours,
-            &dispatch_key(obligation, &step.id, self.number),
-        )?;
+    pub fn window(&self, obligation: &Obligation, step: &Step) -> Result<Window, NoWindow> {
+        let timing = StepTiming {
+            due: obligation.due_date,
+            offset: step.offset,
+            slot: step.at,
+            grace: step.grace,
+            calendar: self.calendar.as_deref(),
+        };
+        let key = dispatch_key(obligation, &step.id, self.number);
+        let window = schedule::step_window(&timing, self.zones(), &self.hours, &key)?;
         Ok(Window { opens: window.opens, stale_after: window.stale_after })
     }
 
@@ -180,13 +179,13 @@ impl Situation {
         around: Circumstances,
     ) -> Result<Clearance, Refusal> {
         let Some(enrolment) = &obligation.enrolment else {
-            return Err(gate::never());
+            return Err(gate::not_enrolled());
         };
         let consents = &self.phone.consents;
         let standing = consents.iter().find(|(creditor, _)| creditor.as_ref() == Some(&obligation.creditor));
         let standing = standing.or_else(|| consents.iter().find(|(creditor, _)| creditor.is_none()));
         let standing = standing.map_or(Standing::default(), |(_, standing)| *standing);
-        let holiday = |date: Date| self.calendar.as_ref().is_some_and(|calendar| calendar.is_holiday(date));
+        let holiday = |date: Date| self.calendar.as_ref().is_some_and(|calendar| calendar.holiday(date).is_some());
         gate::judge(&Facts {
             now: around.now,
             aim: Aim::Reminder,
@@ -279,20 +278,20 @@ impl Situation {
 
     /// What a step's `when` may ask.
     pub fn value(&self, obligation: &Obligation, name: &str, now: Timestamp) -> Option<Value> {
-        let money = |minor: i64| Some(Value::Number(minor * 1000 / 10_i64.pow(obligation.amount.currency().digits())));
+        let money = |money: Money| Some(Value::from(money));
         let text = |text: &str| Some(Value::Text(text.to_owned()));
         let person = &self.contact.contact;
         match name {
-            "balance" => money(obligation.balance().minor()),
-            "amount" => money(obligation.amount.minor()),
-            "paid" => money(obligation.paid_minor()),
-            "min_due" => obligation.min_due.and_then(|least| money(least.minor())),
-            "reminders" => obligation.enrolment.as_ref().map(|e| Value::Number(i64::from(e.reminders_accepted) * 1000)),
+            "balance" => money(obligation.balance()),
+            "amount" => money(obligation.amount),
+            "paid" => money(Money::new(obligation.paid_minor(), obligation.amount.currency()).ok()?),
+            "min_due" => obligation.min_due.and_then(money),
+            "reminders" => obligation.enrolment.as_ref().map(|e| Value::from(e.reminders_accepted)),
             "stage" | "status" => text(obligation.status.as_str()),
             "overdue" => Some(Value::Bool(obligation.is_overdue(self.today(now)))),
             "days_overdue" => {
                 let days = self.today(now).since(obligation.due_date).map_or(0, |span| span.get_days());
-                Some(Value::Number(i64::from(days.max(0)) * 1000))
+                Some(Value::from(days.max(0).unsigned_abs()))
             }
             "due_date" => Some(Value::Date(obligation.due_date)),
             "creditor" => text(obligation.creditor.as_str()),
@@ -321,22 +320,30 @@ impl Situation {
         number: u32,
         menu: &'a [(u8, &'a str)],
     ) -> Result<Frame<'a>, Refusal> {
-        let disclosures = self.rules.disclosures(language, number).map_err(|breach| gate::disclosure(&breach))?;
+        let disclosures = self.rules.disclosures(language, number).map_err(|breach| gate::undisclosed(&breach))?;
         let asks = class.asks_for_money();
         Ok(Frame {
             disclosure: disclosures.first().copied().filter(|_| asks),
             menu,
             footer: asks && self.rules.needs_footer(number),
-            spare_names: self.rules.demands(Duty::KeepNames).is_some(),
+            spare_names: self.rules.demands(Duty::NamesAsWritten).is_some(),
         })
     }
 }
 
-/// The names that a step's `when` may ask for, besides `custom.NAME`.
-pub const CONDITION_FIELDS: [&str; 16] = [
-    "balance", "amount", "paid", "min_due", "reminders", "stage", "status", "overdue", "days_overdue", "due_date",
-    "creditor", "currency", "language", "country", "kind", "has_link",
-];
+/// What a step's `when` may ask for, besides what the firm itself adds.
+pub fn condition_kind(name: &str) -> Option<condition::Kind> {
+    use condition::Kind;
+    match name {
+        "balance" | "amount" | "paid" | "min_due" | "reminders" | "days_overdue" => Some(Kind::Number),
+        "stage" | "status" | "creditor" | "currency" | "language" | "country" | "kind" | "case_manager" => {
+            Some(Kind::Text)
+        }
+        "overdue" | "has_link" => Some(Kind::Bool),
+        "due_date" => Some(Kind::Date),
+        _ => name.starts_with("custom.").then_some(Kind::Any),
+    }
+}
 
 /// The first number of a contact that may be texted at all.
 fn usable<R: Records>(
