@@ -7,6 +7,7 @@
 pub mod bank;
 pub mod cell;
 pub mod import;
+pub mod menu;
 pub mod money;
 pub mod name;
 pub mod reply;
