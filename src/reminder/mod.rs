@@ -16,6 +16,7 @@ pub mod gate;
 pub mod hours;
 pub mod import;
 pub mod link;
+pub mod menu;
 pub mod money;
 pub mod name;
 pub mod obligation;

@@ -79,8 +79,7 @@ fn read_entry(
         account: account.to_owned(),
         booked: booked(entry, lines)?,
         amount: amount(entry, lines)?,
-        direction: direction(entry)
-            .ok_or_else(|| lines.error(entry, "CdtDbtInd", "must be CRDT or DBIT"))?,
+        direction: direction(entry).ok_or_else(|| lines.error(entry, "CdtDbtInd", "must be CRDT or DBIT"))?,
         reversal: child_content(entry, "RvslInd").is_some_and(|said| matches!(said, "true" | "1")),
         remittance: String::new(),
         end_to_end: None,

@@ -163,10 +163,9 @@ fn reversal(entry: &Entry, lookup: &dyn Lookup) -> Match {
         })
         .collect();
     match (paid.as_slice(), candidates.is_empty()) {
-        ([(candidate, payment)], _) => Match::Reversal {
-            obligation: candidate.obligation.clone(),
-            payment: (*payment).clone(),
-        },
+        ([(candidate, payment)], _) => {
+            Match::Reversal { obligation: candidate.obligation.clone(), payment: (*payment).clone() }
+        }
         (_, true) => Match::None,
         _ => doubtful(Doubt::UnknownReversal, candidates.into_iter()),
     }
@@ -174,15 +173,19 @@ fn reversal(entry: &Entry, lookup: &dyn Lookup) -> Match {
 
 /// All obligations that the entry names as a whole reference; of references within others only the longest.
 fn named(entry: &Entry, lookup: &dyn Lookup) -> Named {
-    let mut named = Named::new();
     let texts = [entry.end_to_end.as_deref(), Some(entry.remittance.as_str())];
-    for text in texts.into_iter().flatten() {
-        for (reference, candidate) in references(text, lookup) {
-            let length = reference.chars().count();
-            let known = named.keys().any(|(_, obligation)| *obligation == candidate.obligation);
-            if !known {
-                named.insert((reference, candidate.obligation.clone()), (candidate, length));
-            }
+    let mut all: Vec<(String, Candidate)> =
+        texts.into_iter().flatten().flat_map(|text| references(text, lookup)).collect();
+    // Who names the obligation itself means it, whatever else its account owes.
+    let direct = |(reference, one): &(String, Candidate)| folded(one.obligation.as_str()) == *reference;
+    if all.iter().any(direct) {
+        all.retain(direct);
+    }
+    let mut named = Named::new();
+    for (reference, candidate) in all {
+        let length = reference.chars().count();
+        if !named.keys().any(|(_, obligation)| *obligation == candidate.obligation) {
+            named.insert((reference, candidate.obligation.clone()), (candidate, length));
         }
     }
     named
@@ -210,4 +213,184 @@ fn references(text: &str, lookup: &dyn Lookup) -> Vec<(String, Candidate)> {
     };
     let kept = found.iter().filter(|(from, to, ..)| !outer(*from, *to));
     kept.flat_map(|(_, _, reference, all)| all.iter().map(|one| (reference.clone(), one.clone()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::money::Currency;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn eur(value: &str) -> Money {
+        Money::parse(value, Currency::parse("EUR").unwrap()).unwrap()
+    }
+
+    fn id(text: &str) -> ExternalId {
+        ExternalId::parse(text).unwrap()
+    }
+
+    /// Obligations with their account and balance; each was paid 10.00 once, by payment `P-` and its id.
+    struct Books(Vec<(&'static str, &'static str, &'static str)>);
+
+    impl Books {
+        fn all(&self) -> impl Iterator<Item = (&'static str, Candidate)> {
+            self.0.iter().map(|(obligation, account, balance)| {
+                let payments = vec![(id(&format!("P-{obligation}")), eur("10.00"))];
+                (*account, Candidate { obligation: id(obligation), balance: eur(balance), payments })
+            })
+        }
+    }
+
+    impl Lookup for Books {
+        fn by_reference(&self, wanted: &str) -> Vec<Candidate> {
+            let fits = |(account, candidate): &(&str, Candidate)| {
+                folded(account) == wanted || folded(candidate.obligation.as_str()) == wanted
+            };
+            self.all().filter(fits).map(|(_, candidate)| candidate).collect()
+        }
+
+        fn by_balance(&self, balance: Money) -> Vec<Candidate> {
+            self.all().map(|(_, candidate)| candidate).filter(|one| one.balance == balance).collect()
+        }
+
+        fn by_payment(&self, payment: &str) -> Option<Candidate> {
+            let has = |one: &Candidate| one.payments.iter().any(|(id, _)| id.as_str() == payment);
+            self.all().map(|(_, candidate)| candidate).find(has)
+        }
+    }
+
+    fn books() -> Books {
+        Books(vec![
+            ("R-2026-4711", "A-77-1", "120.50"),
+            ("R-2026-4712", "A-77-1", "80.00"),
+            ("4711", "B-5-1", "33.00"),
+            ("R-2026-4800", "C-1-1", "0.00"),
+        ])
+    }
+
+    fn entry(remittance: &str, amount: &str) -> Entry {
+        Entry {
+            external_id: id("BANK-0001"),
+            account: "DE00".into(),
+            booked: "2026-03-09".parse().unwrap(),
+            amount: eur(amount),
+            direction: Direction::Credit,
+            reversal: false,
+            remittance: remittance.into(),
+            end_to_end: None,
+            debtor_name: None,
+        }
+    }
+
+    fn sure(obligation: &str) -> Match {
+        Match::Sure { obligation: id(obligation) }
+    }
+
+    fn doubt(found: Match) -> Doubt {
+        match found {
+            Match::Doubtful { why, candidates } => {
+                assert!((1..=CANDIDATES_MAX).contains(&candidates.len()));
+                why
+            }
+            other => panic!("{other:?} is not doubtful"),
+        }
+    }
+
+    #[test]
+    fn a_reference_is_found_however_it_was_written() {
+        for text in [
+            "R-2026-4711",
+            "Invoice r 2026 4711 thank you",
+            "RG.NR: R20264711/Doe",
+            "R-2026-47 11",
+            "Rechnung R\u{2013}2026\u{2013}4711, Mai",
+        ] {
+            assert_eq!(find(&entry(text, "120.50"), &books()), sure("R-2026-4711"), "{text}");
+        }
+        let by_id = Entry { end_to_end: Some("R-2026-4711".into()), ..entry("thanks", "120.50") };
+        assert_eq!(find(&by_id, &books()), sure("R-2026-4711"));
+    }
+
+    #[test]
+    fn a_reference_within_a_longer_word_is_none() {
+        for text in ["XR20264711", "R-2026-47113", "R20264711A"] {
+            assert_eq!(find(&entry(text, "1.00"), &books()), Match::None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_longest_reference_is_meant() {
+        assert_eq!(find(&entry("R-2026-4711", "120.50"), &books()), sure("R-2026-4711"));
+        assert_eq!(find(&entry("4711", "33.00"), &books()), sure("4711"));
+    }
+
+    #[test]
+    fn less_than_the_balance_is_a_part_of_it_unless_the_reference_may_be_chance() {
+        assert_eq!(find(&entry("R-2026-4711", "20.00"), &books()), sure("R-2026-4711"));
+        assert_eq!(doubt(find(&entry("order 4711", "20.00"), &books())), Doubt::ShortReference);
+    }
+
+    #[test]
+    fn what_a_person_would_look_at_twice_is_doubtful() {
+        for (text, amount, why) in [
+            ("R-2026-4711", "120.51", Doubt::Overpaid),
+            ("R-2026-4800", "5.00", Doubt::AlreadyPaid),
+            ("R-2026-4711 R-2026-4712", "200.50", Doubt::Several),
+            ("R-2026-4711 R-2026-4712", "120.50", Doubt::Several),
+            ("A-77-1", "20.00", Doubt::Several),
+            ("for the invoice", "80.00", Doubt::AmountOnly),
+        ] {
+            assert_eq!(doubt(find(&entry(text, amount), &books())), why, "{text}");
+        }
+        let usd = Money::parse("120.50", Currency::parse("USD").unwrap()).unwrap();
+        let dollars = Entry { amount: usd, ..entry("R-2026-4711", "1") };
+        assert_eq!(doubt(find(&dollars, &books())), Doubt::Currency);
+    }
+
+    #[test]
+    fn an_account_stands_for_the_obligation_with_exactly_this_balance() {
+        assert_eq!(find(&entry("A-77-1", "80.00"), &books()), sure("R-2026-4712"));
+        assert_eq!(find(&entry("B 5 1", "20.00"), &books()), doubtful_of("4711"));
+        assert_eq!(find(&entry("A-77-1 R-2026-4711", "20.00"), &books()), sure("R-2026-4711"));
+    }
+
+    /// `B-5-1` folds to three characters, too few for a part.
+    fn doubtful_of(obligation: &str) -> Match {
+        Match::Doubtful { why: Doubt::ShortReference, candidates: vec![id(obligation)] }
+    }
+
+    #[test]
+    fn what_is_not_ours_is_none() {
+        assert_eq!(find(&entry("salary", "17.00"), &books()), Match::None);
+        let debit = Entry { direction: Direction::Debit, ..entry("R-2026-4711", "120.50") };
+        assert_eq!(find(&debit, &books()), Match::None, "the firm pays somebody");
+        let back = Entry { reversal: true, ..entry("R-2026-4711", "120.50") };
+        assert_eq!(find(&back, &books()), Match::None, "what the firm paid came back");
+    }
+
+    #[test]
+    fn a_payment_that_is_taken_back_is_named() {
+        let back = |text: &str, amount: &str| Entry {
+            direction: Direction::Debit,
+            reversal: true,
+            ..entry(text, amount)
+        };
+        let undone = Match::Reversal { obligation: id("R-2026-4711"), payment: id("P-R-2026-4711") };
+        assert_eq!(find(&back("R-2026-4711", "10.00"), &books()), undone);
+        let by_id = Entry { external_id: id("P-R-2026-4711/debit"), ..back("returned", "10.00") };
+        assert_eq!(find(&by_id, &books()), undone);
+        assert_eq!(doubt(find(&back("R-2026-4711", "11.00"), &books())), Doubt::UnknownReversal);
+        assert_eq!(doubt(find(&back("A-77-1", "10.00"), &books())), Doubt::UnknownReversal);
+        assert_eq!(find(&back("other", "10.00"), &books()), Match::None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_matched_without_a_panic(text in any::<String>(), minor in 1i64..100_000) {
+            let amount = Money::new(minor, Currency::parse("EUR").unwrap()).unwrap();
+            let found = find(&Entry { amount, ..entry(&text, "1") }, &books());
+            let undone = matches!(found, Match::Reversal { .. });
+            prop_assert!(!undone);
+        }
+    }
 }

@@ -59,7 +59,11 @@ fn fields(text: &str) -> Result<Vec<Field<'_>>, BankError> {
         if let Some((tag, rest)) = tag(line) {
             fields.push(Field { line: number, tag, lines: vec![rest] });
             open = true;
-        } else if line.starts_with('{') || line.starts_with("-}") || line.trim() == "-" || line.trim().is_empty() {
+        } else if line.starts_with('{')
+            || line.starts_with("-}")
+            || line.trim() == "-"
+            || line.trim().is_empty()
+        {
             open = false;
         } else if let Some(field) = fields.last_mut().filter(|_| open) {
             if field.lines.len() == FIELD_LINES_MAX {
@@ -78,7 +82,8 @@ fn tag(line: &str) -> Option<(&str, &str)> {
     let (tag, rest) = line.strip_prefix(':')?.split_once(':')?;
     let digits = tag.get(..2)?.bytes().all(|b| b.is_ascii_digit());
     let letter = &tag[2..];
-    let fits = digits && (letter.is_empty() || (letter.len() == 1 && letter.as_bytes()[0].is_ascii_uppercase()));
+    let fits =
+        digits && (letter.is_empty() || (letter.len() == 1 && letter.as_bytes()[0].is_ascii_uppercase()));
     fits.then_some((tag, rest))
 }
 
@@ -196,7 +201,8 @@ fn parse_61(text: &str, currency: Currency) -> Result<Line, &'static str> {
     let ends = rest.find(|c: char| !c.is_ascii_digit() && c != ',').unwrap_or(rest.len());
     let (amount, rest) = rest.split_at(ends);
     let amount = money(amount, currency)?;
-    let kind = rest.get(..4).filter(|kind| kind.starts_with(['N', 'F', 'S'])).ok_or("has no transaction type")?;
+    let kind =
+        rest.get(..4).filter(|kind| kind.starts_with(['N', 'F', 'S'])).ok_or("has no transaction type")?;
     let customer = rest[4..].split("//").next().and_then(reference);
     let reversal = reversal || (direction == Direction::Debit && kind.ends_with(RETURNED_ITEM));
     Ok(Line { booked, amount, direction, reversal, customer })
@@ -279,7 +285,8 @@ fn structured(field: &Field<'_>) -> Option<Fields> {
     rest.get(sign.len_utf8()..sign.len_utf8() + 2).filter(|number| all_digits(number))?;
     let mut fields: Vec<(u8, String)> = Vec::new();
     for piece in rest.split(sign).skip(1) {
-        let number = piece.get(..2).filter(|number| all_digits(number)).and_then(|number| number.parse().ok());
+        let number =
+            piece.get(..2).filter(|number| all_digits(number)).and_then(|number| number.parse().ok());
         match (number, fields.last_mut()) {
             (Some(number), _) => fields.push((number, piece[2..].to_owned())),
             // The sign itself stands in a text.

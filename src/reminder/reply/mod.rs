@@ -9,6 +9,7 @@
 mod language;
 mod lexicon;
 mod machine;
+pub mod menu;
 mod normal;
 mod optout;
 mod signs;

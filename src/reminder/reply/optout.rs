@@ -116,9 +116,14 @@ fn mistyped(word: &str) -> Option<Language> {
     looks.or_else(|| slipped_stop(word)).or_else(|| seen.as_deref().and_then(slipped_stop))
 }
 
+/// Whether a sign stands in the text that says stop, or may.
+pub(super) fn warns(folded: &str) -> bool {
+    folded.chars().any(|c| STOP_SIGNS.contains(&c) || HARSH_SIGNS.contains(&c))
+}
+
 /// Whether a person should read the reply before anything more goes out.
 pub(super) fn doubtful(words: &[String], folded: &str) -> bool {
-    if folded.chars().any(|c| STOP_SIGNS.contains(&c) || HARSH_SIGNS.contains(&c)) {
+    if warns(folded) {
         return true;
     }
     let Found { signs, plain, rest } = Found::of(words);
