@@ -18,6 +18,8 @@ use super::inbound::Heard;
 use super::lanes::Lanes;
 use super::notice::{Notice, NoticeKind};
 use super::optout::{Parties, Walk};
+use super::reminders::settle::Settled;
+use super::reminders::{ChangeAnswer, ReminderCounters, ReminderSettings, Reminders};
 use super::order::Order;
 use super::receipts::Orphans;
 use super::sweep::Sweep;
@@ -29,7 +31,7 @@ use crate::config::{Inbound as InboundSettings, Queue, Route};
 use crate::id::{Allotter, MessageId};
 use crate::link::{Control, Inbound, InboundToken, LinkEvent, LinkFacts, Submission};
 use crate::message::{Body, Head, LinkName, State, Status};
-use crate::reminder::suppression::{Intent, Source};
+use crate::reminder::suppression::{Intent, Party, Source};
 use crate::route::{LaneClash, Router};
 use crate::store::{Batch, Read, StoreError, keys, record};
 
@@ -88,6 +90,7 @@ pub enum Answer {
     Status(oneshot::Sender<Result<Status, Refusal>>, Result<Status, Refusal>),
     Count(oneshot::Sender<Result<u64, Refusal>>, Result<u64, Refusal>),
     Done(oneshot::Sender<Result<(), Refusal>>, Result<(), Refusal>),
+    Changes(oneshot::Sender<ChangeAnswer>, ChangeAnswer),
 }
 
 impl Answer {
@@ -98,6 +101,7 @@ impl Answer {
             Answer::Status(to, answer) => to.send(answer).is_ok(),
             Answer::Count(to, answer) => to.send(answer).is_ok(),
             Answer::Done(to, answer) => to.send(answer).is_ok(),
+            Answer::Changes(to, answer) => to.send(answer).is_ok(),
         };
         if !heard {
             tracing::debug!(event = "answer_unheard");
@@ -115,6 +119,14 @@ pub struct Work<'a> {
     /// Leases begun in this step, one a link.
     pub leasing: BTreeMap<LinkIndex, (u64, Lease)>,
     pub leased: Vec<(MessageId, bool)>,
+    /// Reminders whose message changed its status in this step.
+    pub reminded: VecDeque<Settled>,
+    /// Messages that were taken back and wait.
+    pub withdraw: Vec<MessageId>,
+    /// Parties whose reminders must be planned anew.
+    pub replan: Vec<Party>,
+    /// Parties that opted out.
+    pub stopped: Vec<Party>,
     /// Messages that became unknown in this step.
     pub new_unknowns: Vec<MessageId>,
 }
@@ -173,6 +185,7 @@ pub struct Counters {
     pub inbound_repeated: u64,
     pub receipts_unmatched: u64,
     pub orphans: u32,
+    pub reminders: ReminderCounters,
 }
 
 /// Who paused what, kept across restarts.
@@ -258,6 +271,7 @@ pub struct Core {
     pub(super) rewound_at: Option<Instant>,
     /// From here on messages may wait in lanes that are not theirs any more; only before the first step.
     pub(super) misplaced: Option<Vec<u8>>,
+    pub(super) reminders: Reminders,
 }
 
 /// How often messages that were skipped are looked at again, where no room became free before.
@@ -310,6 +324,7 @@ impl Core {
             cut_short: false,
             rewound_at: None,
             misplaced: None,
+            reminders: Reminders::new(settings.reminders.home.clone()),
         })
     }
 
@@ -328,7 +343,11 @@ impl Core {
         self.sweep_due(&mut work)?;
         self.hear_orphans(&mut work)?;
         self.walk_chains(&mut work)?;
+        self.settle_reminders(&mut work)?;
+        self.look(&mut work)?;
+        self.feed(&mut work)?;
         self.dispatch(&mut work)?;
+        self.settle_reminders(&mut work)?;
         self.seal(&mut work);
         let wake_at = self.wake_at(now);
         let Work { txn, submissions, controls, answers, leased, .. } = work;
@@ -489,6 +508,7 @@ impl Core {
         if was != is {
             self.recount(Some(was), Some(is));
             self.tell(id, is, after, work);
+            work.reminded.extend(Settled::of(id, body, after, is));
         }
         let (was_unknown, is_unknown) = (was == Status::Unknown, is == Status::Unknown);
         if is_unknown && before != after {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::link::LinkHost;
 use super::name::{Key, Language};
 use super::zone::Zone;
 
@@ -43,7 +44,7 @@ pub struct Creditor {
     pub help_text: Option<String>,
     /// Hosts that payment links may name.
     #[serde(default)]
-    pub link_hosts: Vec<String>,
+    pub link_hosts: Vec<LinkHost>,
     /// Sender address of its texts, where links allow one.
     #[serde(default)]
     pub sender: Option<String>,

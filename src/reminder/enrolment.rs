@@ -191,3 +191,7 @@ pub enum TimerKind {
     /// A task is overdue.
     Task,
 }
+
+impl TimerKind {
+    pub const COUNT: usize = 4;
+}

@@ -32,3 +32,5 @@ pub mod suppression;
 pub mod task;
 pub mod template;
 pub mod zone;
+pub mod sequence;
+pub mod subscription;

@@ -2,24 +2,130 @@
 //! journal, and the steps that follow from it.
 //!
 //! ```text
-//! change.rs    what the outside asks for: set up, contacts, obligations, payments, tasks
-//! records.rs   reading and writing the records; every put of an obligation keeps its timer
-//! catalog.rs   what is set up, in memory
-//! plan.rs      which step of an obligation is next, and when
-//! feed.rs      steps that are due: gates, text, message; and the gates again at the lease
-//! settle.rs    what became of a reminder's message
-//! hear.rs      replies: menus, reviews, tasks
-//! looks.rs     what becomes due without a link: pauses, promises, subscriptions, overdue tasks
-//! view.rs      reading it from outside
+//! change.rs     what the outside asks for          obey.rs      which room does it
+//! catalog.rs    what is set up, in memory           records.rs   reading and writing the records
+//! people.rs     contacts, accounts, phones, consent cases.rs     a row of a file as records
+//! debts.rs      obligations and money               enrol.rs     pausing, resuming, ending, taking back
+//! situation.rs  all that decides about one          plan.rs      which step is next, and when
+//! decide.rs     what that step comes to now         feed.rs      due steps become messages, judged at the wire
+//! settle.rs     what became of the messages         hear.rs      replies: menus, reviews
+//! looks.rs      what is due without a link          tasks.rs     what a person must do
+//! answers.rs    automatic answers, payment links    subscriptions.rs  periods
+//! happened.rs   what becomes of obligations         reference.rs the dispatch key
 //! ```
 //! Invariants: an obligation's record, the ledger of its steps and its timer change in one batch; a step with a note
-//! of having gone is never queued again in its cycle; nothing is rendered before a link can take it.
+//! of having gone is never queued again in its cycle; nothing is rendered before a link can take it; every decision
+//! is made by [`decide::decide`], for the wire, for `simulate` and for rehearsals.
 
+pub mod answers;
+pub mod cases;
 pub mod catalog;
 pub mod change;
+pub mod debts;
+pub mod decide;
+pub mod enrol;
+pub mod feed;
 pub mod happened;
+pub mod hear;
+pub mod looks;
+pub mod obey;
+pub mod people;
+pub mod plan;
 pub mod records;
+pub mod reference;
+pub mod settle;
+pub mod situation;
+pub mod subscriptions;
+pub mod tasks;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
 
 pub use catalog::Catalog;
 pub use change::{Change, ChangeAnswer, ChangeRefusal, Changed, Subject};
 pub use happened::Happened;
+
+use crate::clock::{Now, Timestamp};
+use crate::reminder::enrolment::{Timer, TimerKind};
+use crate::reminder::obligation::ObligationStatus;
+use crate::reminder::zone::Zone;
+use crate::store::{Read, StoreError};
+use feed::Feed;
+use situation::RulesCache;
+
+/// What the reminder side needs of the configuration.
+#[derive(Clone, Debug)]
+pub struct ReminderSettings {
+    /// The firm's own zone.
+    pub home: Zone,
+    /// What tokens of payment links are made from; kept outside the journal.
+    pub link_secret: [u8; 32],
+    /// Some webhook takes `payment.requested`.
+    pub takes_payments: bool,
+}
+
+/// Numbers that go with every step that writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReminderCounters {
+    pub contacts: u64,
+    /// By status.
+    pub obligations: [u64; ObligationStatus::ALL.len()],
+    pub open_tasks: u64,
+}
+
+/// What the core remembers of the reminder side between steps; all of it can be read from the state.
+#[derive(Debug)]
+pub struct Reminders {
+    pub catalog: Arc<Catalog>,
+    pub rules: RulesCache,
+    pub feed: Feed,
+    /// The first timer of each kind; [`Timestamp::MIN`] where it was not looked at yet.
+    next: [Option<Timestamp>; TimerKind::COUNT],
+}
+
+impl Reminders {
+    /// As before a state was read.
+    pub fn new(home: Zone) -> Reminders {
+        Reminders {
+            catalog: Arc::new(Catalog::shipped(home)),
+            rules: RulesCache::default(),
+            feed: Feed::default(),
+            next: [Some(Timestamp::MIN); TimerKind::COUNT],
+        }
+    }
+
+    /// Reads what was set up.
+    pub fn load(&mut self, home: Zone, state: &dyn Read) -> Result<(), StoreError> {
+        self.catalog = Arc::new(Catalog::load(home, state)?);
+        Ok(())
+    }
+
+    /// A timer was set.
+    pub fn expect(&mut self, timer: Timer) {
+        let next = &mut self.next[timer.kind as usize];
+        *next = Some(next.map_or(timer.at, |known| known.min(timer.at)));
+    }
+
+    pub fn is_due(&self, kind: TimerKind, now: Timestamp) -> bool {
+        self.next[kind as usize].is_some_and(|at| at <= now)
+    }
+
+    pub fn set_next(&mut self, kind: TimerKind, at: Option<Timestamp>) {
+        self.next[kind as usize] = at;
+    }
+
+    /// Packs or creditors changed.
+    pub fn forget_rules(&mut self) {
+        self.rules = RulesCache::default();
+    }
+
+    /// When the core should look at this side again; steps count only where a link could take one.
+    pub fn wakes(&self, may_feed: bool, now: Now) -> Option<Instant> {
+        let looks = [TimerKind::Look, TimerKind::Period, TimerKind::Task];
+        let looks = looks.into_iter().filter_map(|kind| self.next[kind as usize]);
+        let feed = if may_feed { self.feed.wakes(self.next[TimerKind::Step as usize], now) } else { None };
+        looks.map(|at| now.mono + at.since(now.wall)).chain(feed).min()
+    }
+}

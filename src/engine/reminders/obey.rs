@@ -1,0 +1,174 @@
+//! Which room of the reminder side does what is asked of it.
+
+use super::change::{Change, ChangeRefusal, Changed, How, Subject, Which};
+use super::debts::{Debt, Made, changed};
+use super::{ChangeAnswer, cases};
+use crate::engine::Refusal;
+use crate::engine::core::{Core, Work};
+use crate::id::ObligationId;
+use crate::reminder::enrolment::{ExitReason, PauseReason};
+use crate::reminder::name::Key;
+use crate::store::{StoreError, keys};
+
+impl Core {
+    /// Makes changes in order; one that is refused leaves nothing, and the others are made.
+    pub(in crate::engine) fn change_all(
+        &mut self,
+        changes: Vec<Change>,
+        by: &str,
+        work: &mut Work,
+    ) -> Result<ChangeAnswer, StoreError> {
+        if let Some(why) = self.closed_to_changes() {
+            let refusal = ChangeRefusal::Closed(why);
+            return Ok(changes.iter().map(|_| Err(refusal.clone())).collect());
+        }
+        changes.into_iter().map(|change| self.change(change, by, work)).collect()
+    }
+
+    /// Payments, STOP and tasks are taken while the disk still takes anything; only the end of all refuses them.
+    fn closed_to_changes(&self) -> Option<Refusal> {
+        self.intake.as_ref().map(|closed| closed.why.clone())
+    }
+
+    fn change(&mut self, change: Change, by: &str, work: &mut Work) -> Made {
+        match change {
+            Change::Creditor(creditor) => self.set_creditor(*creditor, work),
+            Change::Template { template, expect } => self.set_template(*template, expect, work),
+            Change::Menu(menu) => self.set_menu(menu, work),
+            Change::Sequence(sequence) => self.set_sequence(*sequence, work),
+            Change::Pack(pack) => self.set_pack(*pack, work),
+            Change::Calendar(calendar) => self.set_calendar(*calendar, work),
+            Change::Contact(contact) => self.change_contact(*contact, by, work),
+            Change::Account(account) => self.change_account(account, work),
+            Change::Obligation(obligation) => self.change_obligation(*obligation, None, by, work),
+            Change::Case { case, row } => self.change_case(*case, row, by, work),
+            Change::Subscription(subscription) => self.change_subscription(*subscription, work),
+            Change::Consent { phone, creditor, event } => self.consent(phone, creditor, event, work),
+            Change::OpenTask { kind, which, note, due } => self.ask_task(kind, which, &note, due, work),
+            Change::AssignTask { id, assignee, expect } => self.assign_task(id, assignee, expect, work),
+            Change::TaskDone { id, outcome, expect } => self.task_done(id, outcome, expect, by, work),
+            Change::Click { token, human } => self.click(token, human, work),
+            Change::Pay { which, payment } => self.with(&which, work, |core, debt, work| core.pay(debt, payment, by, work)),
+            Change::Reverse { which, payment } => {
+                self.with(&which, work, |core, debt, work| core.reverse(debt, payment, by, work))
+            }
+            Change::Status { which, to, .. } => {
+                self.with(&which, work, |core, debt, work| core.state_status(debt, to, by, work))
+            }
+            Change::Promise { which, date, amount } => {
+                self.with(&which, work, |core, debt, work| core.promise(debt, date, amount, by, work))
+            }
+            Change::Dispute { which, reason } => {
+                self.with(&which, work, |core, debt, work| core.dispute(debt, &reason, by, work))
+            }
+            Change::DueDate { which, date, restart } => {
+                self.with(&which, work, |core, debt, work| core.move_due_date(debt, date, restart, by, work))
+            }
+            Change::Plan { which, parts } => {
+                self.with(&which, work, |core, debt, work| core.make_plan(debt, parts, by, work))
+            }
+            Change::Enrol { which, sequence } => {
+                self.with(&which, work, |core, debt, work| core.enrol(debt, &sequence, by, work))
+            }
+            Change::PauseEnrolment { which, reason, until } => {
+                self.with(&which, work, |core, mut debt, work| {
+                    core.pause_debt(&mut debt, reason, until, by, work);
+                    core.kept(debt, work)
+                })
+            }
+            Change::ResumeEnrolment { which } => self.with(&which, work, |core, mut debt, work| {
+                core.resume_debt(&mut debt, by, work);
+                core.kept(debt, work)
+            }),
+            Change::ExitEnrolment { which, reason } => self.with(&which, work, |core, mut debt, work| {
+                core.exit(&mut debt, reason, by, work);
+                core.kept(debt, work)
+            }),
+        }
+    }
+
+    fn with(
+        &mut self,
+        which: &Which,
+        work: &mut Work,
+        make: impl FnOnce(&mut Core, Debt, &mut Work) -> Made,
+    ) -> Made {
+        match self.debt(which, work)? {
+            Ok(debt) => make(self, debt, work),
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
+    fn kept(&mut self, mut debt: Debt, work: &mut Work) -> Made {
+        if debt.obligation.enrolment.is_none() {
+            return Ok(Err(ChangeRefusal::State(String::from("it is in no sequence"))));
+        }
+        debt.obligation.version += 1;
+        let (id, version) = (debt.id, debt.obligation.version);
+        self.keep(debt, work)?;
+        changed(id, How::Changed, version)
+    }
+
+    fn enrol(&mut self, mut debt: Debt, sequence: &Key, by: &str, work: &mut Work) -> Made {
+        if self.reminders.catalog.sequence(sequence).is_none() {
+            return Ok(Err(ChangeRefusal::NotFound { what: "sequence" }));
+        }
+        if !debt.obligation.status.is_open() {
+            return Ok(Err(ChangeRefusal::State(format!("it is {}", debt.obligation.status.as_str()))));
+        }
+        debt.obligation.sequence = Some(sequence.clone());
+        self.begin(&mut debt, sequence, by, work);
+        self.kept(debt, work)
+    }
+
+    /// Somebody opened a payment link.
+    fn click(&mut self, token: u64, human: bool, work: &mut Work) -> Made {
+        let Some(id) = work.txn.get::<ObligationId>(&keys::token(token))? else {
+            return Ok(Err(ChangeRefusal::NotFound { what: "token" }));
+        };
+        self.clicked(id, human, work)?;
+        Ok(Ok(Changed { subject: Subject::Obligation(id), how: How::Changed, version: 0 }))
+    }
+
+    fn clicked(&mut self, id: ObligationId, human: bool, work: &mut Work) -> Result<(), StoreError> {
+        self.happen(id, super::Happened::Clicked { human }, "", work);
+        if !human {
+            return Ok(());
+        }
+        if let Ok(mut debt) = self.debt(&Which::Id(id), work)?
+            && self.exits_on(&debt.obligation, crate::reminder::sequence::Exit::Click)
+        {
+            self.exit(&mut debt, ExitReason::Superseded, "", work);
+            self.keep(debt, work)?;
+        }
+        Ok(())
+    }
+
+    /// Whether this enrolment's sequence ends on such an event.
+    pub(super) fn exits_on(
+        &self,
+        obligation: &crate::reminder::obligation::Obligation,
+        event: crate::reminder::sequence::Exit,
+    ) -> bool {
+        let enrolment = obligation.enrolment.as_ref();
+        let sequence = enrolment.and_then(|e| self.reminders.catalog.sequence_at(&e.sequence, e.version));
+        sequence.is_some_and(|sequence| sequence.exits.contains(&event))
+    }
+
+    /// Ends the enrolment where its sequence wants that on such an event, else pauses it.
+    pub(super) fn pause_or_exit(
+        &mut self,
+        debt: &mut Debt,
+        event: crate::reminder::sequence::Exit,
+        (reason, until): (PauseReason, Option<crate::clock::Timestamp>),
+        by: &str,
+        work: &mut Work,
+    ) {
+        if self.exits_on(&debt.obligation, event) {
+            self.exit(debt, ExitReason::Canceled, by, work);
+        } else {
+            self.pause_debt(debt, reason, until, by, work);
+        }
+    }
+}
+

@@ -1,0 +1,149 @@
+//! Subscriptions: each period becomes one obligation, early enough for the first step of its sequence.
+
+use std::time::Duration;
+
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use super::change::{ChangeRefusal, Changed, How, ObligationDraft, Owner, Subject};
+use super::debts::Made;
+use crate::clock::Timestamp;
+use crate::engine::core::{Core, Work};
+use crate::reminder::enrolment::{Timer, TimerKind};
+use crate::reminder::name::ExternalId;
+use crate::reminder::obligation::Origin;
+use crate::reminder::recurrence::Recurrence;
+use crate::reminder::subscription::Subscription;
+use crate::store::{StoreError, keys, record};
+
+/// A period's obligation is made this long before its due date: no shipped sequence begins earlier.
+const LEAD: Duration = Duration::from_secs(31 * 24 * 3600);
+
+/// A subscription as kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSubscription {
+    pub subscription: Subscription,
+    /// Due date of the last period that became an obligation.
+    pub made_until: Option<Date>,
+    pub timer: Option<Timestamp>,
+    pub version: u64,
+}
+
+impl Core {
+    pub(super) fn change_subscription(&mut self, subscription: Subscription, work: &mut Work) -> Made {
+        let recurrence = match subscription.recurrence() {
+            Ok(recurrence) => recurrence,
+            Err(bad) => return Ok(Err(ChangeRefusal::Field { field: "every", why: bad.to_string() })),
+        };
+        if !subscription.amount.is_positive() {
+            let why = String::from("must be more than nothing");
+            return Ok(Err(ChangeRefusal::Field { field: "amount", why }));
+        }
+        if let Some(sequence) = subscription.sequence.as_ref().filter(|key| self.reminders.catalog.sequence(key).is_none()) {
+            let why = format!("there is no sequence {sequence}");
+            return Ok(Err(ChangeRefusal::Field { field: "sequence", why }));
+        }
+        let owner = Owner::Account {
+            external_id: subscription.account.clone(),
+            creditor: subscription.creditor.clone(),
+        };
+        if let Err(refusal) = self.owner(owner, "", work)? {
+            return Ok(Err(refusal));
+        }
+        let place = keys::subscription(&subscription.external_id);
+        let known = work.txn.get::<StoredSubscription>(&place)?;
+        if let Some(known) = known.as_ref().filter(|known| known.subscription == subscription) {
+            return Ok(Ok(Changed { subject: Subject::Named, how: How::Unchanged, version: known.version }));
+        }
+        let how = if known.is_some() { How::Changed } else { How::Created };
+        let version = known.as_ref().map_or(1, |known| known.version + 1);
+        let (made_until, timer) = known.map_or((None, None), |known| (known.made_until, known.timer));
+        let mut stored = StoredSubscription { subscription, made_until, timer, version };
+        self.time_period(&mut stored, &recurrence, work);
+        work.txn.put(place, &stored);
+        Ok(Ok(Changed { subject: Subject::Named, how, version }))
+    }
+
+    /// When the next period must be made; the timer's id is the beginning of the subscription's own key.
+    fn time_period(&mut self, stored: &mut StoredSubscription, recurrence: &Recurrence, work: &mut Work) {
+        let id = timer_id(&stored.subscription.external_id);
+        if let Some(at) = stored.timer.take() {
+            work.txn.delete(keys::timer(TimerKind::Period, at, id));
+        }
+        let before = stored.subscription.from.yesterday().unwrap_or(Date::MIN);
+        let after = stored.made_until.unwrap_or(before).max(before);
+        if let Some(period) = recurrence.next_after(after) {
+            let home = &self.reminders.catalog.home;
+            let zones = crate::reminder::zone::ZoneSet::one(home.clone());
+            let at = crate::reminder::schedule::end_of(&zones, period.due).saturating_sub(LEAD);
+            work.txn.put(keys::timer(TimerKind::Period, at, id), &());
+            self.reminders.expect(Timer { kind: TimerKind::Period, at });
+            stored.timer = Some(at);
+        }
+    }
+
+    /// A period is to be made: once, whatever was made before.
+    pub(super) fn next_period(&mut self, id: u64, at: Timestamp, work: &mut Work) -> Result<(), StoreError> {
+        work.txn.delete(keys::timer(TimerKind::Period, at, id));
+        let (from, to) = keys::under(keys::subscriptions_from(id));
+        for (key, value) in work.txn.scan(&from, &to, 4)? {
+            let mut stored: StoredSubscription = record::decode(&value)?;
+            if stored.timer != Some(at) {
+                continue;
+            }
+            stored.timer = None;
+            let Ok(recurrence) = stored.subscription.recurrence() else { continue };
+            self.make_period(&mut stored, &recurrence, work)?;
+            self.time_period(&mut stored, &recurrence, work);
+            work.txn.put(key, &stored);
+        }
+        Ok(())
+    }
+
+    fn make_period(
+        &mut self,
+        stored: &mut StoredSubscription,
+        recurrence: &Recurrence,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let subscription = stored.subscription.clone();
+        let before = subscription.from.yesterday().unwrap_or(Date::MIN);
+        let after = stored.made_until.unwrap_or(before).max(before);
+        let Some(period) = recurrence.next_after(after) else { return Ok(()) };
+        stored.made_until = Some(period.due);
+        let external_id = ExternalId::parse(&format!("{}/{}", subscription.external_id, period.key));
+        let owner = Owner::Account { external_id: subscription.account.clone(), creditor: subscription.creditor };
+        let (Ok(external_id), Ok(account)) = (external_id, self.owner(owner.clone(), "", work)?) else {
+            tracing::error!(event = "period_not_made", subscription = %subscription.external_id, period = %period.key);
+            return Ok(());
+        };
+        if work.txn.contains(&keys::obligation_id(&external_id, &account.creditor))? {
+            return Ok(());
+        }
+        let calendar = self.reminders.catalog.creditor(&account.creditor).and_then(|c| c.calendar.clone());
+        let calendar = calendar.and_then(|key| self.reminders.catalog.calendars.get(&key).cloned());
+        let draft = ObligationDraft {
+            external_id,
+            owner,
+            amount: subscription.amount,
+            min_due: None,
+            due_date: recurrence.due_date(&period, calendar.as_deref()),
+            description: subscription.description,
+            link: subscription.link,
+            sequence: subscription.sequence,
+            restart: false,
+        };
+        let origin = Origin::Subscription { external_id: subscription.external_id, period: period.key };
+        // The checks were passed when the subscription was made.
+        if let Err(refusal) = self.make_obligation(draft, &account, origin, None, "", work)? {
+            tracing::error!(event = "period_refused", error = %refusal);
+        }
+        Ok(())
+    }
+}
+
+/// The first half of the hash in the subscription's key.
+fn timer_id(external: &ExternalId) -> u64 {
+    let key = keys::subscription(external);
+    key.iter().skip(1).take(8).fold(0, |id, &octet| (id << 8) | u64::from(octet))
+}
