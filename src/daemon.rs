@@ -5,7 +5,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -21,6 +24,7 @@ use crate::config::{Config, Modem, Smpp};
 use crate::engine::core::{Core, Settings};
 use crate::engine::memory::Memory;
 use crate::engine::recover::RecoverError;
+use crate::engine::reminders::ReminderSettings;
 use crate::engine::run::{Loop, Parts, engine, quarantined};
 use crate::engine::{Engine, View};
 use crate::http::{App, serve};
@@ -202,6 +206,28 @@ fn make_state_dir(config: &Config) -> Result<(), StartError> {
     made.map_err(|error| StartError::StateDir(dir.display().to_string(), error))
 }
 
+/// What tokens of payment links are made from: random, made once, and kept out of the journal and its copies.
+fn link_secret(state_dir: &Path) -> Result<[u8; 32], StartError> {
+    let path = state_dir.join("link.key");
+    let failed = |error| StartError::StateDir(path.display().to_string(), error);
+    match std::fs::read(&path) {
+        Ok(octets) => {
+            let wrong =
+                |_| failed(io::Error::other("must hold 32 octets; remove it and links get new tokens"));
+            octets.try_into().map_err(wrong)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut secret = [0; 32];
+            getrandom::fill(&mut secret).map_err(|error| failed(io::Error::other(error.to_string())))?;
+            let mut file =
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+            file.write_all(&secret).and_then(|()| file.sync_all()).map_err(failed)?;
+            Ok(secret)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
 /// Recovers the core from the store and starts its links.
 fn ready(
     config: &Config,
@@ -217,6 +243,11 @@ fn ready(
         routes: config.routes.clone(),
         links: links.collect(),
         clock_floor: BUILT,
+        reminders: ReminderSettings {
+            home: config.timezone.clone(),
+            link_secret: link_secret(&config.state_dir)?,
+            takes_payments: false,
+        },
     };
     let now = clock.now();
     let core = match recover(settings, &mut store, now) {

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::message::{LinkName, Msisdn};
 use crate::pace::Rate;
+use crate::reminder::zone::Zone;
 use crate::sms::segment;
 
 /// One thing that is wrong with the configuration. `Display` is one line.
@@ -49,8 +50,8 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 /// Keys of the contract that nothing reads yet; silence about them would be a promise not kept.
-const LATER: [&str; 9] =
-    ["timezone", "country", "webhook", "alert", "smpp_server", "kannel", "spool", "mail", "alertmanager"];
+const LATER: [&str; 8] =
+    ["country", "webhook", "alert", "smpp_server", "kannel", "spool", "mail", "alertmanager"];
 const LATER_HTTP: [&str; 1] = ["tls"];
 const LATER_QUEUE: [&str; 1] = ["normal_per_hour"];
 const LATER_MODEM: [&str; 12] = [
@@ -147,6 +148,7 @@ pub fn check(text: &str, secrets: Secrets<'_>) -> Result<Config, Vec<Problem>> {
     let mut top = Section::top(text, &parsed);
     let mut problems = Vec::new();
     let state_dir = top.text("state_dir", PathBuf::from("/var/lib/nudged"), state_dir);
+    let timezone = top.text("timezone", Zone::utc(), timezone);
     let http = http(top.table("http"), &mut problems);
     let queue = queue(top.table("queue"), &mut problems);
     let inbound = inbound(top.table("inbound"), &mut problems);
@@ -169,7 +171,7 @@ pub fn check(text: &str, secrets: Secrets<'_>) -> Result<Config, Vec<Problem>> {
     }
     problems.extend(top.end(&LATER));
     if problems.is_empty() {
-        return Ok(Config { state_dir, http, queue, inbound, modems, smpp, routes });
+        return Ok(Config { state_dir, timezone, http, queue, inbound, modems, smpp, routes });
     }
     problems.sort_by(|a, b| (a.line, &a.key).cmp(&(b.line, &b.key)));
     Err(problems)
@@ -180,6 +182,10 @@ fn state_dir(text: &str) -> Result<PathBuf, Bad> {
         return Err(Bad::new("names no directory", "write a path, such as \"/var/lib/nudged\""));
     }
     Ok(PathBuf::from(text))
+}
+
+fn timezone(text: &str) -> Result<Zone, Bad> {
+    Zone::parse(text).map_err(|bad| Bad::new(bad.to_string(), "write a zone as \"Europe/Berlin\""))
 }
 
 fn http(mut section: Section<'_>, problems: &mut Vec<Problem>) -> Http {

@@ -25,8 +25,9 @@ pub fn effective(config: &Config) -> String {
 }
 
 fn write_config(out: &mut String, config: &Config) -> fmt::Result {
-    let Config { state_dir, http, queue, inbound, modems, smpp, routes } = config;
+    let Config { state_dir, timezone, http, queue, inbound, modems, smpp, routes } = config;
     writeln!(out, "state_dir = {}", quoted(&state_dir.display().to_string()))?;
+    writeln!(out, "timezone = {}", quoted(timezone.name()))?;
     write_http(out, http)?;
     write_queue(out, queue)?;
     write_inbound(out, inbound)?;

@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use crate::message::{Class, LinkName, Msisdn, OnUnknown, Sender};
 use crate::pace::Rate;
+use crate::reminder::zone::Zone;
 use crate::retry::RetryClass;
 use crate::sms::national::Language;
 
@@ -29,6 +30,8 @@ pub use effective::effective;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub state_dir: PathBuf,
+    /// Of the firm: of contacts of whom nothing tells where they are.
+    pub timezone: Zone,
     pub http: Http,
     pub queue: Queue,
     pub inbound: Inbound,

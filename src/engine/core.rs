@@ -18,10 +18,10 @@ use super::inbound::Heard;
 use super::lanes::Lanes;
 use super::notice::{Notice, NoticeKind};
 use super::optout::{Parties, Walk};
-use super::reminders::settle::Settled;
-use super::reminders::{ChangeAnswer, ReminderCounters, ReminderSettings, Reminders};
 use super::order::Order;
 use super::receipts::Orphans;
+use super::reminders::settle::Settled;
+use super::reminders::{ChangeAnswer, ReminderCounters, ReminderSettings, Reminders};
 use super::sweep::Sweep;
 use super::txn::Txn;
 use super::unknown::UnknownNote;
@@ -47,6 +47,7 @@ pub struct Settings {
     pub links: Vec<LinkFacts>,
     /// A wall clock before this has lost the date.
     pub clock_floor: Timestamp,
+    pub reminders: ReminderSettings,
 }
 
 /// One thing that happened.
@@ -141,6 +142,10 @@ impl<'a> Work<'a> {
             answers: Vec::new(),
             leasing: BTreeMap::new(),
             leased: Vec::new(),
+            reminded: VecDeque::new(),
+            withdraw: Vec::new(),
+            replan: Vec::new(),
+            stopped: Vec::new(),
             new_unknowns: Vec::new(),
         }
     }
@@ -185,6 +190,8 @@ pub struct Counters {
     pub inbound_repeated: u64,
     pub receipts_unmatched: u64,
     pub orphans: u32,
+    /// A record of its own.
+    #[serde(skip)]
     pub reminders: ReminderCounters,
 }
 
@@ -280,12 +287,14 @@ const REWIND: Duration = Duration::from_secs(60);
 /// Names under [`keys::core`].
 pub const COUNTERS: &str = "counters";
 pub const PAUSES: &str = "pauses";
+pub const REMINDERS: &str = "reminders";
 
 impl Core {
     /// An empty core; [`Core::recover`] fills it from the state.
     pub(super) fn empty(settings: Settings) -> Result<Core, LaneClash> {
         let names: Vec<LinkName> = settings.links.iter().map(|link| link.name.clone()).collect();
         let router = Router::new(&settings.routes, &names)?;
+        let reminders = Reminders::new(settings.reminders.home.clone());
         let seat = |facts: &LinkFacts| Seat {
             facts: facts.clone(),
             up: false,
@@ -324,7 +333,7 @@ impl Core {
             cut_short: false,
             rewound_at: None,
             misplaced: None,
-            reminders: Reminders::new(settings.reminders.home.clone()),
+            reminders,
         })
     }
 
@@ -427,6 +436,11 @@ impl Core {
                 work.answers.push(Answer::Count(reply, added));
                 Ok(())
             }
+            Command::Change { changes, by, reply } => {
+                let answer = self.change_all(changes, by.as_str(), work)?;
+                work.answers.push(Answer::Changes(reply, answer));
+                Ok(())
+            }
             Command::LiftOptOut { party, by, reply } => {
                 tracing::info!(event = "opt_out_lifted", party = %party, by = %by);
                 let source = Source::Token { by, note: String::new() };
@@ -449,6 +463,10 @@ impl Core {
         if !work.txn.batch.is_empty() {
             self.keep_mark(work);
             work.txn.put(keys::core(COUNTERS), &self.counters);
+            if self.reminders.counted.as_ref() != Some(&self.counters.reminders) {
+                work.txn.put(keys::core(REMINDERS), &self.counters.reminders);
+                self.reminders.counted = Some(self.counters.reminders.clone());
+            }
         }
     }
 
@@ -465,10 +483,17 @@ impl Core {
         let next_due = next_due.map(|due| now.mono + due.since(now.wall));
         let cancel = self.cancels.values().flatten().map(|cancel| cancel.deadline).min();
         let rested = self.links.iter().filter_map(|seat| seat.rests_until).min();
-        next_due.into_iter().chain(cancel).chain(rested).chain([now.mono + self.sweep.wait(now)]).min()
+        let reminders = self.reminders.wakes(self.may_feed(), now);
+        next_due
+            .into_iter()
+            .chain(cancel)
+            .chain(rested)
+            .chain(reminders)
+            .chain([now.mono + self.sweep.wait(now)])
+            .min()
     }
 
-    fn any_credit(&self) -> bool {
+    pub(super) fn any_credit(&self) -> bool {
         (0..self.links.len()).any(|link| self.credits(link) > 0)
     }
 

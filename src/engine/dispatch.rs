@@ -91,7 +91,7 @@ impl Core {
         firsts.min_by_key(|(id, key)| (key.rank, self.served.get(id).copied().unwrap_or(0), key.due_since()))
     }
 
-    fn serves(&self, link: LinkIndex, lane: &Lane) -> bool {
+    pub(super) fn serves(&self, link: LinkIndex, lane: &Lane) -> bool {
         let Some(seat) = self.links.get(link) else { return false };
         let name = &seat.facts.name;
         match lane.policy {
@@ -148,6 +148,12 @@ impl Core {
             self.close_waiting(id, &body, &head, event, work)?;
             return Ok(false);
         }
+        if !self.may_still_go(id, &body, work)?
+            && self.close_waiting(id, &body, &head, Event::Cancel, work)?.is_some()
+        {
+            return Ok(false);
+        }
+        self.reminders.feed.waiting.remove(&id);
         work.txn.delete(key.encode());
         if Self::began(&head) {
             work.txn.delete(keys::begun(body.to, id));

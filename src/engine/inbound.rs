@@ -299,6 +299,14 @@ impl Core {
         reply.answers = answered.as_ref().map(|(id, _)| *id);
         let last_sent = answered.as_ref().map(|(_, text)| text.as_str());
         let verdict = reply.text.as_deref().map(|text| classify(text, last_sent));
+        // What names an option of our own question is no riddle.
+        let chosen = match verdict {
+            Some(Verdict::MayBeOptOut | Verdict::Other) if !stopped => {
+                self.chosen(reply.answers, reply.text.as_deref(), work)?
+            }
+            _ => None,
+        };
+        let verdict = if chosen.is_some() { Some(Verdict::Other) } else { verdict };
         reply.intent = match verdict {
             _ if stopped => Intent::OptOut,
             None => Intent::Unreadable,
@@ -315,21 +323,21 @@ impl Core {
         }
         self.tell_reply(id, &reply, work);
         match (party, verdict) {
-            (Some(party), _) if stopped => self.name_stop(party, id, work),
+            (Some(party), _) if stopped => self.name_stop(party, id, work)?,
             (Some(party), Some(Verdict::OptOut { language })) => {
-                self.obey_stop(party, (reply.link, language), Some(id), work)
+                self.obey_stop(party, (reply.link.clone(), language), Some(id), work)?;
             }
-            (Some(party), Some(Verdict::MayBeOptOut)) => {
-                self.hold(party, id, work);
-                Ok(())
-            }
+            (Some(party), Some(Verdict::MayBeOptOut)) => self.hold(party, id, work),
             (Some(party), Some(Verdict::OptIn)) => {
                 self.lift_opt_out(party, Source::Reply(Some(id)), work)?;
                 self.release_hold(party, Source::Reply(Some(id)), work);
-                Ok(())
             }
-            _ => Ok(()),
+            _ => {}
         }
+        if stopped {
+            return Ok(());
+        }
+        self.hear_reply(id, &reply, (verdict, chosen), last_sent, work)
     }
 
     fn tell_reply(&mut self, id: InboundId, reply: &StoredReply, work: &mut Work) {

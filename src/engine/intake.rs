@@ -156,7 +156,12 @@ impl Core {
     }
 
     /// Why this draft cannot be taken, if so.
-    fn refusal(&self, draft: &Draft, text: u64, work: &Work) -> Result<Option<Refusal>, StoreError> {
+    pub(super) fn refusal(
+        &self,
+        draft: &Draft,
+        text: u64,
+        work: &Work,
+    ) -> Result<Option<Refusal>, StoreError> {
         if let Some(closed) = &self.intake {
             return Ok(Some(closed.why.clone()));
         }
@@ -211,7 +216,7 @@ impl Core {
         Ok(None)
     }
 
-    fn body(&mut self, draft: Draft, batch: Option<BatchId>, now: Timestamp) -> Body {
+    pub(super) fn body(&mut self, draft: Draft, batch: Option<BatchId>, now: Timestamp) -> Body {
         let due = draft.send_at.filter(|&at| at > now || self.clock_in_doubt());
         let valid_until =
             draft.valid_until.unwrap_or(due.unwrap_or(now).saturating_add(self.settings.queue.validity));
@@ -441,7 +446,7 @@ pub(super) fn keep_lead(id: MessageId, work: &mut Work) -> Result<(), StoreError
     Ok(())
 }
 
-fn text_digest(text: &str) -> u64 {
+pub(super) fn text_digest(text: &str) -> u64 {
     u64_digest(text.as_bytes())
 }
 

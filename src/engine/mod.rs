@@ -19,6 +19,7 @@ pub mod order;
 pub mod outcomes;
 pub mod receipts;
 pub mod recover;
+pub mod reminders;
 pub mod run;
 pub mod sweep;
 pub mod txn;
@@ -43,6 +44,8 @@ pub use crate::message::Resolution;
 pub use correspondence::{
     Conversation, Entry, HoldPage, HoldView, OptOutPage, OptOutView, ReplyFilter, ReplyPage, ReplyView,
 };
+pub use reminders::change::CHANGE_GROUP;
+pub use reminders::{Change, ChangeAnswer, ChangeRefusal, Changed, Subject};
 pub use view::{Filter, MessageView, Page, View};
 
 /// A message as the outside asks for it, checked but not yet accepted.
@@ -190,6 +193,12 @@ pub enum Command {
         by: TokenName,
         reply: oneshot::Sender<Result<u64, Refusal>>,
     },
+    /// Changes of the reminder side, in order; each has an answer of its own.
+    Change {
+        changes: Vec<Change>,
+        by: TokenName,
+        reply: oneshot::Sender<ChangeAnswer>,
+    },
     LiftOptOut {
         party: Party,
         by: TokenName,
@@ -286,6 +295,18 @@ impl Engine {
     /// How many were resolved.
     pub async fn resolve_many(&self, which: UnknownFilter, how: Resolution) -> Result<u64, Refusal> {
         self.ask(|reply| Command::ResolveMany { which, how, reply }).await?
+    }
+
+    /// Makes changes of the reminder side; each has a result of its own, given once all are durable.
+    pub async fn change(&self, changes: Vec<Change>, by: TokenName) -> Result<ChangeAnswer, Refusal> {
+        let mut answers = Vec::with_capacity(changes.len());
+        let mut changes = changes.into_iter().peekable();
+        while changes.peek().is_some() {
+            let group: Vec<Change> = changes.by_ref().take(CHANGE_GROUP).collect();
+            let by = by.clone();
+            answers.extend(self.ask(|reply| Command::Change { changes: group, by, reply }).await?);
+        }
+        Ok(answers)
     }
 
     pub async fn pause(&self, link: Option<LinkName>, by: TokenName) -> Result<(), Refusal> {

@@ -4,9 +4,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::Pause;
+use super::reminders::Happened;
 use crate::clock::Timestamp;
-use crate::id::{InboundId, MessageId};
+use crate::id::{InboundId, MessageId, ObligationId, TaskId};
 use crate::message::{LinkName, Status};
+use crate::reminder::name::Key;
 use crate::reminder::suppression::{Intent, Party, Source};
 
 /// One published event; its number is its place in the journal.
@@ -71,5 +73,24 @@ pub enum NoticeKind {
     HoldRemoved {
         party: Party,
         source: Source,
+    },
+    /// Something became of an obligation.
+    Obligation {
+        id: ObligationId,
+        what: Happened,
+    },
+    TaskOpened {
+        id: TaskId,
+        kind: Key,
+    },
+    /// It was not done in time.
+    TaskOverdue {
+        id: TaskId,
+        kind: Key,
+    },
+    TaskDone {
+        id: TaskId,
+        kind: Key,
+        outcome: String,
     },
 }

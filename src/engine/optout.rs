@@ -174,6 +174,7 @@ impl Core {
         work.txn.put(keys::opt_out(party), &suppression);
         publish(NoticeKind::OptOutAdded { party, source: suppression.source }, work);
         self.recall_party(party, work);
+        work.stopped.push(party);
         if let Party::Number(to) = party {
             let (_, end) = keys::under(keys::chain_of(to));
             self.walks.push_back(Walk { to, end });
@@ -231,6 +232,7 @@ impl Core {
         }
         work.txn.delete(keys::hold(party));
         publish(NoticeKind::HoldRemoved { party, source }, work);
+        work.replan.push(party);
         self.let_out(party);
         true
     }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::assembly::Assembly;
-use super::core::{COUNTERS, Core, Lease, LeasedSegments, PAUSES, Settings, Work};
+use super::core::{COUNTERS, Core, Lease, LeasedSegments, PAUSES, REMINDERS, Settings, Work};
 use super::intake::u64_digest;
 use super::lanes::{LaneEntry, Waiting};
 use super::receipts::Orphans;
@@ -53,7 +53,10 @@ impl Core {
         let mut core = Core::empty(settings)?;
         let mut work = Work::new(state, now);
         core.counters = work.txn.get(&keys::core(COUNTERS))?.unwrap_or_default();
+        core.counters.reminders = work.txn.get(&keys::core(REMINDERS))?.unwrap_or_default();
         core.load_clock(&work)?;
+        let home = core.settings.reminders.home.clone();
+        core.reminders.load(home, state)?;
         core.pauses = work.txn.get(&keys::core(PAUSES))?.unwrap_or_default();
         core.unknowns = unknown::load(state)?.into_iter().collect();
         core.orphans = Orphans::load(state)?;
@@ -62,6 +65,7 @@ impl Core {
         core.assembly = Assembly::load(state)?;
         core.end_open_leases(&mut work)?;
         core.hear_orphans(&mut work)?;
+        core.settle_reminders(&mut work)?;
         if work.txn.get(&keys::core(ROUTING))? != Some(core.routing()) {
             core.misplaced = Some(keys::all(family::LANE).0);
             work.txn.delete_if_present(keys::core(ROUTING))?;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::core::{Answer, Core, Input, LinkIndex, Step};
 use super::view::View;
-use super::{Command, CommitHistogram, Engine, LinkSnapshot, Refusal, Snapshot, StatusTotal};
+use super::{ChangeRefusal, Command, CommitHistogram, Engine, LinkSnapshot, Refusal, Snapshot, StatusTotal};
 use crate::clock::{Clock, Now, Timestamp};
 use crate::engine::COMMIT_BUCKETS;
 use crate::link::{Control, Inbound, InboundToken, LinkEvent, LinkPort, Submission};
@@ -496,6 +496,10 @@ impl Command {
             }
             Command::Cancel { reply, .. } | Command::Resolve { reply, .. } => {
                 Answer::Status(reply, Err(why.clone()))
+            }
+            Command::Change { changes, reply, .. } => {
+                let refusal = ChangeRefusal::Closed(why.clone());
+                Answer::Changes(reply, changes.iter().map(|_| Err(refusal.clone())).collect())
             }
             Command::ResolveMany { reply, .. } | Command::OptOut { reply, .. } => {
                 Answer::Count(reply, Err(why.clone()))

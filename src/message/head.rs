@@ -422,6 +422,12 @@ impl Status {
         Status::Unknown,
     ];
 
+    /// Nothing more becomes of it by itself but a receipt.
+    pub const fn is_closed(self) -> bool {
+        use Status::{Blocked, Canceled, Delivered, Expired, Failed, Undelivered};
+        matches!(self, Delivered | Undelivered | Failed | Expired | Canceled | Blocked)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Status::Scheduled => "scheduled",

@@ -85,7 +85,22 @@ fn saturday_and_sunday() -> Vec<String> {
     vec!["sat".to_owned(), "sun".to_owned()]
 }
 
+/// The calendars as shipped.
+const SHIPPED: &str = include_str!("../../config/reminders/calendars.toml");
+
 impl Calendar {
+    /// The calendars that come with the program.
+    ///
+    /// # Errors
+    /// What is wrong with the file; a test holds that nothing is.
+    pub fn shipped() -> Result<Vec<Calendar>, toml::de::Error> {
+        #[derive(Deserialize)]
+        struct File {
+            calendar: Vec<Calendar>,
+        }
+        toml::from_str(SHIPPED).map(|file: File| file.calendar)
+    }
+
     /// # Errors
     /// [`BadCalendar`], as it says.
     pub fn new(

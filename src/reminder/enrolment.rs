@@ -161,7 +161,9 @@ pub enum StepOutcome {
         /// Key, language and version.
         template: String,
         accepted: bool,
-        /// The option of its menu that was chosen.
+        /// Its menu, if it had one.
+        menu: Option<Key>,
+        /// The option of it that was chosen.
         answer: Option<u8>,
     },
     /// Its time passed before it could go.

@@ -8,6 +8,7 @@ pub mod bank;
 pub mod calendar;
 pub mod caps;
 pub mod cell;
+pub mod condition;
 pub mod consent;
 pub mod contact;
 pub mod creditor;

@@ -7,6 +7,7 @@ use nudged::clock::{Clock, Timestamp};
 use nudged::engine::core::{Answer, Core, Input, Settings};
 use nudged::engine::memory::Memory;
 use nudged::engine::notice::{Notice, NoticeKind};
+use nudged::engine::reminders::ReminderSettings;
 use nudged::engine::{
     AcceptAnswer, Accepted, BatchWish, Command, Draft, OptOutEntry, Refusal, ReplyFilter, ReplyView, View,
 };
@@ -93,6 +94,7 @@ impl Alone {
             routes: vec![],
             links,
             clock_floor: Timestamp::MIN,
+            reminders: ReminderSettings::for_tests(),
         };
         let (state, clock) = (Memory::default(), Clock::manual(START));
         let (core, _) = Core::recover(settings.clone(), &state, clock.now()).unwrap();

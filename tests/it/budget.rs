@@ -9,6 +9,7 @@ use std::time::Duration;
 use nudged::clock::{Clock, Now, Timestamp};
 use nudged::engine::core::{Core, Input, Settings};
 use nudged::engine::memory::Memory;
+use nudged::engine::reminders::ReminderSettings;
 use nudged::engine::{BatchWish, Command, Draft, Idempotency};
 use nudged::link::{Inbound, InboundToken, LinkEvent, LinkFacts, Outcome, Receipt, Submission};
 use nudged::message::{Msisdn, ReceiptState, Reference};
@@ -39,6 +40,7 @@ impl Bench {
             routes: Vec::new(),
             links: vec![carrier],
             clock_floor: Timestamp::MIN,
+            reminders: ReminderSettings::for_tests(),
         };
         let (state, clock) = (Memory::default(), Clock::manual(START));
         let (core, _) = Core::recover(settings, &state, clock.now()).unwrap();

@@ -7,6 +7,7 @@ use nudged::clock::{Clock, Timestamp};
 use nudged::config::Queue;
 use nudged::engine::core::{Core, Input, Settings};
 use nudged::engine::memory::Memory;
+use nudged::engine::reminders::ReminderSettings;
 use nudged::engine::{BatchWish, Command, Draft};
 use nudged::link::{Inbound, InboundToken, LinkEvent, LinkFacts, Outcome, RawReply, Repeat, Submission};
 use nudged::message::{Body, Cause, Msisdn, Reason, Reference};
@@ -186,6 +187,7 @@ impl Alone {
             routes: Vec::new(),
             links: vec![link],
             clock_floor: Timestamp::MIN,
+            reminders: ReminderSettings::for_tests(),
         };
         let (state, clock) = (Memory::default(), Clock::manual(START));
         let (core, _) = Core::recover(settings.clone(), &state, clock.now()).unwrap();

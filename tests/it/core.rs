@@ -8,6 +8,7 @@ use nudged::config::{Policy, Route};
 use nudged::engine::core::{Answer, Core, Input, Settings};
 use nudged::engine::memory::Memory;
 use nudged::engine::order::MAX_PARKED;
+use nudged::engine::reminders::ReminderSettings;
 use nudged::engine::{BatchWish, Command, Draft, Refusal};
 use nudged::id::MessageId;
 use nudged::link::{
@@ -230,6 +231,7 @@ fn settings(names: &[&str], window: u16) -> Settings {
         routes: Vec::new(),
         links: names.iter().map(link).collect(),
         clock_floor: Timestamp::MIN,
+        reminders: ReminderSettings::for_tests(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nudged::clock::{Clock, Timestamp};
 use nudged::engine::core::{Core, Lease, Settings};
+use nudged::engine::reminders::ReminderSettings;
 use nudged::engine::run::{self, Parts};
 use nudged::link::{LinkEvent, LinkFacts, channel};
 use nudged::message::{Head, Msisdn, State, UnknownWhy};
@@ -100,6 +101,7 @@ async fn what_a_link_that_hangs_never_settles_is_unknown_when_the_stop_ends() {
         routes: Vec::new(),
         links: vec![facts.clone()],
         clock_floor: Timestamp::MIN,
+        reminders: ReminderSettings::for_tests(),
     };
     let store = opened(dir.path());
     let (core, _) = Core::recover(settings, &store.reader(), clock.now()).unwrap();

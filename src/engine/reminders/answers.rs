@@ -4,10 +4,12 @@ use super::debts::Debt;
 use super::situation::Situation;
 use crate::engine::Draft;
 use crate::engine::core::{Core, Work};
+use crate::id::ObligationId;
 use crate::message::{Class, Msisdn, OnUnknown, Priority};
 use crate::reminder::link::{Target, Token};
 use crate::reminder::name::Key;
 use crate::reminder::task::kind;
+use crate::reminder::template::{Field, Frame};
 use crate::sms::segment;
 use crate::store::{StoreError, keys};
 
@@ -23,14 +25,16 @@ impl Core {
         number: Msisdn,
         work: &mut Work,
     ) -> Result<(), StoreError> {
-        let read = Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &debt.obligation)?;
+        let read =
+            Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &debt.obligation)?;
         let Ok(situation) = read else { return Ok(()) };
-        let link = self.link_of(debt, &situation, work);
+        let (link, token) = self.link_of(debt, &situation);
+        self.keep_token(token, debt.id, work)?;
         let catalog = self.reminders.catalog.clone();
         let saved = situation.template(&catalog, template).map_err(|e| e.to_string());
         let text = saved.and_then(|saved| {
             let fields = situation.fields(&debt.obligation, link.as_deref(), work.wall());
-            let rendered = saved.compiled.render(&fields, crate::reminder::template::Frame::default());
+            let rendered = saved.compiled.render(&fields, Frame::default());
             rendered.map(|rendered| rendered.text).map_err(|e| e.code().to_owned())
         });
         match text {
@@ -49,9 +53,12 @@ impl Core {
         number: Msisdn,
         work: &mut Work,
     ) -> Result<(), StoreError> {
-        let read = Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &debt.obligation)?;
+        let read =
+            Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &debt.obligation)?;
         let Ok(situation) = read else { return Ok(()) };
-        match self.link_of(debt, &situation, work) {
+        let (link, token) = self.link_of(debt, &situation);
+        self.keep_token(token, debt.id, work)?;
+        match link {
             Some(link) => self.answer_text(format!("{}: {link}", situation.creditor.short()), number, work),
             None => Ok(()),
         }
@@ -90,17 +97,17 @@ impl Core {
         Ok(())
     }
 
-    /// The payment link of one recipient; its token is known from the step on in which a text may carry it.
-    pub(super) fn link_of(&mut self, debt: &Debt, situation: &Situation, work: &mut Work) -> Option<String> {
-        let target = Target::parse(debt.obligation.link.as_deref()?, &situation.creditor.link_hosts).ok()?;
+    /// The payment link of one recipient, and the token in it that visits are known by.
+    pub(super) fn link_of(&self, debt: &Debt, situation: &Situation) -> (Option<String>, Option<Token>) {
+        let hosts = &situation.creditor.link_hosts;
+        let target = debt.obligation.link.as_deref().and_then(|link| Target::parse(link, hosts).ok());
+        let Some(target) = target else { return (None, None) };
         let token = self.token_of(debt, situation.number);
-        if target.has_token() {
-            work.tokens.push((token, debt.id));
-        }
-        match target.for_recipient(token) {
-            crate::reminder::template::Field::Link(link) => Some(link),
+        let link = match target.for_recipient(token) {
+            Field::Link(link) => Some(link),
             _ => None,
-        }
+        };
+        (link, Some(token).filter(|_| target.has_token()))
     }
 
     /// The same for the same obligation and number, and nobody's to guess.
@@ -112,13 +119,16 @@ impl Core {
         Token::from_random(octets)
     }
 
-    /// Keeps the tokens that texts of this step carry.
-    pub(in crate::engine) fn keep_tokens(&mut self, work: &mut Work) -> Result<(), StoreError> {
-        for (token, obligation) in std::mem::take(&mut work.tokens) {
-            let place = keys::token(token.as_u64());
-            if !work.txn.contains(&place)? {
-                work.txn.put(place, &obligation);
-            }
+    /// A token that a text carries is known from then on.
+    pub(super) fn keep_token(
+        &mut self,
+        token: Option<Token>,
+        id: ObligationId,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let Some(place) = token.map(|token| keys::token(token.as_u64())) else { return Ok(()) };
+        if !work.txn.contains(&place)? {
+            work.txn.put(place, &id);
         }
         Ok(())
     }

@@ -21,7 +21,8 @@ pub struct Parts {
 /// Takes a row apart. The firm's own fields are the account's.
 pub fn parts(case: Case, by: &str, now: Timestamp) -> Parts {
     let phone = |number, primary| ContactPhone { number, primary, verified: false };
-    let phones = std::iter::once(phone(case.phone, true)).chain(case.phone2.map(|number| phone(number, false)));
+    let phones =
+        std::iter::once(phone(case.phone, true)).chain(case.phone2.map(|number| phone(number, false)));
     let consent = case.consent.map(|consent| {
         let event = ConsentEvent {
             kind: kind(consent.kind),

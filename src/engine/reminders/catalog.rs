@@ -11,9 +11,9 @@ use super::debts::Made;
 use crate::engine::core::{Core, Work};
 use crate::reminder::calendar::Calendar;
 use crate::reminder::creditor::Creditor;
+use crate::reminder::menu::Menu;
 use crate::reminder::name::{Key, Language};
 use crate::reminder::pack::Pack;
-use crate::reminder::reply::menu::Menu;
 use crate::reminder::sequence::Sequence;
 use crate::reminder::template::{Compiled, Template};
 use crate::reminder::zone::Zone;
@@ -71,7 +71,7 @@ impl Catalog {
             menus: BTreeMap::new(),
             sequences: BTreeMap::new(),
             packs: packs.map(|pack| (pack.key.clone(), Arc::new(pack))).collect(),
-            calendars: calendars.map(|calendar| (calendar.key.clone(), Arc::new(calendar))).collect(),
+            calendars: calendars.map(|calendar| (calendar.key().clone(), Arc::new(calendar))).collect(),
             home,
         }
     }
@@ -100,7 +100,7 @@ impl Catalog {
             catalog.keep_template(saved)?;
         }
         for menu in stored::<Menu>(state, letter::MENU)? {
-            catalog.menus.insert(menu.key.clone(), Arc::new(menu));
+            catalog.menus.insert(menu.key().clone(), Arc::new(menu));
         }
         for Versioned { version, value } in stored::<Versioned<Sequence>>(state, letter::SEQUENCE)? {
             let versions = catalog.sequences.entry(value.key.clone()).or_default();
@@ -110,7 +110,7 @@ impl Catalog {
             catalog.packs.insert(pack.key.clone(), Arc::new(pack));
         }
         for calendar in stored::<Calendar>(state, letter::CALENDAR)? {
-            catalog.calendars.insert(calendar.key.clone(), Arc::new(calendar));
+            catalog.calendars.insert(calendar.key().clone(), Arc::new(calendar));
         }
         Ok(catalog)
     }
@@ -150,7 +150,8 @@ impl Core {
         if let Some(pack) = creditor.packs.iter().find(|pack| !catalog.packs.contains_key(*pack)) {
             return bad("packs", &format!("there is no pack {pack}"));
         }
-        if let Some(calendar) = creditor.calendar.as_ref().filter(|key| !catalog.calendars.contains_key(*key)) {
+        if let Some(calendar) = creditor.calendar.as_ref().filter(|key| !catalog.calendars.contains_key(*key))
+        {
             return bad("calendar", &format!("there is no calendar {calendar}"));
         }
         if creditor.name.trim().is_empty() {
@@ -173,13 +174,9 @@ impl Core {
         named(how, 1)
     }
 
-    pub(super) fn set_template(
-        &mut self,
-        template: Template,
-        expect: Option<u32>,
-        work: &mut Work,
-    ) -> Made {
-        let known = self.reminders.catalog.templates.get(&template.key).and_then(|l| l.get(&template.language));
+    pub(super) fn set_template(&mut self, template: Template, expect: Option<u32>, work: &mut Work) -> Made {
+        let known =
+            self.reminders.catalog.templates.get(&template.key).and_then(|l| l.get(&template.language));
         let version = known.map_or(0, |saved| saved.version);
         if expect.is_some_and(|expected| expected != version) {
             return Ok(Err(ChangeRefusal::Conflict { version: u64::from(version) }));
@@ -187,7 +184,9 @@ impl Core {
         if known.is_some_and(|saved| *saved.compiled.template() == template) {
             return named(How::Unchanged, version);
         }
-        if let Some(menu) = template.menu.as_ref().filter(|key| !self.reminders.catalog.menus.contains_key(*key)) {
+        if let Some(menu) =
+            template.menu.as_ref().filter(|key| !self.reminders.catalog.menus.contains_key(*key))
+        {
             return bad("menu", &format!("there is no menu {menu}"));
         }
         if let Err(fault) = Compiled::new(template.clone()) {
@@ -205,10 +204,7 @@ impl Core {
     }
 
     pub(super) fn set_menu(&mut self, menu: Menu, work: &mut Work) -> Made {
-        if let Err(fault) = menu.check() {
-            return bad("options", &fault);
-        }
-        let known = self.reminders.catalog.menus.get(&menu.key);
+        let known = self.reminders.catalog.menus.get(menu.key());
         if known.is_some_and(|known| **known == menu) {
             return named(How::Unchanged, 1);
         }
@@ -216,8 +212,8 @@ impl Core {
         if known.is_none() && self.reminders.catalog.menus.len() >= OF_A_KIND_MAX {
             return Ok(Err(ChangeRefusal::Full(OF_A_KIND_MAX)));
         }
-        work.txn.put(keys::set_up(letter::MENU, menu.key.as_str()), &menu);
-        self.catalog().menus.insert(menu.key.clone(), Arc::new(menu));
+        work.txn.put(keys::set_up(letter::MENU, menu.key().as_str()), &menu);
+        self.catalog().menus.insert(menu.key().clone(), Arc::new(menu));
         named(how, 1)
     }
 
@@ -229,7 +225,10 @@ impl Core {
         let catalog = &self.reminders.catalog;
         for step in &sequence.steps {
             if !catalog.templates.contains_key(&step.template) {
-                return bad("template", &format!("there is no template {} for step {}", step.template, step.id));
+                return bad(
+                    "template",
+                    &format!("there is no template {} for step {}", step.template, step.id),
+                );
             }
             if let Some(menu) = step.menu.as_ref().filter(|key| !catalog.menus.contains_key(*key)) {
                 return bad("menu", &format!("there is no menu {menu} for step {}", step.id));
@@ -271,7 +270,7 @@ impl Core {
     }
 
     pub(super) fn set_calendar(&mut self, calendar: Calendar, work: &mut Work) -> Made {
-        let known = self.reminders.catalog.calendars.get(&calendar.key);
+        let known = self.reminders.catalog.calendars.get(calendar.key());
         if known.is_some_and(|known| **known == calendar) {
             return named(How::Unchanged, 1);
         }
@@ -279,8 +278,8 @@ impl Core {
         if known.is_none() && self.reminders.catalog.calendars.len() >= OF_A_KIND_MAX {
             return Ok(Err(ChangeRefusal::Full(OF_A_KIND_MAX)));
         }
-        work.txn.put(keys::set_up(letter::CALENDAR, calendar.key.as_str()), &calendar);
-        self.catalog().calendars.insert(calendar.key.clone(), Arc::new(calendar));
+        work.txn.put(keys::set_up(letter::CALENDAR, calendar.key().as_str()), &calendar);
+        self.catalog().calendars.insert(calendar.key().clone(), Arc::new(calendar));
         named(how, 1)
     }
 }

@@ -6,30 +6,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::id::{ContactId, ObligationId, TaskId};
-use crate::message::{Msisdn, TokenName};
+use crate::message::Msisdn;
+use crate::reminder::calendar::Calendar;
 use crate::reminder::consent::ConsentEvent;
 use crate::reminder::contact::Contact;
 use crate::reminder::creditor::Creditor;
 use crate::reminder::enrolment::{ExitReason, PauseReason};
-use crate::reminder::import::Case;
+use crate::reminder::import::case::Case;
+use crate::reminder::menu::Menu;
 use crate::reminder::money::Money;
 use crate::reminder::name::{ExternalId, Key};
 use crate::reminder::obligation::{ObligationStatus, Payment};
 use crate::reminder::pack::Pack;
 use crate::reminder::plan::PlanPart;
-use crate::reminder::reply::menu::Menu;
 use crate::reminder::sequence::Sequence;
 use crate::reminder::subscription::Subscription;
 use crate::reminder::task::TaskOutcome;
 use crate::reminder::template::Template;
-use crate::reminder::calendar::Calendar;
 
 /// Which obligation is meant: ours or the firm's id of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
     Id(ObligationId),
     /// Without a creditor it must be the only one of that id.
-    External { id: ExternalId, creditor: Option<Key> },
+    External {
+        id: ExternalId,
+        creditor: Option<Key>,
+    },
 }
 
 /// Which contact is meant.
@@ -76,11 +79,14 @@ pub enum Owner {
 }
 
 /// One change. Each is decided alone and is whole or not at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     Creditor(Box<Creditor>),
     /// `expect`: the version it must have now.
-    Template { template: Box<Template>, expect: Option<u32> },
+    Template {
+        template: Box<Template>,
+        expect: Option<u32>,
+    },
     Menu(Menu),
     /// Another text of a known key is its next version.
     Sequence(Box<Sequence>),
@@ -90,33 +96,87 @@ pub enum Change {
     Account(AccountDraft),
     Obligation(Box<ObligationDraft>),
     /// A row of a file of cases: contact, account, obligation and consent at once.
-    Case { case: Box<Case>, row: [u8; 16] },
-    Pay { which: Which, payment: Payment },
+    Case {
+        case: Box<Case>,
+        row: [u8; 16],
+    },
+    Pay {
+        which: Which,
+        payment: Payment,
+    },
     /// The money went back; the payment is known, or comes with this.
-    Reverse { which: Which, payment: Payment },
-    Status { which: Which, to: ObligationStatus, reason: String },
-    Promise { which: Which, date: Date, amount: Option<Money> },
-    Dispute { which: Which, reason: String },
-    DueDate { which: Which, date: Date, restart: bool },
-    Plan { which: Which, parts: Vec<PlanPart> },
+    Reverse {
+        which: Which,
+        payment: Payment,
+    },
+    Status {
+        which: Which,
+        to: ObligationStatus,
+        reason: String,
+    },
+    Promise {
+        which: Which,
+        date: Date,
+        amount: Option<Money>,
+    },
+    Dispute {
+        which: Which,
+        reason: String,
+    },
+    DueDate {
+        which: Which,
+        date: Date,
+        restart: bool,
+    },
+    Plan {
+        which: Which,
+        parts: Vec<PlanPart>,
+    },
     Subscription(Box<Subscription>),
-    Enrol { which: Which, sequence: Key },
-    PauseEnrolment { which: Which, reason: PauseReason, until: Option<Timestamp> },
-    ResumeEnrolment { which: Which },
-    ExitEnrolment { which: Which, reason: ExitReason },
-    Consent { phone: Msisdn, event: ConsentEvent },
+    Enrol {
+        which: Which,
+        sequence: Key,
+    },
+    PauseEnrolment {
+        which: Which,
+        reason: PauseReason,
+        until: Option<Timestamp>,
+    },
+    ResumeEnrolment {
+        which: Which,
+    },
+    ExitEnrolment {
+        which: Which,
+        reason: ExitReason,
+    },
+    /// `creditor`: `None` for all of them.
+    Consent {
+        phone: Msisdn,
+        creditor: Option<Key>,
+        event: ConsentEvent,
+    },
     /// Something a person must do, asked for from outside.
-    OpenTask { kind: Key, which: Option<Which>, note: String, due: Option<Timestamp> },
-    AssignTask { id: TaskId, assignee: Option<String>, expect: Option<u64> },
-    TaskDone { id: TaskId, outcome: TaskOutcome, expect: Option<u64> },
+    OpenTask {
+        kind: Key,
+        which: Option<Which>,
+        note: String,
+        due: Option<Timestamp>,
+    },
+    AssignTask {
+        id: TaskId,
+        assignee: Option<String>,
+        expect: Option<u64>,
+    },
+    TaskDone {
+        id: TaskId,
+        outcome: TaskOutcome,
+        expect: Option<u64>,
+    },
     /// Somebody opened the payment link behind a token.
-    Click { token: u64, human: bool },
-}
-
-/// Changes asked for by one caller.
-pub struct Changes {
-    pub changes: Vec<Change>,
-    pub by: TokenName,
+    Click {
+        token: u64,
+        human: bool,
+    },
 }
 
 /// What a change is about, once it is done.

@@ -11,15 +11,15 @@ use super::records::{Account, Records};
 
 use crate::clock::Timestamp;
 use crate::engine::core::{Core, Work};
-use crate::id::{ContactId, ObligationId};
+use crate::id::ObligationId;
 use crate::reminder::enrolment::{Enrolment, EnrolmentState, ExitReason, PauseReason, StepOutcome};
+use crate::reminder::link::Target;
 use crate::reminder::money::Money;
 use crate::reminder::name::{ExternalId, Key};
-use crate::reminder::obligation::{
-    Obligation, ObligationStatus, Origin, PAYMENTS_MAX, Payment,
-};
+use crate::reminder::obligation::{Obligation, ObligationStatus, Origin, PAYMENTS_MAX, Payment};
 use crate::reminder::plan::{INSTALMENTS_MAX, PlanPart};
 use crate::reminder::promise::{PROMISE_DAYS_MAX, Promise, PromiseState};
+use crate::reminder::sequence::Exit;
 use crate::reminder::task::kind;
 use crate::store::{StoreError, keys};
 
@@ -34,6 +34,7 @@ const CORRECTION_WITHIN: std::time::Duration = std::time::Duration::from_secs(24
 pub(super) type Made = Result<Result<Changed, ChangeRefusal>, StoreError>;
 
 /// An obligation in the making or under change, with the id it has.
+#[derive(Clone)]
 pub(super) struct Debt {
     pub id: ObligationId,
     pub obligation: Obligation,
@@ -68,7 +69,8 @@ impl Core {
             None => self.make_obligation(draft, &account, Origin::Firm, row, by, work),
             Some(id) => {
                 let known = work.txn.obligation(id)?;
-                let obligation = known.ok_or_else(|| StoreError::Damaged(format!("{id} is named and not there")))?;
+                let obligation =
+                    known.ok_or_else(|| StoreError::Damaged(format!("{id} is named and not there")))?;
                 self.rewrite(Debt { id, obligation }, draft, &account, row, by, work)
             }
         }
@@ -91,7 +93,7 @@ impl Core {
             return bad("sequence", "is not set up");
         }
         if let (Some(link), Some(creditor)) = (&draft.link, self.reminders.catalog.creditor(creditor))
-            && let Err(why) = crate::reminder::link::check(link, &creditor.link_hosts)
+            && let Err(why) = Target::parse(link, &creditor.link_hosts)
         {
             return bad("link", &why.to_string());
         }
@@ -198,7 +200,8 @@ impl Core {
         }
         self.balance_changed(&mut debt, by, work)?;
         let again = draft.restart && debt.obligation.status.is_open();
-        if let Some(sequence) = other_sequence.or_else(|| debt.obligation.sequence.clone().filter(|_| again)) {
+        if let Some(sequence) = other_sequence.or_else(|| debt.obligation.sequence.clone().filter(|_| again))
+        {
             debt.obligation.sequence = Some(sequence.clone());
             self.begin(&mut debt, &sequence, by, work);
         }
@@ -209,13 +212,24 @@ impl Core {
     }
 
     /// A person looks where a text with the old amount went shortly before.
-    fn maybe_correct(&mut self, debt: &Debt, amount_changed: bool, work: &mut Work) -> Result<(), StoreError> {
+    fn maybe_correct(
+        &mut self,
+        debt: &Debt,
+        amount_changed: bool,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
         let late = |note: &StepOutcome| match note {
             StepOutcome::Gone { at, .. } => work.wall().since(*at) < CORRECTION_WITHIN,
             _ => false,
         };
         if amount_changed && debt.obligation.steps.iter().any(|note| late(&note.how)) {
-            self.open_task(kind::CORRECTION, Some((debt.id, &debt.obligation)), None, "the amount changed", work)?;
+            self.open_task(
+                kind::CORRECTION,
+                Some((debt.id, &debt.obligation)),
+                None,
+                "the amount changed",
+                work,
+            )?;
         }
         Ok(())
     }
@@ -242,17 +256,15 @@ impl Core {
     }
 
     /// Loads the obligation that is meant.
-    pub(super) fn debt(
-        &self,
-        which: &Which,
-        work: &Work,
-    ) -> Result<Result<Debt, ChangeRefusal>, StoreError> {
+    pub(super) fn debt(&self, which: &Which, work: &Work) -> Result<Result<Debt, ChangeRefusal>, StoreError> {
         let id = match work.txn.which(which)? {
             Ok(id) => id,
             Err(refusal) => return Ok(Err(refusal)),
         };
         let obligation = work.txn.obligation(id)?;
-        Ok(obligation.map(|obligation| Debt { id, obligation }).ok_or(ChangeRefusal::NotFound { what: "obligation" }))
+        Ok(obligation
+            .map(|obligation| Debt { id, obligation })
+            .ok_or(ChangeRefusal::NotFound { what: "obligation" }))
     }
 
     pub(super) fn pay(&mut self, mut debt: Debt, payment: Payment, by: &str, work: &mut Work) -> Made {
@@ -316,7 +328,8 @@ impl Core {
         let by_payments = debt.obligation.status_by_payments();
         let paid = by_payments == ObligationStatus::Paid;
         // Money moves what is open; a dispute or a plan ends only with all of it.
-        if status.is_open() || (paid && !matches!(status, ObligationStatus::Canceled | ObligationStatus::WrittenOff))
+        if status.is_open()
+            || (paid && !matches!(status, ObligationStatus::Canceled | ObligationStatus::WrittenOff))
         {
             self.set_status(debt, by_payments, by, work);
         }
@@ -325,6 +338,8 @@ impl Core {
             self.exit(debt, ExitReason::Paid, by, work);
             self.note_crossed(debt, by, work);
             self.close_instalments(debt, by, work)?;
+        } else if by_payments != status && self.exits_on(&debt.obligation, Exit::PartialPayment) {
+            self.exit(debt, ExitReason::Canceled, by, work);
         } else {
             self.take_back(debt, work);
         }
@@ -359,7 +374,9 @@ impl Core {
     fn note_crossed(&mut self, debt: &Debt, by: &str, work: &mut Work) {
         let cycle = debt.obligation.cycle;
         let last = debt.obligation.steps.iter().rev().find_map(|note| match note.how {
-            StepOutcome::Gone { message, at, .. } if note.cycle == cycle => Some((note.step.clone(), message, at)),
+            StepOutcome::Gone { message, at, .. } if note.cycle == cycle => {
+                Some((note.step.clone(), message, at))
+            }
             _ => None,
         });
         let Some((step, message, at)) = last else { return };
@@ -402,6 +419,9 @@ impl Core {
             ObligationStatus::Canceled | ObligationStatus::WrittenOff => {
                 self.exit(&mut debt, ExitReason::Canceled, by, work);
             }
+            ObligationStatus::Disputed if self.exits_on(&debt.obligation, Exit::Dispute) => {
+                self.exit(&mut debt, ExitReason::Canceled, by, work);
+            }
             ObligationStatus::Disputed => self.pause_debt(&mut debt, PauseReason::Dispute, None, by, work),
             ObligationStatus::InPlan => self.pause_debt(&mut debt, PauseReason::Plan, None, by, work),
             _ => self.resume_debt(&mut debt, by, work),
@@ -412,13 +432,13 @@ impl Core {
         changed(id, How::Changed, version)
     }
 
-    pub(super) fn dispute(&mut self, debt: Debt, by: &str, work: &mut Work) -> Made {
+    pub(super) fn dispute(&mut self, debt: Debt, reason: &str, by: &str, work: &mut Work) -> Made {
         let (id, was) = (debt.id, debt.obligation.status);
         let made = self.state_status(debt, ObligationStatus::Disputed, by, work)?;
         if made.is_ok() && was != ObligationStatus::Disputed {
             let obligation = work.txn.obligation(id)?;
             let about = obligation.as_ref().map(|obligation| (id, obligation));
-            self.open_task(kind::DISPUTE, about, None, "the debt is disputed", work)?;
+            self.open_task(kind::DISPUTE, about, None, reason, work)?;
         }
         Ok(made)
     }
@@ -448,6 +468,8 @@ impl Core {
             let about = Some((debt.id, &debt.obligation));
             self.open_task(kind::PROMISE, about, None, "a promise for more than 30 days ahead", work)?;
             self.pause_debt(&mut debt, PauseReason::Promise, None, by, work);
+        } else if self.exits_on(&debt.obligation, Exit::Promise) {
+            self.exit(&mut debt, ExitReason::Canceled, by, work);
         } else {
             let until = self.promise_ends(&debt.obligation, date, work)?;
             self.pause_debt(&mut debt, PauseReason::Promise, Some(until), by, work);
@@ -488,7 +510,13 @@ impl Core {
     }
 
     /// Instalments become obligations with their own reminders; the whole waits while they are kept.
-    pub(super) fn make_plan(&mut self, mut debt: Debt, parts: Vec<PlanPart>, by: &str, work: &mut Work) -> Made {
+    pub(super) fn make_plan(
+        &mut self,
+        mut debt: Debt,
+        parts: Vec<PlanPart>,
+        by: &str,
+        work: &mut Work,
+    ) -> Made {
         if !debt.obligation.status.is_open() && debt.obligation.status != ObligationStatus::Disputed {
             return Ok(Err(ChangeRefusal::State(format!("it is {}", debt.obligation.status.as_str()))));
         }
@@ -537,5 +565,27 @@ impl Core {
         let (id, version) = (debt.id, debt.obligation.version);
         self.keep(debt, work)?;
         changed(id, How::Changed, version)
+    }
+
+    /// Instalments of what is paid are nobody's debt any more.
+    fn close_instalments(&mut self, debt: &Debt, by: &str, work: &mut Work) -> Result<(), StoreError> {
+        for part in self.instalments(debt, work)? {
+            if part.obligation.status.is_open() {
+                // It is open, so it may become canceled.
+                self.state_status(part, ObligationStatus::Canceled, by, work)?.ok();
+            }
+        }
+        Ok(())
+    }
+
+    fn instalments(&self, debt: &Debt, work: &Work) -> Result<Vec<Debt>, StoreError> {
+        let mut parts = Vec::new();
+        for n in 1..=debt.obligation.plan.len() {
+            let external_id = ExternalId::parse(&format!("{}/{n}", debt.obligation.external_id));
+            let Ok(id) = external_id else { continue };
+            let which = Which::External { id, creditor: Some(debt.obligation.creditor.clone()) };
+            parts.extend(self.debt(&which, work)?);
+        }
+        Ok(parts)
     }
 }

@@ -6,9 +6,9 @@ use super::situation::{Circumstances, Situation};
 use crate::clock::Timestamp;
 use crate::reminder::enrolment::StepOutcome;
 use crate::reminder::gate::Refusal;
+use crate::reminder::menu::Menu;
 use crate::reminder::name::Key;
 use crate::reminder::obligation::Obligation;
-use crate::reminder::reply::menu::Menu;
 use crate::reminder::schedule;
 use crate::reminder::sequence::Step;
 use crate::reminder::template::Rendered;
@@ -20,6 +20,7 @@ pub struct Proposal {
     pub rendered: Rendered,
     /// Key, language and version.
     pub template: String,
+    pub menu: Option<Key>,
     /// Not delivered after this.
     pub until: Timestamp,
 }
@@ -30,10 +31,20 @@ pub enum Decision {
     NotDue,
     Go(Box<Proposal>),
     /// The step is over without a gate: its own condition does not hold.
-    Skip { step: Key, gate: String, rule: String },
-    Refused { step: Key, refusal: Refusal },
+    Skip {
+        step: Key,
+        gate: String,
+        rule: String,
+    },
+    Refused {
+        step: Key,
+        refusal: Refusal,
+    },
     /// Its text cannot be made.
-    NoText { step: Key, why: String },
+    NoText {
+        step: Key,
+        why: String,
+    },
 }
 
 /// Decides on the next step. `link`: the payment link of this recipient.
@@ -64,8 +75,8 @@ pub fn decide(
         return Decision::Skip { step: step.id.clone(), gate, rule };
     };
     match render(situation, obligation, catalog, step, (around.now, link)) {
-        Ok((rendered, template)) => {
-            Decision::Go(Box::new(Proposal { step: step.id.clone(), rendered, template, until }))
+        Ok((rendered, template, menu)) => {
+            Decision::Go(Box::new(Proposal { step: step.id.clone(), rendered, template, menu, until }))
         }
         Err(why) => Decision::NoText { step: step.id.clone(), why },
     }
@@ -75,30 +86,34 @@ pub fn decide(
 fn next_opening(situation: &Situation, obligation: &Obligation, step: &Step) -> Option<Timestamp> {
     let own = situation.window(obligation, step).ok()?.opens;
     let others = situation.sequence.steps.iter().filter(|other| other.id != step.id);
-    others.filter_map(|other| Some(situation.window(obligation, other).ok()?.opens)).filter(|at| *at > own).min()
+    others
+        .filter_map(|other| Some(situation.window(obligation, other).ok()?.opens))
+        .filter(|at| *at > own)
+        .min()
 }
 
-/// The text of a step, and the template's key, language and version.
+/// The text of a step, the template's key, language and version, and its menu.
 pub fn render(
     situation: &Situation,
     obligation: &Obligation,
     catalog: &Catalog,
     step: &Step,
     (now, link): (Timestamp, Option<&str>),
-) -> Result<(Rendered, String), String> {
+) -> Result<(Rendered, String, Option<Key>), String> {
     let saved = situation.template(catalog, &step.template).map_err(|e| format!("{}: {e}", step.template))?;
     let template = saved.compiled.template();
-    let menu = step.menu.as_ref().or(template.menu.as_ref()).and_then(|key| catalog.menus.get(key));
-    let options: Vec<(u8, &str)> = menu.map(|menu| labels(menu)).unwrap_or_default();
+    let menu = step.menu.as_ref().or(template.menu.as_ref());
+    let options = menu.and_then(|key| catalog.menus.get(key)).map_or_else(Vec::new, |menu| labels(menu));
     let gone = |note: &&crate::reminder::enrolment::StepNote| matches!(note.how, StepOutcome::Gone { .. });
     let number = obligation.steps.iter().filter(gone).count() as u32 + 1;
     let frame = situation.frame(template.class, &template.language, number, &options);
     let frame = frame.map_err(|refusal| refusal.to_string())?;
     let fields = situation.fields(obligation, link, now);
     let rendered = saved.compiled.render(&fields, frame).map_err(|e| format!("{}: {e}", e.code()))?;
-    Ok((rendered, format!("{}@{}@{}", template.key, template.language, saved.version)))
+    let name = format!("{}@{}@{}", template.key, template.language, saved.version);
+    Ok((rendered, name, menu.cloned()))
 }
 
 fn labels(menu: &Menu) -> Vec<(u8, &str)> {
-    menu.options.iter().map(|option| (option.digit, option.label.as_deref().unwrap_or(""))).collect()
+    menu.options().iter().map(|option| (option.digit, option.label.as_str())).collect()
 }

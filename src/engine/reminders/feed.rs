@@ -17,9 +17,7 @@ use crate::engine::Draft;
 use crate::engine::core::{Core, LinkIndex, Work};
 use crate::id::{MessageId, ObligationId};
 use crate::message::{Body, Class, Msisdn, OnUnknown, Priority, Sender};
-use crate::reminder::enrolment::{
-    EnrolmentState, Refused, StepNote, StepOutcome, Timer, TimerKind,
-};
+use crate::reminder::enrolment::{EnrolmentState, Refused, StepNote, StepOutcome, Timer, TimerKind};
 use crate::reminder::gate::{Refusal, Then};
 use crate::reminder::task::kind;
 use crate::store::{StoreError, keys};
@@ -75,8 +73,7 @@ impl Core {
     pub(in crate::engine) fn feed(&mut self, work: &mut Work) -> Result<(), StoreError> {
         self.reminders.feed.cut = false;
         let rests = self.reminders.feed.rests_until.is_some_and(|until| work.now.mono < until);
-        let stops = self.stopping || self.intake.is_some() || self.clock_in_doubt();
-        if rests || stops || !self.reminders.is_due(TimerKind::Step, work.wall()) || !self.any_credit() {
+        if rests || !self.reminders.is_due(TimerKind::Step, work.wall()) || !self.may_feed() {
             return Ok(());
         }
         self.reminders.feed.rests_until = None;
@@ -108,6 +105,12 @@ impl Core {
         self.forecast(TimerKind::Step, work)
     }
 
+    /// Whether steps that are due may go at all.
+    pub(in crate::engine) fn may_feed(&self) -> bool {
+        let stops = self.stopping || self.intake.is_some() || self.clock_in_doubt();
+        !stops && self.any_credit() && self.reminders.feed.waiting.len() < self.feed_ahead()
+    }
+
     /// No more than the links can take soon.
     fn feed_ahead(&self) -> usize {
         let credits: usize = (0..self.links.len()).map(|link| usize::from(self.credits(link))).sum();
@@ -123,13 +126,15 @@ impl Core {
     ) -> Result<Fed, StoreError> {
         let obligation = work.txn.get(&keys::obligation(id))?;
         let timer = Timer { kind: TimerKind::Step, at };
-        let Some(obligation) = obligation.filter(|o: &crate::reminder::obligation::Obligation| o.timer == Some(timer))
+        let Some(obligation) =
+            obligation.filter(|o: &crate::reminder::obligation::Obligation| o.timer == Some(timer))
         else {
             work.txn.delete(key.to_vec());
             return Ok(Fed::Done);
         };
         let mut debt = Debt { id, obligation };
-        let read = Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &debt.obligation)?;
+        let read =
+            Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &debt.obligation)?;
         let Ok(situation) = read else {
             self.keep(debt, work)?;
             return Ok(Fed::Done);
@@ -141,10 +146,14 @@ impl Core {
         let classes: Vec<&str> = situation.creditor.route_class.iter().map(String::as_str).collect();
         let around = self.around(situation.number, &classes, work.wall());
         let catalog = self.reminders.catalog.clone();
-        let decision = decide(&situation, &debt.obligation, &catalog, around, self.link_of(&debt, &situation).as_deref());
+        let (link, token) = self.link_of(&debt, &situation);
+        let decision = decide(&situation, &debt.obligation, &catalog, around, link.as_deref());
         match decision {
             Decision::NotDue => self.keep(debt, work)?,
-            Decision::Go(proposal) => return self.go(debt, situation, *proposal, draft, work),
+            Decision::Go(proposal) => {
+                self.keep_token(token, id, work)?;
+                return self.go(debt, situation, *proposal, draft, work);
+            }
             Decision::Skip { step, gate, rule } => {
                 debt.skip_by(step.clone(), work.wall(), &gate, &rule);
                 self.happen(id, Happened::Skipped { step, gate, rule }, "", work);
@@ -205,13 +214,12 @@ impl Core {
     }
 
     /// Whether a link that serves its lane could take it now.
-    fn has_room(&self, draft: &Draft, work: &Work) -> bool {
+    fn has_room(&mut self, draft: &Draft, work: &Work) -> bool {
         let body = self.body(draft.clone(), None, work.wall());
         let Some(lane) = self.router.lane(&body, None) else { return false };
         let lane = self.router.lanes().get(&lane);
-        (0..self.links.len()).any(|link: LinkIndex| {
-            self.credits(link) > 0 && lane.is_some_and(|lane| self.serves(link, lane))
-        })
+        (0..self.links.len())
+            .any(|link: LinkIndex| self.credits(link) > 0 && lane.is_some_and(|lane| self.serves(link, lane)))
     }
 
     fn go(
@@ -223,7 +231,7 @@ impl Core {
         work: &mut Work,
     ) -> Result<Fed, StoreError> {
         let now = work.wall();
-        let Proposal { step, rendered, template, until } = proposal;
+        let Proposal { step, rendered, template, menu, until } = proposal;
         let cycle = debt.obligation.cycle;
         let version = debt.obligation.version;
         let reference = Reference { obligation: debt.id, cycle, step: step.clone(), version };
@@ -259,6 +267,7 @@ impl Core {
             at: now,
             template: template.clone(),
             accepted: false,
+            menu,
             answer: None,
         };
         debt.obligation.steps.push(StepNote { cycle, step: step.clone(), how });
@@ -324,8 +333,13 @@ impl Core {
         let Some(enrolment) = &mut debt.obligation.enrolment else { return };
         let told = enrolment.refused.as_ref();
         let told = told.is_some_and(|r| r.step == step && r.gate == gate && r.rule == rule);
-        enrolment.refused =
-            Some(Refused { step: step.clone(), gate: gate.clone(), pack: pack.clone(), rule: rule.clone(), at });
+        enrolment.refused = Some(Refused {
+            step: step.clone(),
+            gate: gate.clone(),
+            pack: pack.clone(),
+            rule: rule.clone(),
+            at,
+        });
         if !told {
             self.happen(debt.id, Happened::Refused { step, gate, pack, rule, next }, "", work);
         }
@@ -341,7 +355,10 @@ impl Core {
         work: &Work,
     ) -> Result<bool, StoreError> {
         let Some(reference) = Reference::of(body) else { return Ok(true) };
-        let Some(obligation) = work.txn.get::<crate::reminder::obligation::Obligation>(&keys::obligation(reference.obligation))? else {
+        let Some(obligation) = work
+            .txn
+            .get::<crate::reminder::obligation::Obligation>(&keys::obligation(reference.obligation))?
+        else {
             return Ok(false);
         };
         if self.clock_in_doubt() {

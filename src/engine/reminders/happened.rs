@@ -17,37 +17,108 @@ pub enum Happened {
     Created,
     /// Amount, link or description; what waits is made anew.
     Changed,
-    Moved { from: Date, to: Date },
-    Status { from: ObligationStatus, to: ObligationStatus },
-    Paid { external_id: ExternalId, amount: Money, balance: Money },
-    Reversed { external_id: ExternalId, amount: Money, balance: Money },
-    Enrolled { sequence: Key, version: u32, cycle: u32 },
+    Moved {
+        from: Date,
+        to: Date,
+    },
+    Status {
+        from: ObligationStatus,
+        to: ObligationStatus,
+    },
+    Paid {
+        external_id: ExternalId,
+        amount: Money,
+        balance: Money,
+    },
+    Reversed {
+        external_id: ExternalId,
+        amount: Money,
+        balance: Money,
+    },
+    Enrolled {
+        sequence: Key,
+        version: u32,
+        cycle: u32,
+    },
     /// A step became a message.
-    Gone { step: Key, message: MessageId, to: Msisdn, template: String },
+    Gone {
+        step: Key,
+        message: MessageId,
+        to: Msisdn,
+        template: String,
+    },
     /// The network took it.
-    Accepted { step: Key, message: MessageId, reminders: u32 },
+    Accepted {
+        step: Key,
+        message: MessageId,
+        reminders: u32,
+    },
     /// A gate said no; `next`: when it is asked again.
-    Refused { step: Key, gate: String, pack: Option<Key>, rule: String, next: Option<Timestamp> },
+    Refused {
+        step: Key,
+        gate: String,
+        pack: Option<Key>,
+        rule: String,
+        next: Option<Timestamp>,
+    },
     /// A message was taken back before a byte of it went.
-    TakenBack { step: Key, message: MessageId },
+    TakenBack {
+        step: Key,
+        message: MessageId,
+    },
     /// It had left when the payment came.
-    CrossedPayment { step: Key, message: MessageId },
-    Stale { step: Key },
-    Skipped { step: Key, gate: String, rule: String },
-    Paused { reason: PauseReason, until: Option<Timestamp> },
+    CrossedPayment {
+        step: Key,
+        message: MessageId,
+    },
+    Stale {
+        step: Key,
+    },
+    Skipped {
+        step: Key,
+        gate: String,
+        rule: String,
+    },
+    Paused {
+        reason: PauseReason,
+        until: Option<Timestamp>,
+    },
     Resumed,
-    Exited { reason: ExitReason },
+    Exited {
+        reason: ExitReason,
+    },
     Completed,
-    Promised { date: Date, amount: Option<Money> },
+    Promised {
+        date: Date,
+        amount: Option<Money>,
+    },
     PromiseKept,
     PromiseBroken,
     PromiseWithdrawn,
-    Replied { reply: InboundId, option: Option<u8> },
+    Replied {
+        reply: InboundId,
+        option: Option<u8>,
+    },
     /// A menu asked for it; `key` makes it idempotent.
-    PaymentRequested { amount: Money, reply: InboundId, key: String },
+    PaymentRequested {
+        amount: Money,
+        reply: InboundId,
+        key: String,
+    },
     /// The firm's own event, asked for by a menu.
-    Asked { event: Key, reply: InboundId },
-    Clicked { human: bool },
-    TaskOpened { task: TaskId, kind: Key },
-    TaskDone { task: TaskId, outcome: String },
+    Asked {
+        event: Key,
+        reply: InboundId,
+    },
+    Clicked {
+        human: bool,
+    },
+    TaskOpened {
+        task: TaskId,
+        kind: Key,
+    },
+    TaskDone {
+        task: TaskId,
+        outcome: String,
+    },
 }

@@ -5,13 +5,18 @@ use super::debts::Debt;
 use super::happened::Happened;
 use super::records::Records;
 use super::reference::Reference;
+use std::sync::Arc;
+
 use crate::engine::core::{Core, Work};
 use crate::engine::inbound::StoredReply;
 use crate::id::{ContactId, InboundId, MessageId};
 use crate::message::{Body, Msisdn};
 use crate::reminder::enrolment::{ExitReason, PauseReason, StepOutcome};
-use crate::reminder::reply::menu::{self, Answer, Do, Menu};
+use crate::reminder::menu::{Do, Menu};
+use crate::reminder::obligation::Obligation;
+use crate::reminder::reply::menu::{self, Answer};
 use crate::reminder::reply::{self, Verdict};
+use crate::reminder::sequence::Exit;
 use crate::reminder::suppression::{Party, Source};
 use crate::reminder::task::kind;
 use crate::store::{StoreError, keys};
@@ -40,12 +45,20 @@ impl Core {
         let Some(body) = work.txn.get::<Body>(&keys::body(message))? else { return Ok(None) };
         let Some(reference) = Reference::of(&body) else { return Ok(None) };
         let Some(obligation) = work.txn.obligation(reference.obligation)? else { return Ok(None) };
-        let Some(menu) = self.menu_of(&obligation, &reference) else { return Ok(None) };
-        let options: Vec<u8> = menu.options.iter().map(|option| option.digit).collect();
-        match menu::answer(text, &options) {
+        let Some(menu) = self.menu_of(&obligation, message) else { return Ok(None) };
+        match menu::answer(text, &menu.digits()) {
             Answer::Option(digit) => Ok(Some(Chosen { reference, message, digit })),
             Answer::Not => Ok(None),
         }
+    }
+
+    /// The menu of the text that this dispatch key was of.
+    fn menu_of(&self, obligation: &Obligation, message: MessageId) -> Option<Arc<Menu>> {
+        let menu = obligation.steps.iter().find_map(|note| match &note.how {
+            StepOutcome::Gone { message: gone, menu, .. } if *gone == message => menu.as_ref(),
+            _ => None,
+        });
+        self.reminders.catalog.menus.get(menu?).cloned()
     }
 
     /// Does what a reply asks of the reminder side; suppression and holds are done already.
@@ -71,7 +84,11 @@ impl Core {
         match verdict {
             Some(Verdict::OptOut { .. }) => self.exit_all(party, ExitReason::OptedOut, "", work),
             Some(Verdict::OptIn) => Ok(()),
-            Some(Verdict::Other) if stored.text.as_deref().is_some_and(|t| reply::is_machine(t, last_sent)) => Ok(()),
+            Some(Verdict::Other)
+                if stored.text.as_deref().is_some_and(|t| reply::is_machine(t, last_sent)) =>
+            {
+                Ok(())
+            }
             _ => self.review(id, party, stored.answers, work),
         }
     }
@@ -121,9 +138,12 @@ impl Core {
     /// What waits for a party and is no answer to it is taken back, and judged again when it is due.
     fn take_back_all(&mut self, party: Party, work: &mut Work) -> Result<(), StoreError> {
         for id in self.obligations_on(party, work)? {
-            if let Some(obligation) = work.txn.obligation(id)? {
-                let mut debt = Debt { id, obligation };
-                self.take_back(&mut debt, work);
+            let Some(obligation) = work.txn.obligation(id)? else { continue };
+            let mut debt = Debt { id, obligation };
+            self.take_back(&mut debt, work);
+            if self.exits_on(&debt.obligation, Exit::Reply) {
+                self.exit(&mut debt, ExitReason::Canceled, "", work);
+                self.keep(debt, work)?;
             }
         }
         Ok(())
@@ -138,7 +158,9 @@ impl Core {
         work: &mut Work,
     ) -> Result<(), StoreError> {
         let sender = match reply {
-            Some(reply) => work.txn.get::<StoredReply>(&keys::inbound(reply))?.and_then(|stored| stored.party()),
+            Some(reply) => {
+                work.txn.get::<StoredReply>(&keys::inbound(reply))?.and_then(|stored| stored.party())
+            }
             None => None,
         };
         let numbers: Vec<Msisdn> = match (sender, contact) {
@@ -173,10 +195,12 @@ impl Core {
         work: &mut Work,
     ) -> Result<(), StoreError> {
         let Some(obligation) = work.txn.obligation(chosen.reference.obligation)? else { return Ok(()) };
-        let Some(menu) = self.menu_of(&obligation, &chosen.reference) else { return Ok(()) };
+        let Some(menu) = self.menu_of(&obligation, chosen.message) else { return Ok(()) };
         let mut debt = Debt { id: chosen.reference.obligation, obligation };
         let note = debt.obligation.steps.iter_mut().find_map(|note| match &mut note.how {
-            StepOutcome::Gone { message, at, answer, .. } if *message == chosen.message => Some((*at, answer)),
+            StepOutcome::Gone { message, at, answer, .. } if *message == chosen.message => {
+                Some((*at, answer))
+            }
             _ => None,
         });
         let Some((sent_at, answer)) = note else { return self.review(id, party, Some(chosen.message), work) };
@@ -187,11 +211,11 @@ impl Core {
             None if !late && debt.obligation.status.is_open() => *answer = Some(chosen.digit),
             _ => return self.review(id, party, Some(chosen.message), work),
         }
-        let option = menu.options.iter().find(|option| option.digit == chosen.digit).cloned();
+        let option = menu.choice(chosen.digit).cloned();
         self.happen(debt.id, Happened::Replied { reply: id, option: Some(chosen.digit) }, "", work);
         let Some(option) = option else { return Ok(()) };
         let number = party.number();
-        self.act(&option.action, &mut debt, (id, &chosen, number), work)?;
+        self.act(&option.act, &mut debt, (id, &chosen, number), work)?;
         self.keep(debt, work)
     }
 
@@ -223,7 +247,7 @@ impl Core {
                 self.happen(debt.id, Happened::Asked { event: event.clone(), reply }, "", work);
             }
             Do::Pause(span) => {
-                let until = Some(work.wall().saturating_add(span.duration()));
+                let until = Some(work.wall().saturating_add(*span));
                 self.pause_debt(debt, PauseReason::Manual, until, "", work);
             }
         }

@@ -52,7 +52,7 @@ impl Core {
     }
 
     /// When the next timer of a kind is due.
-    fn forecast(&mut self, kind: TimerKind, work: &Work) -> Result<(), StoreError> {
+    pub(super) fn forecast(&mut self, kind: TimerKind, work: &Work) -> Result<(), StoreError> {
         let (from, to) = keys::under(keys::timers(kind));
         let first = work.txn.scan(&from, &to, 1)?;
         let at = first.first().and_then(|(key, _)| keys::decode_timer(key)).map(|(at, _)| at);

@@ -66,6 +66,13 @@ pub struct ReminderSettings {
     pub takes_payments: bool,
 }
 
+impl ReminderSettings {
+    /// A firm in UTC that nobody takes payments for.
+    pub fn for_tests() -> ReminderSettings {
+        ReminderSettings { home: Zone::utc(), link_secret: [7; 32], takes_payments: false }
+    }
+}
+
 /// Numbers that go with every step that writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReminderCounters {
@@ -81,6 +88,8 @@ pub struct Reminders {
     pub catalog: Arc<Catalog>,
     pub rules: RulesCache,
     pub feed: Feed,
+    /// The counters as they were last written.
+    pub counted: Option<ReminderCounters>,
     /// The first timer of each kind; [`Timestamp::MIN`] where it was not looked at yet.
     next: [Option<Timestamp>; TimerKind::COUNT],
 }
@@ -92,6 +101,7 @@ impl Reminders {
             catalog: Arc::new(Catalog::shipped(home)),
             rules: RulesCache::default(),
             feed: Feed::default(),
+            counted: None,
             next: [Some(Timestamp::MIN); TimerKind::COUNT],
         }
     }

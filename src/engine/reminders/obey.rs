@@ -1,13 +1,15 @@
 //! Which room of the reminder side does what is asked of it.
 
+use super::ChangeAnswer;
 use super::change::{Change, ChangeRefusal, Changed, How, Subject, Which};
 use super::debts::{Debt, Made, changed};
-use super::{ChangeAnswer, cases};
 use crate::engine::Refusal;
 use crate::engine::core::{Core, Work};
 use crate::id::ObligationId;
-use crate::reminder::enrolment::{ExitReason, PauseReason};
+use crate::reminder::enrolment::ExitReason;
 use crate::reminder::name::Key;
+use crate::reminder::obligation::Obligation;
+use crate::reminder::sequence::Exit;
 use crate::store::{StoreError, keys};
 
 impl Core {
@@ -22,7 +24,7 @@ impl Core {
             let refusal = ChangeRefusal::Closed(why);
             return Ok(changes.iter().map(|_| Err(refusal.clone())).collect());
         }
-        changes.into_iter().map(|change| self.change(change, by, work)).collect()
+        changes.into_iter().map(|change| self.make(change, by, work)).collect()
     }
 
     /// Payments, STOP and tasks are taken while the disk still takes anything; only the end of all refuses them.
@@ -30,7 +32,7 @@ impl Core {
         self.intake.as_ref().map(|closed| closed.why.clone())
     }
 
-    fn change(&mut self, change: Change, by: &str, work: &mut Work) -> Made {
+    fn make(&mut self, change: Change, by: &str, work: &mut Work) -> Made {
         match change {
             Change::Creditor(creditor) => self.set_creditor(*creditor, work),
             Change::Template { template, expect } => self.set_template(*template, expect, work),
@@ -48,7 +50,9 @@ impl Core {
             Change::AssignTask { id, assignee, expect } => self.assign_task(id, assignee, expect, work),
             Change::TaskDone { id, outcome, expect } => self.task_done(id, outcome, expect, by, work),
             Change::Click { token, human } => self.click(token, human, work),
-            Change::Pay { which, payment } => self.with(&which, work, |core, debt, work| core.pay(debt, payment, by, work)),
+            Change::Pay { which, payment } => {
+                self.with(&which, work, |core, debt, work| core.pay(debt, payment, by, work))
+            }
             Change::Reverse { which, payment } => {
                 self.with(&which, work, |core, debt, work| core.reverse(debt, payment, by, work))
             }
@@ -136,7 +140,7 @@ impl Core {
             return Ok(());
         }
         if let Ok(mut debt) = self.debt(&Which::Id(id), work)?
-            && self.exits_on(&debt.obligation, crate::reminder::sequence::Exit::Click)
+            && self.exits_on(&debt.obligation, Exit::Click)
         {
             self.exit(&mut debt, ExitReason::Superseded, "", work);
             self.keep(debt, work)?;
@@ -145,30 +149,9 @@ impl Core {
     }
 
     /// Whether this enrolment's sequence ends on such an event.
-    pub(super) fn exits_on(
-        &self,
-        obligation: &crate::reminder::obligation::Obligation,
-        event: crate::reminder::sequence::Exit,
-    ) -> bool {
+    pub(super) fn exits_on(&self, obligation: &Obligation, event: Exit) -> bool {
         let enrolment = obligation.enrolment.as_ref();
         let sequence = enrolment.and_then(|e| self.reminders.catalog.sequence_at(&e.sequence, e.version));
         sequence.is_some_and(|sequence| sequence.exits.contains(&event))
     }
-
-    /// Ends the enrolment where its sequence wants that on such an event, else pauses it.
-    pub(super) fn pause_or_exit(
-        &mut self,
-        debt: &mut Debt,
-        event: crate::reminder::sequence::Exit,
-        (reason, until): (PauseReason, Option<crate::clock::Timestamp>),
-        by: &str,
-        work: &mut Work,
-    ) {
-        if self.exits_on(&debt.obligation, event) {
-            self.exit(debt, ExitReason::Canceled, by, work);
-        } else {
-            self.pause_debt(debt, reason, until, by, work);
-        }
-    }
 }
-

@@ -2,15 +2,15 @@
 
 use super::change::{AccountDraft, ChangeRefusal, Changed, How, Owner, Subject, Who};
 use super::debts::Made;
-use super::records::{Account, CONTACTS_MAX, Phone, PhoneStatus, Records, StoredContact};
+use super::records::{Account, CONTACTS_MAX, PhoneStatus, Records, StoredContact};
 use crate::engine::core::{Core, Work};
 use crate::id::{ContactId, ObligationId};
 use crate::message::Msisdn;
 use crate::reminder::consent::{ConsentEvent, Standing};
 use crate::reminder::contact::{Contact, ContactPhone, PHONES_MAX};
-use crate::reminder::enrolment::{EnrolmentState, ExitReason};
-use crate::reminder::import::Case;
-use crate::reminder::name::{ExternalId, Key};
+use crate::reminder::enrolment::ExitReason;
+use crate::reminder::import::case::Case;
+use crate::reminder::name::Key;
 use crate::reminder::suppression::Party;
 use crate::store::{StoreError, keys};
 
@@ -28,7 +28,8 @@ impl Core {
             let id = ContactId::from_u64(self.counters.ids.next(work.wall()));
             work.txn.put_new(keys::contact_id(&contact.external_id), &id);
             self.link_phones(id, &[], &contact, work)?;
-            work.txn.put_new(keys::contact(id), &StoredContact { contact, created_at: work.wall(), version: 1 });
+            work.txn
+                .put_new(keys::contact(id), &StoredContact { contact, created_at: work.wall(), version: 1 });
             self.counters.reminders.contacts += 1;
             return Ok(Ok(Changed { subject: Subject::Contact(id), how: How::Created, version: 1 }));
         };
@@ -166,7 +167,8 @@ impl Core {
                     [(_, value)] => Ok(crate::store::record::decode(value)?),
                     [] => Err(ChangeRefusal::NotFound { what: "account" }),
                     _ => {
-                        let why = String::from("several creditors have one of this id: name the creditor too");
+                        let why =
+                            String::from("several creditors have one of this id: name the creditor too");
                         Err(ChangeRefusal::Field { field: "account", why })
                     }
                 })
@@ -198,18 +200,29 @@ impl Core {
     }
 
     /// Keeps a consent event and its fold.
-    pub(super) fn consent(&mut self, number: Msisdn, event: ConsentEvent, work: &mut Work) -> Made {
+    pub(super) fn consent(
+        &mut self,
+        number: Msisdn,
+        creditor: Option<Key>,
+        event: ConsentEvent,
+        work: &mut Work,
+    ) -> Made {
+        if let Err(bad) = event.check(work.wall()) {
+            return Ok(Err(ChangeRefusal::Field { field: "consent", why: bad.to_string() }));
+        }
         let mut phone = work.txn.phone(number)?;
-        let at = phone.consents.iter().position(|(creditor, _)| *creditor == event.creditor);
+        let at = phone.consents.iter().position(|(of, _)| *of == creditor);
         let at = at.unwrap_or_else(|| {
-            phone.consents.push((event.creditor.clone(), Standing::default()));
+            phone.consents.push((creditor.clone(), Standing::default()));
             phone.consents.len() - 1
         });
         if let Some((_, standing)) = phone.consents.get_mut(at) {
-            standing.apply(&event);
+            standing.add(&event);
         }
-        work.txn.put_new(keys::consent(number, self.counters.ids.next(work.wall())), &event);
+        work.txn.put_new(keys::consent(number, self.counters.ids.next(work.wall())), &(creditor, event));
         work.txn.put(keys::phone(number), &phone);
+        // What it was missing for may go now, and what rested on it may not.
+        work.replan.push(Party::Number(number));
         Ok(Ok(Changed { subject: Subject::Named, how: How::Created, version: 0 }))
     }
 
@@ -274,7 +287,8 @@ impl Core {
         {
             return super::debts::changed(id, How::Unchanged, known.version);
         }
-        let parts = case.into_parts();
+        let creditor = case.creditor.clone();
+        let parts = super::cases::parts(case, by, work.wall());
         if let Err(refusal) = self.change_contact(parts.contact, by, work)? {
             return Ok(Err(refusal));
         }
@@ -282,8 +296,8 @@ impl Core {
             return Ok(Err(refusal));
         }
         if let Some((number, event)) = parts.consent
-            && !self.knows_consent(number, &event, work)?
-            && let Err(refusal) = self.consent(number, event, work)?
+            && !self.knows_consent(number, &(Some(creditor.clone()), event.clone()), work)?
+            && let Err(refusal) = self.consent(number, Some(creditor), event, work)?
         {
             return Ok(Err(refusal));
         }
@@ -291,11 +305,16 @@ impl Core {
     }
 
     /// The same row again is no second consent.
-    fn knows_consent(&self, number: Msisdn, event: &ConsentEvent, work: &Work) -> Result<bool, StoreError> {
+    fn knows_consent(
+        &self,
+        number: Msisdn,
+        event: &(Option<Key>, ConsentEvent),
+        work: &Work,
+    ) -> Result<bool, StoreError> {
         let (from, to) = keys::under(keys::consents_of(number));
         let known = work.txn.range(&from, &to, CONSENTS_LOOKED_AT)?;
         for (_, value) in known {
-            if crate::store::record::decode::<ConsentEvent>(&value)? == *event {
+            if crate::store::record::decode::<(Option<Key>, ConsentEvent)>(&value)? == *event {
                 return Ok(true);
             }
         }

@@ -19,7 +19,10 @@ use crate::store::StoreError;
 /// What comes next of a sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next<'a> {
-    Step { step: &'a Step, window: Window },
+    Step {
+        step: &'a Step,
+        window: Window,
+    },
     /// Every step went or is over.
     Done,
 }
@@ -75,7 +78,8 @@ impl Core {
             }
             Some(EnrolmentState::Scheduled | EnrolmentState::Active) => {}
         }
-        let read = Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &debt.obligation)?;
+        let read =
+            Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &debt.obligation)?;
         let situation = match read {
             Ok(situation) => situation,
             Err(lack) => {
@@ -95,7 +99,13 @@ impl Core {
         let now = work.wall();
         let Ok(plan) = plan(situation, &debt.obligation, now) else {
             let about = Some((debt.id, &debt.obligation));
-            self.open_task(kind::NEEDS_ZONE, about, None, "no hour is lawful in all zones it may be in", work)?;
+            self.open_task(
+                kind::NEEDS_ZONE,
+                about,
+                None,
+                "no hour is lawful in all zones it may be in",
+                work,
+            )?;
             self.pause_debt(debt, PauseReason::Review, None, "", work);
             return Ok(None);
         };
@@ -195,8 +205,11 @@ impl Debt {
         let noted = self.obligation.steps.iter().any(|note| note.cycle == cycle && note.step == step);
         if !noted {
             let (gate, rule) = (String::from("sequence"), String::from("final"));
-            self.obligation.steps.push(StepNote { cycle, step, how: StepOutcome::Skipped { at, gate, rule } });
+            self.obligation.steps.push(StepNote {
+                cycle,
+                step,
+                how: StepOutcome::Skipped { at, gate, rule },
+            });
         }
     }
 }
-

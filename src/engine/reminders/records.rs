@@ -51,7 +51,11 @@ pub trait Records {
     fn obligations_of(&self, contact: ContactId) -> Result<Vec<ObligationId>, StoreError> {
         let (from, to) = keys::under(keys::obligations_of(contact));
         let entries = self.range(&from, &to, OF_CONTACT_MAX)?;
-        Ok(entries.iter().filter_map(|(key, _)| keys::decode_second(key)).map(ObligationId::from_u64).collect())
+        Ok(entries
+            .iter()
+            .filter_map(|(key, _)| keys::decode_second(key))
+            .map(ObligationId::from_u64)
+            .collect())
     }
 
     /// `Err` inside: there is none, or it is not clear which.
@@ -160,7 +164,9 @@ pub enum PhoneStatus {
     Unverified,
     Active,
     /// Deliveries failed for now, so many times in a row.
-    Suspect { failures: u8 },
+    Suspect {
+        failures: u8,
+    },
     /// Nobody has this number, or it takes no texts.
     Dead,
     /// It belongs to somebody else.

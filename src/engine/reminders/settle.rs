@@ -7,10 +7,13 @@ use super::debts::Debt;
 use super::happened::Happened;
 use super::records::{PhoneStatus, Records};
 use super::reference::Reference;
+use super::situation::{Lack, Situation};
 use crate::engine::core::{Core, Work};
 use crate::id::MessageId;
 use crate::message::{Body, Cause, Final, Head, Msisdn, Reason, State, Status};
-use crate::reminder::enrolment::{EnrolmentState, ExitReason, StepOutcome};
+use crate::reminder::enrolment::{EnrolmentState, ExitReason, PauseReason, StepOutcome};
+use crate::reminder::name::Key;
+use crate::reminder::obligation::Obligation;
 use crate::reminder::task::kind;
 use crate::store::{StoreError, keys};
 
@@ -34,25 +37,44 @@ impl Settled {
     pub fn of(id: MessageId, body: &Body, head: &Head, status: Status) -> Option<Settled> {
         let reference = Reference::of(body)?;
         let cause = match &head.state {
-            State::Closed { how: Final::Failed(cause) | Final::Blocked(cause) | Final::Undelivered(cause), .. } => {
-                Some(cause.clone())
-            }
+            State::Closed {
+                how: Final::Failed(cause) | Final::Blocked(cause) | Final::Undelivered(cause),
+                ..
+            } => Some(cause.clone()),
             _ => None,
         };
-        Some(Settled { id, to: body.to, reference, status, cause, went: head.may_have_gone() })
+        Some(Settled { id, to: body.to, reference, status, cause, went: may_have_gone(head) })
     }
+}
+
+fn may_have_gone(head: &Head) -> bool {
+    let mut segments = head.attempts.iter().flat_map(|attempt| &attempt.segments);
+    head.in_doubt() || segments.any(|segment| segment.is_out())
 }
 
 impl Core {
     /// After everything else in a step: obligations learn what became of their messages.
     pub(in crate::engine) fn settle_reminders(&mut self, work: &mut Work) -> Result<(), StoreError> {
-        while let Some(settled) = work.reminded.pop_front() {
-            self.settle_reminder(settled, work)?;
+        loop {
+            self.withdraw(work)?;
+            if let Some(settled) = work.reminded.pop_front() {
+                self.settle_reminder(settled, work)?;
+            } else if let Some(party) = work.stopped.pop() {
+                self.exit_all(party, ExitReason::OptedOut, "", work)?;
+            } else if let Some(party) = work.replan.pop() {
+                for id in self.obligations_on(party, work)? {
+                    self.replan(id, "", work)?;
+                }
+            } else if work.withdraw.is_empty() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     fn settle_reminder(&mut self, settled: Settled, work: &mut Work) -> Result<(), StoreError> {
+        if settled.status.is_closed() {
+            self.reminders.feed.waiting.remove(&settled.id);
+        }
         let id = settled.reference.obligation;
         let Some(obligation) = work.txn.obligation(id)? else { return Ok(()) };
         let mut debt = Debt { id, obligation };
@@ -63,7 +85,6 @@ impl Core {
         let Some(at) = note else { return Ok(()) };
         match settled.status {
             Status::Sent | Status::Delivered => self.accepted(&mut debt, at, &settled, work)?,
-            Status::Unknown => self.accepted_unknown(&mut debt, at),
             Status::Undelivered => {
                 self.accepted(&mut debt, at, &settled, work)?;
                 self.delivery_failed(&mut debt, &settled, work)?;
@@ -72,7 +93,8 @@ impl Core {
             Status::Failed | Status::Expired | Status::Canceled | Status::Blocked => {
                 self.never_went(&mut debt, at, &settled, work)?;
             }
-            Status::Scheduled | Status::Queued | Status::Sending => return Ok(()),
+            // It counts as gone: what is not known is not sent again.
+            Status::Unknown | Status::Scheduled | Status::Queued | Status::Sending => return Ok(()),
         }
         self.keep(debt, work)
     }
@@ -115,16 +137,6 @@ impl Core {
         Ok(())
     }
 
-    /// It counts as gone; a receipt may still say more.
-    fn accepted_unknown(&mut self, debt: &mut Debt, at: usize) {
-        if let Some(note) = debt.obligation.steps.get_mut(at)
-            && let StepOutcome::Gone { accepted, .. } = &mut note.how
-        {
-            // Not accepted, and never taken back: whatever waits of it is a person's.
-            *accepted = false;
-        }
-    }
-
     fn never_went(
         &mut self,
         debt: &mut Debt,
@@ -158,10 +170,15 @@ impl Core {
     ) -> Result<(), StoreError> {
         let mut phone = work.txn.phone(settled.to)?;
         let reason = settled.cause.as_ref().map(|cause| cause.reason);
-        let dead = matches!(reason, Some(Reason::NetworkUnknownSubscriber | Reason::NetworkBarred));
+        let dead = matches!(
+            reason,
+            Some(Reason::NetworkBadNumber | Reason::NetworkRefused | Reason::SmscBadDestination)
+        );
         phone.status = match phone.status {
             _ if dead => PhoneStatus::Dead,
-            PhoneStatus::Suspect { failures } => PhoneStatus::Suspect { failures: failures.saturating_add(1) },
+            PhoneStatus::Suspect { failures } => {
+                PhoneStatus::Suspect { failures: failures.saturating_add(1) }
+            }
             PhoneStatus::Dead | PhoneStatus::Wrong => phone.status,
             PhoneStatus::Unverified | PhoneStatus::Active => PhoneStatus::Suspect { failures: 1 },
         };
@@ -170,7 +187,13 @@ impl Core {
         let about = Some((debt.id, &debt.obligation));
         match status {
             PhoneStatus::Dead => {
-                self.open_task(kind::DELIVERY, about, None, "nobody has this number, or it takes no texts", work)?;
+                self.open_task(
+                    kind::DELIVERY,
+                    about,
+                    None,
+                    "nobody has this number, or it takes no texts",
+                    work,
+                )?;
                 if self.no_number_left(&debt.obligation, work)? {
                     self.exit(debt, ExitReason::InvalidNumber, "", work);
                 }
@@ -179,6 +202,38 @@ impl Core {
                 self.open_task(kind::DELIVERY, about, None, "deliveries fail again and again", work)?;
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn no_number_left(&self, obligation: &Obligation, work: &Work) -> Result<bool, StoreError> {
+        let catalog = &self.reminders.catalog;
+        let read = Situation::read(&work.txn, catalog, &self.reminders.rules, obligation)?;
+        Ok(matches!(read, Err(Lack::Number)))
+    }
+
+    /// So many reminders and no money: a person decides what comes next.
+    fn escalate(
+        &mut self,
+        debt: &mut Debt,
+        step: &Key,
+        reminders: u32,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let Some(enrolment) = &debt.obligation.enrolment else { return Ok(()) };
+        let sequence = self.reminders.catalog.sequence_at(&enrolment.sequence, enrolment.version).cloned();
+        let Some(sequence) = sequence else { return Ok(()) };
+        if let Some(kind) = sequence.step(step).and_then(|step| step.task_after.as_ref()) {
+            let about = Some((debt.id, &debt.obligation));
+            self.open_task(kind.as_str(), about, None, "asked for by the step that went", work)?;
+        }
+        if let Some(escalate) = sequence.escalate.as_ref().filter(|escalate| escalate.after == reminders) {
+            let about = Some((debt.id, &debt.obligation));
+            let note = format!("{reminders} reminders, and it is not paid");
+            self.open_task(escalate.task.as_str(), about, None, &note, work)?;
+            if escalate.pause {
+                self.pause_debt(debt, PauseReason::Review, None, "", work);
+            }
         }
         Ok(())
     }

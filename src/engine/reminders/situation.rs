@@ -30,19 +30,25 @@ use crate::store::StoreError;
 
 /// Rules by creditor and place: few, and asked for each step.
 #[derive(Debug, Default)]
-pub struct RulesCache(Mutex<HashMap<(Key, Option<Country>, Option<String>), Arc<Rules>>>);
+pub struct RulesCache(Mutex<HashMap<(Key, Vec<Country>, Option<String>), Arc<Rules>>>);
 
 /// Places remembered at most; a firm's contacts live in fewer.
 const RULES_KEPT: usize = 10_000;
 
 impl RulesCache {
-    fn of(&self, catalog: &Catalog, creditor: &Creditor, country: Option<&Country>, region: Option<&str>) -> Option<Arc<Rules>> {
-        let place = (creditor.key.clone(), country.cloned(), region.map(str::to_owned));
+    fn of(
+        &self,
+        catalog: &Catalog,
+        creditor: &Creditor,
+        countries: Vec<Country>,
+        region: Option<&str>,
+    ) -> Option<Arc<Rules>> {
+        let place = (creditor.key.clone(), countries.clone(), region.map(str::to_owned));
         let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(rules) = known.get(&place) {
             return Some(rules.clone());
         }
-        let home = Residence { country, region };
+        let home = Residence { countries: &countries, region };
         let rules = Rules::choose(&catalog.packs, &creditor.packs, creditor.sender_role, home).ok()?;
         let rules = Arc::new(rules);
         if known.len() >= RULES_KEPT {
@@ -116,8 +122,11 @@ impl Situation {
         let Some(sequence) = sequence else { return Ok(Err(Lack::Sequence)) };
         let Some((number, phone)) = usable(records, &contact)? else { return Ok(Err(Lack::Number)) };
         let person = &contact.contact;
-        let country = person.country.clone().or_else(|| zone::country_of(number));
-        let rules = cache.of(catalog, creditor, country.as_ref(), person.region.as_deref());
+        let countries = match &person.country {
+            Some(country) => vec![country.clone()],
+            None => zone::countries_of(number),
+        };
+        let rules = cache.of(catalog, creditor, countries, person.region.as_deref());
         let Some(rules) = rules else { return Ok(Err(Lack::Rules)) };
         let zones = zone::derive(&Place {
             zone: person.timezone.as_ref(),
@@ -185,7 +194,8 @@ impl Situation {
         let standing = consents.iter().find(|(creditor, _)| creditor.as_ref() == Some(&obligation.creditor));
         let standing = standing.or_else(|| consents.iter().find(|(creditor, _)| creditor.is_none()));
         let standing = standing.map_or(Standing::default(), |(_, standing)| *standing);
-        let holiday = |date: Date| self.calendar.as_ref().is_some_and(|calendar| calendar.holiday(date).is_some());
+        let holiday =
+            |date: Date| self.calendar.as_ref().is_some_and(|calendar| calendar.holiday(date).is_some());
         gate::judge(&Facts {
             now: around.now,
             aim: Aim::Reminder,
@@ -320,7 +330,8 @@ impl Situation {
         number: u32,
         menu: &'a [(u8, &'a str)],
     ) -> Result<Frame<'a>, Refusal> {
-        let disclosures = self.rules.disclosures(language, number).map_err(|breach| gate::undisclosed(&breach))?;
+        let disclosures =
+            self.rules.disclosures(language, number).map_err(|breach| gate::undisclosed(&breach))?;
         let asks = class.asks_for_money();
         Ok(Frame {
             disclosure: disclosures.first().copied().filter(|_| asks),
@@ -346,10 +357,7 @@ pub fn condition_kind(name: &str) -> Option<condition::Kind> {
 }
 
 /// The first number of a contact that may be texted at all.
-fn usable<R: Records>(
-    records: &R,
-    contact: &StoredContact,
-) -> Result<Option<(Msisdn, Phone)>, StoreError> {
+fn usable<R: Records>(records: &R, contact: &StoredContact) -> Result<Option<(Msisdn, Phone)>, StoreError> {
     for number in contact.contact.numbers() {
         let phone = records.phone(number)?;
         if number_state(phone.status) == NumberState::Usable {

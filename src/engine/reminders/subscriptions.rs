@@ -39,7 +39,9 @@ impl Core {
             let why = String::from("must be more than nothing");
             return Ok(Err(ChangeRefusal::Field { field: "amount", why }));
         }
-        if let Some(sequence) = subscription.sequence.as_ref().filter(|key| self.reminders.catalog.sequence(key).is_none()) {
+        if let Some(sequence) =
+            subscription.sequence.as_ref().filter(|key| self.reminders.catalog.sequence(key).is_none())
+        {
             let why = format!("there is no sequence {sequence}");
             return Ok(Err(ChangeRefusal::Field { field: "sequence", why }));
         }
@@ -112,7 +114,8 @@ impl Core {
         let Some(period) = recurrence.next_after(after) else { return Ok(()) };
         stored.made_until = Some(period.due);
         let external_id = ExternalId::parse(&format!("{}/{}", subscription.external_id, period.key));
-        let owner = Owner::Account { external_id: subscription.account.clone(), creditor: subscription.creditor };
+        let owner =
+            Owner::Account { external_id: subscription.account.clone(), creditor: subscription.creditor };
         let (Ok(external_id), Ok(account)) = (external_id, self.owner(owner.clone(), "", work)?) else {
             tracing::error!(event = "period_not_made", subscription = %subscription.external_id, period = %period.key);
             return Ok(());

@@ -270,7 +270,8 @@ impl Core {
         work: &Work,
     ) -> Result<Option<Party>, StoreError> {
         if let Some(reply) = reply
-            && let Some(stored) = work.txn.get::<crate::engine::inbound::StoredReply>(&keys::inbound(reply))?
+            && let Some(stored) =
+                work.txn.get::<crate::engine::inbound::StoredReply>(&keys::inbound(reply))?
         {
             return Ok(stored.party());
         }

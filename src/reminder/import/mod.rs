@@ -6,7 +6,7 @@
 //!
 //! It leaves to others: whether creditors, sequences and obligations exist, what changed, and keeping anything.
 
-mod case;
+pub mod case;
 mod column;
 mod mapping;
 mod national;

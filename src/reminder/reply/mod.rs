@@ -57,5 +57,11 @@ pub fn classify(text: &str, last_sent: Option<&str>) -> Verdict {
     if doubtful { Verdict::MayBeOptOut } else { Verdict::Other }
 }
 
+/// Whether no person wrote it: an automatic answer, a reaction, or our own words again and nothing else.
+pub fn is_machine(text: &str, last_sent: Option<&str>) -> bool {
+    let heard = machine::hear(&normal::ends(text), last_sent);
+    heard.automatic || heard.words.is_empty()
+}
+
 #[cfg(test)]
 mod tests;
