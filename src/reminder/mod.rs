@@ -6,6 +6,7 @@
 
 pub mod calendar;
 pub mod hours;
+pub mod ics;
 pub mod money;
 pub mod name;
 pub mod offset;
