@@ -82,7 +82,7 @@ pub fn next_opening_except(
     closed: &dyn Fn(Date) -> bool,
     from: Timestamp,
 ) -> Option<Opening> {
-    let until = from.saturating_add(Duration::from_hours(24 * SEARCH_DAYS));
+    let until = from.saturating_add(Duration::from_secs(SEARCH_DAYS * 86_400));
     let mut at = from;
     while at < until {
         let open = common(zones, hours, closed, at)?;

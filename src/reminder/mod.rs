@@ -15,6 +15,7 @@ pub mod creditor;
 pub mod enrolment;
 pub mod gate;
 pub mod hours;
+pub mod ics;
 pub mod import;
 pub mod link;
 pub mod menu;

@@ -16,13 +16,13 @@ use crate::config::value;
 /// Two years: no sequence is longer, and a slip of a digit is.
 const DAYS_MAX: i16 = 730;
 /// Shorter terms would run out while a message waits for its turn.
-const TERM_MIN: Duration = Duration::from_mins(1);
+const TERM_MIN: Duration = Duration::from_secs(60);
 /// As [`DAYS_MAX`].
-const TERM_MAX: Duration = Duration::from_hours(24 * 730);
+const TERM_MAX: Duration = Duration::from_secs(730 * 86_400);
 /// How far sends of one clock time are spread.
-const CLOCK_SPAN: Duration = Duration::from_mins(20);
+const CLOCK_SPAN: Duration = Duration::from_secs(20 * 60);
 /// Length of a morning and of an evening.
-const PART_SPAN: Duration = Duration::from_hours(2);
+const PART_SPAN: Duration = Duration::from_secs(2 * 3_600);
 const MORNING: Time = Time::constant(9, 0, 0, 0);
 const EVENING: Time = Time::constant(17, 30, 0, 0);
 

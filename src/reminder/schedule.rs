@@ -20,9 +20,9 @@ use crate::clock::Timestamp;
 /// How far a step's date moves: over the longest holidays, and over a whole week of closed days.
 const MOVE_DAYS: usize = 15;
 /// Before the next step the last one must have been delivered or have expired (reminders.md 3.4).
-const BEFORE_NEXT: Duration = Duration::from_hours(1);
+const BEFORE_NEXT: Duration = Duration::from_secs(3_600);
 /// The shortest relative validity a network can be told (3GPP TS 23.040 9.2.3.12.1).
-const VALIDITY_MIN: Duration = Duration::from_mins(5);
+const VALIDITY_MIN: Duration = Duration::from_secs(300);
 
 /// What decides a step's window besides the contact's zones and hours.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +112,7 @@ fn latest(zones: &ZoneSet, date: Date, time: Time) -> Timestamp {
 fn jitter(key: &[u8; 16], span: Duration) -> Duration {
     let millis = span.as_millis().min(u128::from(u32::MAX));
     // At most 2^32 x 2^64: no overflow, and the quotient is below `millis`.
-    let share = (u128::from_be_bytes(*key) >> 64) * millis >> 64;
+    let share = ((u128::from_be_bytes(*key) >> 64) * millis) >> 64;
     Duration::from_millis(u64::try_from(share).unwrap_or(0))
 }
 
