@@ -125,8 +125,8 @@ fn catalog() -> BTreeMap<Key, Arc<Pack>> {
 }
 
 fn rules(role: SenderRole, country: &str, region: Option<&str>) -> Rules {
-    let countries = [Country::parse(country).unwrap()];
-    Rules::choose(&catalog(), &[], role, Residence { countries: &countries, region }).unwrap()
+    let country = Country::parse(country).unwrap();
+    Rules::choose(&catalog(), &[], role, Residence { country: Some(&country), region }).unwrap()
 }
 
 /// One shipped pack without base, to see what it says itself.
@@ -417,6 +417,16 @@ fn reg_f_1006_100_evidence_is_kept_3_years() {
 }
 
 #[test]
+fn a_text_without_its_disclosure_needs_a_person() {
+    let world = collector();
+    let breach = world.rules.disclosures(&Language::parse("pl").unwrap(), 1).unwrap_err();
+    let refusal = disclosure(&breach);
+    assert_eq!(refusal.to_string(), "consent us-fdcpa disclosure");
+    assert_eq!(refusal.then, Then::NeedsPerson(kind::RENDER));
+    assert_eq!((never().to_string(), never().then), ("sequence not_enrolled".to_owned(), Then::Stay));
+}
+
+#[test]
 fn carriers_refuse_collectors_on_a2p_and_toll_free_routes() {
     let free = collector().consented("2026-03-01T00:00:00Z");
     for class in ["us_a2p", "us_toll_free"] {
@@ -509,7 +519,7 @@ fn germany_is_closed_on_sundays_and_holidays_and_keeps_names() {
     assert_eq!(good_friday.then(), Then::Wait(at("2026-04-04T06:00:00Z")));
     let saturday = berlin().at("2026-04-04T18:30:00Z");
     assert_eq!(saturday.then(), Then::Wait(at("2026-04-07T06:00:00Z")), "over Sunday and Easter Monday");
-    assert_eq!(berlin().rules.demands(Duty::NamesAsWritten).map(Key::as_str), Some("de"));
+    assert_eq!(berlin().rules.demands(Duty::KeepNames).map(Key::as_str), Some("de"));
     let vietnam = world(rules(SenderRole::FirstParty, "VN", None), "Asia/Ho_Chi_Minh");
     assert!(vietnam.at("2026-04-03T05:00:00Z").judge().is_ok(), "base knows no holidays");
 }
@@ -541,8 +551,8 @@ fn gdpr_6_1_b_and_f_european_reminders_need_no_consent() {
 fn packs_are_those_named_those_that_fit_and_always_base() {
     let named = |keys: &[&str]| {
         let keys: Vec<Key> = keys.iter().map(|key| Key::parse(key).unwrap()).collect();
-        let countries = [Country::parse("FR").unwrap()];
-        let home = Residence { countries: &countries, region: None };
+        let country = Country::parse("FR").unwrap();
+        let home = Residence { country: Some(&country), region: None };
         let rules = Rules::choose(&catalog(), &keys, SenderRole::FirstParty, home)?;
         Ok::<_, NoRules>(rules.packs().map(Key::to_string).collect::<Vec<_>>())
     };
