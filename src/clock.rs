@@ -74,6 +74,9 @@ fn millis(d: Duration) -> u64 {
     u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The first day of the month this program was made in: a wall clock before it has lost the date.
+pub const BUILT: Timestamp = Timestamp::from_millis(1_793_491_200_000);
+
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
@@ -177,6 +180,7 @@ mod tests {
         assert_eq!(Timestamp::parse_rfc3339("2026-11-21T15:05:00.123+01:00"), Some(t));
         assert_eq!(Timestamp::parse_rfc3339("2026-11-21T15:05:00"), None, "no offset, no instant");
         assert_eq!(Timestamp::MAX.to_rfc3339(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(BUILT.to_rfc3339(), "2026-11-01T00:00:00.000Z");
     }
 
     #[tokio::test]

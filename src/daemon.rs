@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::cli::{EXIT_CONFIG, EXIT_IO, EXIT_LOCKED};
-use crate::clock::{Clock, Now};
+use crate::clock::{BUILT, Clock, Now};
 use crate::config::{Config, Modem, Smpp};
 use crate::engine::core::{Core, Settings};
 use crate::engine::memory::Memory;
@@ -216,6 +216,7 @@ fn ready(
         inbound: config.inbound.clone(),
         routes: config.routes.clone(),
         links: links.collect(),
+        clock_floor: BUILT,
     };
     let now = clock.now();
     let core = match recover(settings, &mut store, now) {

@@ -73,8 +73,8 @@ enum Command {
     Optout(optout::Args),
     /// Pause all sending, or one link
     Pause(pause::Args),
-    /// Resume all sending, or one link
-    Resume(pause::Args),
+    /// Resume all sending, or one link, or accept the clock
+    Resume(pause::ResumeArgs),
     /// Run the daemon against two simulated carriers
     Demo(demo::Args),
     /// Run a simulator alone
@@ -115,7 +115,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Inbound(args) => inbound::run(args),
         Command::Optout(args) => optout::run(args),
         Command::Pause(args) => pause::run(args, "pause"),
-        Command::Resume(args) => pause::run(args, "resume"),
+        Command::Resume(args) => pause::resume(args),
         Command::Demo(args) => demo::run(args),
         Command::Sim(args) => sim::run(args),
         Command::Debug(args) => debug::run(args),

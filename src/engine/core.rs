@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::assembly::Assembly;
+use super::doubt::ClockDoubt;
 use super::inbound::Heard;
 use super::lanes::Lanes;
 use super::notice::{Notice, NoticeKind};
@@ -42,6 +43,8 @@ pub struct Settings {
     pub inbound: InboundSettings,
     pub routes: Vec<Route>,
     pub links: Vec<LinkFacts>,
+    /// A wall clock before this has lost the date.
+    pub clock_floor: Timestamp,
 }
 
 /// One thing that happened.
@@ -74,6 +77,8 @@ pub struct Step {
     pub wake_at: Option<Instant>,
     /// Messages whose lease began or ended, `true`: leased now.
     pub leased: Vec<(MessageId, bool)>,
+    /// A doubt about the clock began or ended: to be shown at once.
+    pub clock_changed: bool,
 }
 
 /// An answer to a command, sent once its step is on the disk.
@@ -218,6 +223,9 @@ pub struct Core {
     pub(super) router: Router,
     pub(super) counters: Counters,
     pub(super) pauses: Pauses,
+    pub(super) clock: ClockDoubt,
+    /// The clock's mark as the store has it.
+    pub(super) mark_kept: Timestamp,
     pub(super) lanes: Lanes,
     pub(super) order: Order,
     pub(super) links: Vec<Seat>,
@@ -276,6 +284,8 @@ impl Core {
             lanes: Lanes::new(router.lanes().keys().copied()),
             links: settings.links.iter().map(seat).collect(),
             router,
+            clock: ClockDoubt::new(settings.clock_floor, Timestamp::MIN),
+            mark_kept: Timestamp::MIN,
             settings,
             counters: Counters::default(),
             pauses: Pauses::default(),
@@ -305,6 +315,7 @@ impl Core {
 
     /// Decides on everything that has come. The caller puts the batch on the disk before it acts.
     pub fn step(&mut self, state: &dyn Read, inputs: Vec<Input>, now: Now) -> Result<Step, StoreError> {
+        let clock_changed = self.see_clock(now);
         self.rewind_lanes(now);
         self.lanes.refill(state)?;
         let mut work = Work::new(state, now);
@@ -321,7 +332,7 @@ impl Core {
         self.seal(&mut work);
         let wake_at = self.wake_at(now);
         let Work { txn, submissions, controls, answers, leased, .. } = work;
-        Ok(Step { batch: txn.batch, submissions, controls, answers, wake_at, leased })
+        Ok(Step { batch: txn.batch, submissions, controls, answers, wake_at, leased, clock_changed })
     }
 
     /// Reads what the next step will want, a little of it; whether there was anything. Changes no decision:
@@ -382,6 +393,11 @@ impl Core {
                 work.answers.push(Answer::Done(reply, answer));
                 Ok(())
             }
+            Command::AcceptClock { by, reply } => {
+                let answer = self.accept_clock(&by, work);
+                work.answers.push(Answer::Done(reply, answer));
+                Ok(())
+            }
             Command::RestartLink { link, reply } => {
                 let answer = self.restart_link(&link, work);
                 work.answers.push(Answer::Done(reply, answer));
@@ -409,15 +425,16 @@ impl Core {
         }
     }
 
-    /// The counters ride with every step that writes anything.
+    /// The counters ride with every step that writes anything, and at times the clock's mark.
     pub(super) fn seal(&mut self, work: &mut Work) {
         if !work.txn.batch.is_empty() {
+            self.keep_mark(work);
             work.txn.put(keys::core(COUNTERS), &self.counters);
         }
     }
 
     /// Monotonic, so that a wall clock that is set back cannot put the core to sleep; the sweep's tick
-    /// finds what a wall clock that is set forward makes due.
+    /// finds what a wall clock that is set forward makes due, and the end of a doubt about it.
     fn wake_at(&self, now: Now) -> Option<Instant> {
         if !self.walks.is_empty() {
             return None;

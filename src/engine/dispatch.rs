@@ -63,6 +63,10 @@ impl Core {
             self.turn += 1;
             self.served.insert(lane, self.turn);
             let Some(waiting) = self.lanes.remove(key) else { return Ok(false) };
+            if self.waits_for_clock(key, &waiting) {
+                self.lanes.hold(key);
+                continue;
+            }
             let to = waiting.entry.to;
             if !self.order.may_start(to, key.id, key.rank) || self.is_held(to, key.id) {
                 if self.order.is_full() {

@@ -212,7 +212,7 @@ impl Core {
     }
 
     fn body(&mut self, draft: Draft, batch: Option<BatchId>, now: Timestamp) -> Body {
-        let due = draft.send_at.filter(|&at| at > now);
+        let due = draft.send_at.filter(|&at| at > now || self.clock_in_doubt());
         let valid_until =
             draft.valid_until.unwrap_or(due.unwrap_or(now).saturating_add(self.settings.queue.validity));
         if draft.segment_count > 1 {

@@ -55,6 +55,22 @@ struct Horizon {
     edge: Option<Place>,
     /// The first place that was taken out unsent and is on the disk only.
     skipped: Option<Place>,
+    /// The same of what a clock in doubt holds back.
+    held: Option<Place>,
+}
+
+impl Horizon {
+    /// Goes back to a place; the next refill reads on from there.
+    fn back_to(&mut self, first: Place) {
+        let before = (first.0, MessageId::from_u64(first.1.as_u64().saturating_sub(1)));
+        self.near.split_off(&first);
+        self.edge = Some(self.edge.map_or(before, |edge| edge.min(before)));
+    }
+}
+
+/// The first of both.
+fn mark(first: &mut Option<Place>, place: Place) {
+    *first = Some(first.map_or(place, |first| first.min(place)));
 }
 
 /// Every lane's horizons, [`KINDS`] a rank, the highest priority first.
@@ -68,7 +84,12 @@ impl Lanes {
     pub fn new(lanes: impl Iterator<Item = LaneId>) -> Lanes {
         let unread = |at: usize| {
             let first = if at.is_multiple_of(KINDS) { AT_ONCE } else { FIRST_DATE };
-            Horizon { near: BTreeMap::new(), edge: Some((first, MessageId::from_u64(0))), skipped: None }
+            Horizon {
+                near: BTreeMap::new(),
+                edge: Some((first, MessageId::from_u64(0))),
+                skipped: None,
+                held: None,
+            }
         };
         Lanes { lanes: lanes.map(|lane| (lane, std::array::from_fn(unread))).collect() }
     }
@@ -143,8 +164,13 @@ impl Lanes {
     /// Leaves an entry that was taken out to the disk, until [`Lanes::rewind`].
     pub fn skip(&mut self, key: keys::LaneKey) {
         let Some(horizon) = self.horizon(key) else { return };
-        let place = (key.due, key.id);
-        horizon.skipped = Some(horizon.skipped.map_or(place, |first| first.min(place)));
+        mark(&mut horizon.skipped, (key.due, key.id));
+    }
+
+    /// Leaves an entry that was taken out to the disk, until [`Lanes::let_go`].
+    pub fn hold(&mut self, key: keys::LaneKey) {
+        let Some(horizon) = self.horizon(key) else { return };
+        mark(&mut horizon.held, (key.due, key.id));
     }
 
     pub fn has_skipped(&self) -> bool {
@@ -155,9 +181,16 @@ impl Lanes {
     pub fn rewind(&mut self) {
         for horizon in self.lanes.values_mut().flatten() {
             if let Some(first) = horizon.skipped.take() {
-                let before = (first.0, MessageId::from_u64(first.1.as_u64().saturating_sub(1)));
-                horizon.near.split_off(&first);
-                horizon.edge = Some(horizon.edge.map_or(before, |edge| edge.min(before)));
+                horizon.back_to(first);
+            }
+        }
+    }
+
+    /// Goes back to the first entry that was held, likewise.
+    pub fn let_go(&mut self) {
+        for horizon in self.lanes.values_mut().flatten() {
+            if let Some(first) = horizon.held.take() {
+                horizon.back_to(first);
             }
         }
     }

@@ -8,6 +8,7 @@ pub mod assembly;
 pub mod core;
 pub mod correspondence;
 pub mod dispatch;
+pub mod doubt;
 pub mod inbound;
 pub mod intake;
 pub mod lanes;
@@ -173,6 +174,11 @@ pub enum Command {
         by: TokenName,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// A person's word that the wall clock is right.
+    AcceptClock {
+        by: TokenName,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
     /// A person's word that what kept the link down is mended, or should be tried; not kept over a new start.
     RestartLink {
         link: LinkName,
@@ -290,6 +296,11 @@ impl Engine {
         self.ask(|reply| Command::Resume { link, by, reply }).await?
     }
 
+    /// Ends a doubt about the wall clock, if there is one: what is due by it goes.
+    pub async fn accept_clock(&self, by: TokenName) -> Result<(), Refusal> {
+        self.ask(|reply| Command::AcceptClock { by, reply }).await?
+    }
+
     /// Has the link forget back-off and parking and connect now; one that is up finishes what is on the wire
     /// and begins a new session. `Ok` says that it was told.
     pub async fn restart_link(&self, link: LinkName) -> Result<(), Refusal> {
@@ -359,6 +370,8 @@ pub struct Snapshot {
     pub oldest_due: Option<Timestamp>,
     pub links: Vec<LinkSnapshot>,
     pub paused: Option<Pause>,
+    /// Why what is due by the wall clock is held.
+    pub clock_doubt: Option<doubt::Doubt>,
     /// When the first of the messages that are unknown now became it.
     pub oldest_unknown: Option<Timestamp>,
     /// Messages that are unknown now, by the link of their last attempt; links without one are not there.

@@ -53,6 +53,7 @@ impl Core {
         let mut core = Core::empty(settings)?;
         let mut work = Work::new(state, now);
         core.counters = work.txn.get(&keys::core(COUNTERS))?.unwrap_or_default();
+        core.load_clock(&work)?;
         core.pauses = work.txn.get(&keys::core(PAUSES))?.unwrap_or_default();
         core.unknowns = unknown::load(state)?.into_iter().collect();
         core.orphans = Orphans::load(state)?;

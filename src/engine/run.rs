@@ -150,7 +150,8 @@ impl Loop {
     fn step(&mut self, inputs: Vec<Input>, now: Now) -> Result<(), StoreError> {
         let step = self.parts.core.step(&self.parts.store.reader(), inputs, now)?;
         self.wake_at = step.wake_at;
-        let Step { batch, submissions, controls, answers, leased, .. } = step;
+        let Step { batch, submissions, controls, answers, leased, clock_changed, .. } = step;
+        self.news |= clock_changed;
         let Parts { store, ports, clock, .. } = &mut self.parts;
         let decided = clock.now().mono;
         let mut durable = decided;
@@ -321,7 +322,7 @@ impl Loop {
             commits: self.commits,
             journal_seq: self.parts.store.seq(),
             free_bytes: self.free_bytes,
-            ..self.parts.core.snapshot(now.wall)
+            ..self.parts.core.snapshot(now)
         };
         self.snapshot.send_replace(Arc::new(snapshot));
     }
@@ -376,7 +377,7 @@ fn hand_out(
 
 impl Core {
     /// The part of a snapshot that the core knows.
-    fn snapshot(&self, now: Timestamp) -> Snapshot {
+    fn snapshot(&self, now: Now) -> Snapshot {
         let total = |((status, link), count): (&(Status, _), &u64)| StatusTotal {
             status: *status,
             link: Option::clone(link),
@@ -385,10 +386,11 @@ impl Core {
         Snapshot {
             by_status: self.counters.by_status,
             totals: self.counters.totals.iter().map(total).collect(),
-            oldest_due: self.lanes.oldest_due(now),
+            oldest_due: self.lanes.oldest_due(now.wall),
             oldest_unknown: self.unknowns.values().map(|note| note.since).min(),
             unknown_by_link: self.unknown_by_link(),
             paused: self.pauses.all.clone(),
+            clock_doubt: self.clock.in_doubt(now),
             intake_closed: self.intake.clone(),
             inbound_total: self.counters.inbound_by_intent.iter().sum(),
             inbound_by_intent: self.counters.inbound_by_intent,
@@ -396,7 +398,7 @@ impl Core {
             opt_outs: self.opt_outs.len() as u64,
             holds: self.holds.len() as u64,
             receipts_unmatched: self.counters.receipts_unmatched,
-            ..Snapshot::empty(now)
+            ..Snapshot::empty(now.wall)
         }
     }
 
@@ -441,6 +443,7 @@ impl Snapshot {
             unknown_by_link: BTreeMap::new(),
             links: Vec::new(),
             paused: None,
+            clock_doubt: None,
             intake_closed: None,
             quarantine: None,
             inbound_total: 0,
@@ -499,6 +502,7 @@ impl Command {
             }
             Command::Pause { reply, .. }
             | Command::Resume { reply, .. }
+            | Command::AcceptClock { reply, .. }
             | Command::RestartLink { reply, .. }
             | Command::LiftOptOut { reply, .. }
             | Command::ReleaseHold { reply, .. } => Answer::Done(reply, Err(why.clone())),

@@ -1,12 +1,9 @@
 //! Comma-separated values as RFC 4180 writes them, for lists that go to and come from spreadsheets.
 //!
-//! A spreadsheet takes a cell for a formula that begins with `=`, `+`, `-`, `@`, a tab or a carriage return:
-//! what a person or a stranger wrote gets an apostrophe before it, which reading takes off again.
+//! What a spreadsheet would run is guarded cell by cell ([`crate::reminder::cell`]).
 
-use std::borrow::Cow;
+pub use crate::reminder::cell::{exact, free, unguarded};
 
-/// Begins what a spreadsheet would run.
-const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 /// Cells of one row at most: more is no list of ours.
 const MAX_CELLS: usize = 64;
 
@@ -133,27 +130,6 @@ impl Iterator for Rows<'_> {
     }
 }
 
-/// A cell of free text as it is written: no formula, and quoted where it must be.
-pub fn free(text: &str) -> Cow<'_, str> {
-    if text.starts_with(FORMULA) {
-        return Cow::Owned(exact(&format!("'{text}")).into_owned());
-    }
-    exact(text)
-}
-
-/// A cell that is no formula by its nature: an id, a time, a number with its plus.
-pub fn exact(text: &str) -> Cow<'_, str> {
-    if text.contains(['"', ',', ';', '\n', '\r', '\t', '\'']) {
-        return Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")));
-    }
-    Cow::Borrowed(text)
-}
-
-/// What a cell says without the apostrophe that kept it from being a formula.
-pub fn unguarded(cell: &str) -> &str {
-    cell.strip_prefix('\'').filter(|rest| rest.starts_with(FORMULA)).unwrap_or(cell)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,7 +166,10 @@ mod tests {
     fn what_a_spreadsheet_would_run_is_written_as_text_and_read_back() {
         for text in ["=1+1", "+49", "-2", "@x", "\tx", "\rx", "=HYPERLINK(\"x\",\"y\")"] {
             let written = free(text);
-            assert!(!written.trim_start_matches('"').starts_with(FORMULA), "{written}");
+            assert!(
+                !written.trim_start_matches('"').starts_with(['=', '+', '-', '@', '\t', '\r']),
+                "{written}"
+            );
             assert_eq!(unguarded(&cells(&format!("h\n{written}"))[1][0]), text);
         }
         assert_eq!(exact("+4915112345678"), "+4915112345678");

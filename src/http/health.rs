@@ -133,6 +133,9 @@ fn render_known(text: &mut Text, snapshot: &Snapshot) {
         &snapshot.commits.buckets,
         snapshot.commits.sum.as_secs_f64(),
     );
+    let doubt = u8::from(snapshot.clock_doubt.is_some());
+    let help = "1 while what is due by the wall clock is held because the clock is in doubt.";
+    text.single("nudged_clock_doubt", "gauge", help, doubt);
     replies(text, snapshot);
     let unmatched = "nudged_receipts_unmatched_total";
     text.single(unmatched, "counter", "Receipts that fitted no message.", snapshot.receipts_unmatched);

@@ -1,6 +1,6 @@
-//! Links and the state of the whole: look, pause, resume, restart.
+//! Links and the state of the whole: look, pause, resume, restart, accept the clock.
 //!
-//! All looks are at the published snapshot, at most a second old; only pause, resume and restart ask the core.
+//! All looks are at the published snapshot, at most a second old; only what changes something asks the core.
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::auth::Scope;
 use super::problem::Problem;
 use super::{App, BODY_WITHIN, NO_BODY, Segment, no_query, read_body, show};
+use crate::engine::doubt::Doubt;
 use crate::engine::{LinkSnapshot, Pause, Refusal, Snapshot};
 use crate::link::{Connection, ModemStatus, Registration};
 use crate::message::{LinkName, TokenName};
@@ -167,6 +168,13 @@ pub async fn resume_all(State(app): State<App>, request: Request) -> Result<Resp
     Ok(answer_status(&app))
 }
 
+/// A person's word that the wall clock is right; harmless where nobody doubts it.
+pub async fn accept_clock(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let by = ordered(&app, request).await?;
+    app.engine().accept_clock(by).await?;
+    Ok(answer_status(&app))
+}
+
 /// The link as it was when it was told; what becomes of it is seen by looking again.
 pub async fn restart(State(app): State<App>, name: Segment, request: Request) -> Result<Response, Problem> {
     ordered(&app, request).await?;
@@ -224,6 +232,7 @@ fn status_json(snapshot: &Snapshot) -> Value {
         "messages": known.map(|known| show::by_status(|status| known.by_status[status as usize])),
         "oldest_due_at": snapshot.oldest_due.map(|t| t.to_rfc3339()),
         "paused": snapshot.paused.as_ref().map(pause_json),
+        "clock_doubt": snapshot.clock_doubt.as_ref().map(doubt_json),
         "intake_closed": snapshot.intake_closed.as_ref().map(|closed| closed.why.to_string()),
         "quarantine": snapshot.quarantine,
         "links": known.map(|known| known.links.iter().map(LinkJson::of).collect::<Vec<_>>()),
@@ -231,6 +240,16 @@ fn status_json(snapshot: &Snapshot) -> Value {
         "receipts_unmatched_total": known.map(|known| known.receipts_unmatched),
         "journal_seq": known.map(|known| known.journal_seq),
         "free_bytes": known.map(|known| known.free_bytes),
+    })
+}
+
+/// `until`: when it ends by itself, if the clock is left alone.
+fn doubt_json(doubt: &Doubt) -> Value {
+    json!({
+        "why": doubt.why.as_str(),
+        "by_seconds": doubt.why.by().as_secs(),
+        "since": doubt.since.to_rfc3339(),
+        "until": doubt.until.to_rfc3339(),
     })
 }
 

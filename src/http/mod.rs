@@ -158,6 +158,7 @@ impl App {
             .route("/v1/status", get(links::status))
             .route("/v1/pause", post(links::pause_all))
             .route("/v1/resume", post(links::resume_all))
+            .route("/v1/clock/accept", post(links::accept_clock))
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
             .route("/metrics", get(health::metrics))

@@ -4,21 +4,29 @@
 //! are made: whoever holds a [`money::Money`] or a [`name::Key`] need not look at it again. One form serves the
 //! outside and the store: human-readable formats (JSON, TOML) see words, the store sees numbers.
 
+pub mod bank;
+pub mod calendar;
 pub mod caps;
+pub mod cell;
 pub mod consent;
 pub mod contact;
 pub mod creditor;
 pub mod enrolment;
 pub mod gate;
 pub mod hours;
+pub mod import;
+pub mod link;
 pub mod money;
 pub mod name;
 pub mod obligation;
+pub mod offset;
 pub mod pack;
 pub mod plan;
 pub mod promise;
+pub mod recurrence;
 pub mod reply;
 pub mod rules;
+pub mod schedule;
 pub mod suppression;
 pub mod task;
 pub mod template;

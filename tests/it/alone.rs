@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nudged::clock::Clock;
+use nudged::clock::{Clock, Timestamp};
 use nudged::engine::core::{Answer, Core, Input, Settings};
 use nudged::engine::memory::Memory;
 use nudged::engine::notice::{Notice, NoticeKind};
@@ -87,7 +87,13 @@ impl Alone {
         };
         let config = checked(config);
         let links = names.iter().map(link).collect();
-        let settings = Settings { queue: config.queue, inbound: config.inbound, routes: vec![], links };
+        let settings = Settings {
+            queue: config.queue,
+            inbound: config.inbound,
+            routes: vec![],
+            links,
+            clock_floor: Timestamp::MIN,
+        };
         let (state, clock) = (Memory::default(), Clock::manual(START));
         let (core, _) = Core::recover(settings.clone(), &state, clock.now()).unwrap();
         let mut alone = Alone {

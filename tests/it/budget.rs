@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nudged::clock::{Clock, Now};
+use nudged::clock::{Clock, Now, Timestamp};
 use nudged::engine::core::{Core, Input, Settings};
 use nudged::engine::memory::Memory;
 use nudged::engine::{BatchWish, Command, Draft, Idempotency};
@@ -38,6 +38,7 @@ impl Bench {
             inbound: checked("").inbound,
             routes: Vec::new(),
             links: vec![carrier],
+            clock_floor: Timestamp::MIN,
         };
         let (state, clock) = (Memory::default(), Clock::manual(START));
         let (core, _) = Core::recover(settings, &state, clock.now()).unwrap();

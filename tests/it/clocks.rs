@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use nudged::clock::Clock;
+use nudged::clock::{Clock, Timestamp};
 use nudged::config::Queue;
 use nudged::engine::core::{Core, Input, Settings};
 use nudged::engine::memory::Memory;
@@ -16,6 +16,7 @@ use nudged::store::record;
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use crate::login::{self, Visitor};
 use crate::support::{self, START, World, checked, number, one_still, silent};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -71,7 +72,39 @@ async fn a_scheduled_message_waits_for_its_date_by_the_clock_as_it_stands() {
     world.await_status(&now, "sent").await;
     assert_eq!((world.status(&id).await.as_str(), carrier.texts().len()), ("scheduled", 1));
     set_forward(&world, 2 * HOUR);
+    world.order("/v1/clock/accept").await;
     world.await_status(&id, "sent").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_in_doubt_is_shown_everywhere_and_holds_what_has_a_date_until_it_is_accepted() {
+    let (world, carrier) = one_still(silent(), "", "").await;
+    let at = world.clock.now().wall.saturating_add(HOUR).to_rfc3339();
+    let dated = world.accept(json!({"to": number(1), "text": "dated", "send_at": at})).await;
+    world.await_link("carrier", "up").await;
+    assert_eq!(world.get("/v1/status").await["clock_doubt"], json!(null));
+    set_forward(&world, 2 * HOUR);
+    let status = world.await_snapshot("the doubt", |status| !status["clock_doubt"].is_null()).await;
+    let doubt = &status["clock_doubt"];
+    assert_eq!((&doubt["why"], &doubt["by_seconds"]), (&json!("set_forward"), &json!(7200)));
+    assert_eq!(status["verdict"], "degraded");
+    let metrics = async || world.get("/metrics").await.as_str().unwrap().to_owned();
+    assert!(metrics().await.contains("\nnudged_clock_doubt 1\n"));
+    let visitor = Visitor::signed_in_at(world.address(), world.token()).await;
+    let page = visitor.page("/").await;
+    assert!(page.contains("The clock is in doubt") && page.contains("Accept the clock</button>"), "{page}");
+    let plain = world.send(&number(2), "plain").await;
+    world.await_status(&plain, "sent").await;
+    let past = world.accept(json!({"to": number(3), "text": "past", "send_at": at})).await;
+    assert_eq!(carrier.texts(), ["plain"], "what has a date waits, whatever the date");
+    let key = visitor.key().await;
+    assert_eq!(login::status(visitor.post("/page/accept-clock", &[("key", &key)])).await, 303);
+    for id in [&dated, &past] {
+        world.await_status(id, "sent").await;
+    }
+    assert_eq!(world.get("/v1/status").await["clock_doubt"], json!(null));
+    assert!(metrics().await.contains("\nnudged_clock_doubt 0\n"));
+    assert!(!visitor.page("/").await.contains("Accept the clock"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,8 +180,13 @@ struct Alone {
 impl Alone {
     fn new(queue: Queue, window: u16) -> Alone {
         let link = LinkFacts { name: "a".into(), account: "a".into(), kind: "smpp", window };
-        let settings =
-            Settings { queue, inbound: checked("").inbound, routes: Vec::new(), links: vec![link] };
+        let settings = Settings {
+            queue,
+            inbound: checked("").inbound,
+            routes: Vec::new(),
+            links: vec![link],
+            clock_floor: Timestamp::MIN,
+        };
         let (state, clock) = (Memory::default(), Clock::manual(START));
         let (core, _) = Core::recover(settings.clone(), &state, clock.now()).unwrap();
         let mut alone = Alone { settings, core, state, clock, open: Vec::new(), texts: Vec::new() };
@@ -195,6 +233,22 @@ impl Alone {
     fn pause(&mut self) {
         let (reply, _) = oneshot::channel();
         self.step(vec![Input::Command(Command::Pause { link: None, by: "crm".into(), reply })]);
+    }
+
+    fn set(&mut self, to: Timestamp) {
+        self.clock.jump(to);
+        self.step(Vec::new());
+    }
+
+    fn send_at(&mut self, to: u64, text: &str, at: Timestamp) {
+        self.accept(vec![Draft { send_at: Some(at), ..draft(to, text) }], BatchWish::None);
+    }
+
+    fn accept_clock(&mut self) {
+        let (reply, _) = oneshot::channel();
+        self.step(vec![Input::Command(Command::AcceptClock { by: "crm".into(), reply })]);
+        // What the lanes left on the disk is read between two steps.
+        self.step(Vec::new());
     }
 
     fn resume(&mut self) {
@@ -323,4 +377,130 @@ fn reply() -> Input {
         repeat: Repeat::UntilAnswered([0; 16]),
     };
     Input::Inbound { link: 0, token: InboundToken(1), inbound: Inbound::Reply(reply) }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A core with a message that is due in an hour.
+fn dated() -> Alone {
+    let mut alone = Alone::new(checked("").queue, 10);
+    alone.send_at(1, "dated", START.saturating_add(HOUR));
+    alone
+}
+
+#[test]
+fn what_came_due_by_a_jump_goes_after_ten_steady_minutes_or_when_the_clock_is_accepted() {
+    for accepted in [true, false] {
+        let mut alone = dated();
+        alone.set(START.saturating_add(2 * HOUR));
+        alone.pass(9 * MINUTE);
+        assert!(alone.texts.is_empty());
+        if accepted {
+            alone.accept_clock()
+        } else {
+            alone.pass(MINUTE)
+        }
+        assert_eq!(alone.texts, ["dated"], "accepted: {accepted}");
+    }
+}
+
+#[test]
+fn what_comes_due_in_the_course_of_time_is_not_held_while_the_clock_is_steered() {
+    let mut alone = dated();
+    for _ in 0..60 {
+        alone.clock.jump(alone.clock.now().wall.saturating_add(Duration::from_secs(5)));
+        alone.pass(MINUTE);
+    }
+    assert_eq!(alone.texts, ["dated"]);
+}
+
+#[test]
+fn after_a_jump_back_what_has_a_date_waits_until_the_clock_is_past_what_it_said_before() {
+    let mut alone = Alone::new(checked("").queue, 10);
+    alone.pass(HOUR);
+    alone.set(START);
+    alone.send_at(1, "dated", START.saturating_add(20 * MINUTE));
+    alone.pass(59 * MINUTE);
+    assert!(alone.texts.is_empty());
+    alone.pass(MINUTE);
+    assert_eq!(alone.texts, ["dated"]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_while_the_daemon_was_down_is_doubted_at_its_start() {
+    let mut alone = dated();
+    alone.pass(HOUR / 2);
+    alone.send(2, "plain");
+    alone.answer(&accepted());
+    alone.clock.jump(START.saturating_sub(HOUR));
+    alone.restart();
+    alone.pass(80 * MINUTE);
+    alone.send_at(3, "another", alone.clock.now().wall);
+    assert_eq!(alone.texts, ["plain"], "the last time that the store knows is not reached");
+    alone.restart();
+    alone.pass(5 * MINUTE);
+    assert_eq!(alone.texts, ["plain"], "another start changes nothing");
+    alone.pass(36 * MINUTE);
+    assert_eq!(alone.texts, ["plain", "another", "dated"]);
+}
+
+#[test]
+fn a_clock_that_was_accepted_stays_so_over_a_restart() {
+    let mut alone = dated();
+    alone.set(START.saturating_sub(2 * HOUR));
+    alone.accept_clock();
+    alone.restart();
+    alone.send_at(2, "soon", alone.clock.now().wall.saturating_add(MINUTE));
+    alone.pass(2 * MINUTE);
+    assert_eq!(alone.texts, ["soon"]);
+}
+
+#[test]
+fn a_retry_has_a_date_and_goes_on_while_schedules_are_held() {
+    let mut alone = Alone::new(checked("").queue, 10);
+    let busy = Cause::plain(Reason::SmscTemporary);
+    alone.send(1, "retried");
+    for n in 0..300 {
+        alone.send_at(10 + n, "dated", START.saturating_add(MINUTE / 2));
+    }
+    alone.answer(&Outcome::Refused { cause: busy, retry: RetryClass::Temporary });
+    alone.set(START.saturating_add(HOUR));
+    // The schedules are as many as the lanes read twice; the retry is behind them.
+    for _ in 0..5 {
+        alone.step(Vec::new());
+    }
+    assert_eq!(alone.texts, ["retried", "retried"]);
+    alone.accept_clock();
+    assert_eq!(alone.texts.len(), 11, "as many as the window has room for beside the retry");
+}
+
+#[test]
+fn a_message_that_is_held_can_be_canceled_and_expires() {
+    let mut alone = dated();
+    let until = Some(START.saturating_add(2 * HOUR));
+    let short = Draft { send_at: Some(START.saturating_add(HOUR)), valid_until: until, ..draft(2, "short") };
+    alone.accept(vec![short], BatchWish::None);
+    alone.set(START.saturating_add(HOUR + MINUTE));
+    let held: Vec<_> = alone.state.map.keys().filter_map(|key| LaneKey::decode(key)).collect();
+    assert_eq!((held.len(), alone.texts.len()), (2, 0));
+    let (reply, _) = oneshot::channel();
+    alone.step(vec![Input::Command(Command::Cancel { id: held[0].id, reply })]);
+    assert_eq!(alone.kept(family::LANE), 1);
+    alone.set(START.saturating_add(3 * HOUR));
+    alone.pass(2 * MINUTE);
+    assert_eq!((alone.kept(family::LANE), alone.texts.len()), (0, 0));
+}
+
+#[test]
+fn nothing_is_forgotten_for_its_age_while_the_clock_is_in_doubt() {
+    let queue = checked("[queue]\nretention = '7d'\n").queue;
+    let mut alone = Alone::new(queue, 10);
+    alone.send(1, "x");
+    alone.answer(&accepted());
+    alone.set(START.saturating_add(TEN_YEARS));
+    alone.pass(9 * MINUTE);
+    assert_eq!(alone.kept(family::BODY), 1);
+    alone.set(START.saturating_add(HOUR));
+    alone.pass(DAY);
+    assert_eq!(alone.kept(family::BODY), 1, "its clock was put right");
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use nudged::clock::Clock;
+use nudged::clock::{Clock, Timestamp};
 use nudged::config::{Policy, Route};
 use nudged::engine::core::{Answer, Core, Input, Settings};
 use nudged::engine::memory::Memory;
@@ -229,6 +229,7 @@ fn settings(names: &[&str], window: u16) -> Settings {
         inbound: checked("").inbound,
         routes: Vec::new(),
         links: names.iter().map(link).collect(),
+        clock_floor: Timestamp::MIN,
     }
 }
 

@@ -119,6 +119,10 @@ impl Core {
                 self.other.push(format!("resume {link:?} by {by}"));
                 reply.send(Ok(())).unwrap();
             }
+            Command::AcceptClock { by, reply } => {
+                self.other.push(format!("accept the clock by {by}"));
+                reply.send(Ok(())).unwrap();
+            }
             Command::RestartLink { link, reply } => {
                 self.other.push(format!("restart {link}"));
                 reply.send(Ok(())).unwrap();
@@ -640,6 +644,7 @@ async fn every_call_asks_for_a_scope_of_its_own() {
         (Method::POST, "/v1/links/carrier/restart", Scope::Admin),
         (Method::POST, "/v1/pause", Scope::Admin),
         (Method::POST, "/v1/resume", Scope::Admin),
+        (Method::POST, "/v1/clock/accept", Scope::Admin),
         (Method::POST, "/v1/messages/msg_0000000000001/resolve", Scope::Admin),
         (Method::POST, "/v1/unknowns/resolve", Scope::Admin),
     ];
@@ -836,6 +841,7 @@ async fn cancel_resolve_pause_and_resume_reach_the_core() {
     assert_eq!(rig.post("/v1/pause", json!({})).await.0, 200);
     let resume = rig.request(reqwest::Method::POST, "/v1/links/carrier/resume");
     assert_eq!(answer(resume).await.1["name"], "carrier");
+    assert_eq!(rig.post("/v1/clock/accept", json!({})).await.0, 200);
     let expected = [
         format!("cancel {one}"),
         format!("cancel {two}"),
@@ -843,6 +849,7 @@ async fn cancel_resolve_pause_and_resume_reach_the_core() {
         String::from("resolve Some(carrier) Sent"),
         String::from("pause None by crm"),
         String::from("resume Some(carrier) by crm"),
+        String::from("accept the clock by crm"),
     ];
     assert_eq!(rig.core.lock().unwrap().other, expected);
 }

@@ -6,14 +6,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use nudged::clock::Clock;
+use nudged::clock::{Clock, Timestamp};
+use nudged::daemon::{Daemon, Ended};
+use nudged::engine::Draft;
 use nudged::http::auth::{Scope, TokenFile};
+use nudged::message::Msisdn;
+use nudged::store::Options;
 use reqwest::{Client, Method};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Carrier, faulty, holding, link, nobody, number, silent, until};
+use crate::support::{Carrier, checked, draft, faulty, holding, link, nobody, number, silent, until};
 
 /// A directory with a configuration, its password file and its state.
 struct Home {
@@ -251,6 +255,42 @@ async fn what_was_accepted_survives_kill_after_kill_and_a_repeated_key_stays_one
     }
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 60);
     assert_eq!(running.terminate().await, Some(0));
+}
+
+/// Takes one message for a day later and stops, all on a clock that stands at this time.
+async fn run_at(home: &Home, wall: Timestamp) {
+    let config = checked(&std::fs::read_to_string(home.config()).unwrap());
+    let daemon = Daemon::start_with(config, Clock::manual(wall), Options::for_tests()).await.unwrap();
+    let day = std::time::Duration::from_secs(86_400);
+    let to = Msisdn::parse_e164(&number(1)).unwrap();
+    let later = Draft { send_at: Some(wall.saturating_add(day)), ..draft(to, "later") };
+    daemon.engine.accept(later).await.unwrap();
+    let ended = daemon.stop().await;
+    assert!(matches!(ended, Ended::Stopped), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_whose_clock_went_back_while_it_was_down_holds_what_has_a_date_until_it_is_told() {
+    let carrier = Carrier::start(silent()).await;
+    let home = Home::new(&link("carrier", carrier.addr(), ""));
+    let token = home.token();
+    let now = home.clock.now().wall;
+    run_at(&home, now.saturating_add(std::time::Duration::from_secs(7200))).await;
+    let running = home.run();
+    let dated = json!({"to": number(2), "text": "dated", "send_at": now.to_rfc3339()});
+    let dated = running.send(&token, dated).await;
+    let plain = running.send(&token, json!({"to": number(3), "text": "plain"})).await;
+    running.await_status(&token, &plain, "sent").await;
+    let (_, status) = running.call(&token, Method::GET, "/v1/status", None).await;
+    assert_eq!(status["clock_doubt"]["why"], "behind_the_store", "{status}");
+    assert_eq!(carrier.texts(), ["plain"]);
+    let mut resume = nudged(&["resume", "--clock", "--url", &running.url]);
+    let output = resume.env("NUDGED_TOKEN", &token).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    running.await_status(&token, &dated, "sent").await;
+    assert_eq!(running.terminate().await, Some(0));
+    let log = home.log();
+    assert!(log.contains("event=\"clock_in_doubt\"") && log.contains("event=\"clock_accepted\""), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

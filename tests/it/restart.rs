@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use nudged::clock::Clock;
+use nudged::clock::{Clock, Timestamp};
 use nudged::engine::core::{Core, Lease, Settings};
 use nudged::engine::run::{self, Parts};
 use nudged::link::{LinkEvent, LinkFacts, channel};
@@ -99,6 +99,7 @@ async fn what_a_link_that_hangs_never_settles_is_unknown_when_the_stop_ends() {
         inbound: checked("").inbound,
         routes: Vec::new(),
         links: vec![facts.clone()],
+        clock_floor: Timestamp::MIN,
     };
     let store = opened(dir.path());
     let (core, _) = Core::recover(settings, &store.reader(), clock.now()).unwrap();

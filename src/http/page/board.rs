@@ -38,6 +38,7 @@ pub struct Board {
     pub troubles: Vec<Trouble>,
     /// Who paused all sending, and when.
     pub paused: Option<(String, Since)>,
+    pub clock_doubted: bool,
     pub links: Vec<LinkRow>,
     pub drain: String,
     pub graphs: [Graph; 2],
@@ -144,6 +145,7 @@ impl Board {
             form_key: signed.form_key.clone(),
             changes: signed.changes(),
             troubles: problems::of(snapshot),
+            clock_doubted: snapshot.clock_doubt.is_some(),
             paused: paused.map(|pause| (pause.by.to_string(), Since::of(pause.since, now.wall))),
             links: snapshot.links.iter().map(|link| LinkRow::of(link, now)).collect(),
             drain: drain(snapshot),

@@ -1,4 +1,5 @@
-//! What the page changes: sign in and out, pause, resume and restart, decide an unknown or a hold, opt-outs.
+//! What the page changes: sign in and out, pause, resume and restart, accept the clock, decide an unknown or a hold,
+//! opt-outs.
 //!
 //! Each form is read, its key is checked against the session, then its scope; only then the engine is asked.
 //! What was done shows on the page one is sent back to; what was refused says why on a page of its own.
@@ -130,6 +131,15 @@ async fn set_pause(app: &App, request: Request, on: bool) -> Result<String, Prob
         false => app.engine().resume(link, signed.name).await?,
     }
     Ok(form.back())
+}
+
+pub async fn accept_clock(State(app): State<App>, request: Request) -> Response {
+    let done = async {
+        let (signed, form) = admitted(&app, request).await?;
+        app.engine().accept_clock(signed.name).await?;
+        Ok(form.back())
+    };
+    answer(done.await)
 }
 
 pub async fn restart(State(app): State<App>, request: Request) -> Response {

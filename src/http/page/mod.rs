@@ -46,6 +46,7 @@ pub fn routes() -> Router<App> {
         .route("/page/pause", post(forms::pause))
         .route("/page/resume", post(forms::resume))
         .route("/page/restart", post(forms::restart))
+        .route("/page/accept-clock", post(forms::accept_clock))
         .route("/page/resolve", post(forms::resolve))
         .route("/page/release", post(forms::release))
         .route("/page/opt-out", post(forms::opt_out))

@@ -1,8 +1,9 @@
 //! What is wrong now, each with what to do about it.
 
 use super::board::REASON;
-use super::say::{counted, visible};
+use super::say::{counted, spoken, visible};
 use super::verdict::{count, shown};
+use crate::engine::doubt::{Doubt, Why};
 use crate::engine::{LinkSnapshot, Refusal, Snapshot};
 use crate::link::{Connection, ModemStatus, Registration};
 use crate::message::Status;
@@ -62,7 +63,22 @@ fn whole(snapshot: &Snapshot) -> Vec<Trouble> {
         let what = format!("All sending is paused by {}.", pause.by);
         troubles.push(trouble(what, "Resume it when the reason is gone."));
     }
+    troubles.extend(snapshot.clock_doubt.as_ref().map(clock));
     troubles
+}
+
+/// What has a date waits.
+fn clock(doubt: &Doubt) -> Trouble {
+    let by = spoken(doubt.why.by());
+    let cause = match doubt.why {
+        Why::Forward(_) => format!("it was set forward by {by}, or the machine slept"),
+        Why::Backward(_) => format!("it was set back by {by}"),
+        Why::Behind(_) => format!("it is {by} behind what it said before this start"),
+        Why::BeforeBuild(_) => format!("it is {by} before this program was made"),
+    };
+    let what = format!("The clock is in doubt until {}: {cause}.", doubt.until.to_rfc3339());
+    let remedy = "Look at the machine's time; press Accept the clock when it is right. Until then what has a date is held.";
+    Trouble { what, remedy }
 }
 
 fn state(link: &LinkSnapshot) -> Option<Trouble> {

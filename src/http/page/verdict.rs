@@ -73,7 +73,13 @@ impl Verdict {
             Some(pause) if links.level != Level::Down => {
                 verdict(Level::Degraded, String::from("All sending is paused."), Some(pause.since))
             }
-            _ => links,
+            _ => match &snapshot.clock_doubt {
+                Some(doubt) if links.level == Level::Ok => {
+                    let sentence = "The clock is in doubt: what has a date waits.";
+                    verdict(Level::Degraded, sentence.to_owned(), Some(doubt.since))
+                }
+                _ => links,
+            },
         }
     }
 }

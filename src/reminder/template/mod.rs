@@ -12,12 +12,17 @@
 mod cell;
 pub mod fields;
 mod filters;
+#[cfg(test)]
+mod library;
+pub mod lint;
 mod locale;
 pub mod pick;
+pub mod preview;
 mod program;
 mod syntax;
 mod transliterate;
 mod value;
+mod words;
 
 use std::sync::Arc;
 

@@ -143,6 +143,9 @@ impl Checker {
 
     /// One tag, its opening taken; gives what follows it.
     fn tag<'a>(&mut self, inside: &'a str, close: &str) -> Result<&'a str, Fault> {
+        if close == "%}" {
+            self.keyword(inside)?;
+        }
         let (tokens, rest) = self.tokens(inside, close)?;
         if close == "}}" {
             self.checked.source.push_str("{{");
@@ -154,6 +157,14 @@ impl Checker {
         self.checked.source.push_str(close);
         self.checked.literal.push(' ');
         Ok(rest)
+    }
+
+    /// Before the rest of a tag is read: a loop is refused as a loop, not for a sign in it.
+    fn keyword(&self, inside: &str) -> Result<(), Fault> {
+        let inside = inside.trim_start_matches(' ');
+        let word = &inside[..inside.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(inside.len())];
+        let known = word.is_empty() || ["if", "elif", "else", "endif"].contains(&word);
+        if known { Ok(()) } else { Err(self.refused(word)) }
     }
 
     fn tokens<'a>(&self, inside: &'a str, close: &str) -> Result<(Vec<Token<'a>>, &'a str), Fault> {

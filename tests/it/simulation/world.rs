@@ -230,6 +230,7 @@ fn settings(written: usize) -> Settings {
         inbound: InboundSettings { stop_reply: String::new(), concat_timeout: Duration::from_secs(7200) },
         routes: routes(written),
         links: names.iter().enumerate().map(facts).collect(),
+        clock_floor: Timestamp::MIN,
     }
 }
 

@@ -1,0 +1,104 @@
+//! What the next step of an obligation comes to at an instant: one decision for the feed, `simulate` and rehearsals.
+
+use super::catalog::Catalog;
+use super::plan::{Next, plan};
+use super::situation::{Circumstances, Situation};
+use crate::clock::Timestamp;
+use crate::reminder::enrolment::StepOutcome;
+use crate::reminder::gate::Refusal;
+use crate::reminder::name::Key;
+use crate::reminder::obligation::Obligation;
+use crate::reminder::reply::menu::Menu;
+use crate::reminder::schedule;
+use crate::reminder::sequence::Step;
+use crate::reminder::template::Rendered;
+
+/// A text that may go now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    pub step: Key,
+    pub rendered: Rendered,
+    /// Key, language and version.
+    pub template: String,
+    /// Not delivered after this.
+    pub until: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// No step is due.
+    NotDue,
+    Go(Box<Proposal>),
+    /// The step is over without a gate: its own condition does not hold.
+    Skip { step: Key, gate: String, rule: String },
+    Refused { step: Key, refusal: Refusal },
+    /// Its text cannot be made.
+    NoText { step: Key, why: String },
+}
+
+/// Decides on the next step. `link`: the payment link of this recipient.
+pub fn decide(
+    situation: &Situation,
+    obligation: &Obligation,
+    catalog: &Catalog,
+    around: Circumstances,
+    link: Option<&str>,
+) -> Decision {
+    let Ok(planned) = plan(situation, obligation, around.now) else { return Decision::NotDue };
+    let Next::Step { step, window } = planned.next else { return Decision::NotDue };
+    if window.opens > around.now {
+        return Decision::NotDue;
+    }
+    let clearance = match situation.judge(obligation, window, around) {
+        Ok(clearance) => clearance,
+        Err(refusal) => return Decision::Refused { step: step.id.clone(), refusal },
+    };
+    let value = |name: &str| situation.value(obligation, name, around.now);
+    if step.when.as_ref().is_some_and(|when| !when.holds(value)) {
+        let (gate, rule) = (String::from("when"), String::from("condition"));
+        return Decision::Skip { step: step.id.clone(), gate, rule };
+    }
+    let next = next_opening(situation, obligation, step);
+    let Some(until) = schedule::validity(around.now, clearance.until, next, window.stale_after) else {
+        let (gate, rule) = (String::from("hours"), String::from("validity"));
+        return Decision::Skip { step: step.id.clone(), gate, rule };
+    };
+    match render(situation, obligation, catalog, step, (around.now, link)) {
+        Ok((rendered, template)) => {
+            Decision::Go(Box::new(Proposal { step: step.id.clone(), rendered, template, until }))
+        }
+        Err(why) => Decision::NoText { step: step.id.clone(), why },
+    }
+}
+
+/// When the step after this one opens.
+fn next_opening(situation: &Situation, obligation: &Obligation, step: &Step) -> Option<Timestamp> {
+    let own = situation.window(obligation, step).ok()?.opens;
+    let others = situation.sequence.steps.iter().filter(|other| other.id != step.id);
+    others.filter_map(|other| Some(situation.window(obligation, other).ok()?.opens)).filter(|at| *at > own).min()
+}
+
+/// The text of a step, and the template's key, language and version.
+pub fn render(
+    situation: &Situation,
+    obligation: &Obligation,
+    catalog: &Catalog,
+    step: &Step,
+    (now, link): (Timestamp, Option<&str>),
+) -> Result<(Rendered, String), String> {
+    let saved = situation.template(catalog, &step.template).map_err(|e| format!("{}: {e}", step.template))?;
+    let template = saved.compiled.template();
+    let menu = step.menu.as_ref().or(template.menu.as_ref()).and_then(|key| catalog.menus.get(key));
+    let options: Vec<(u8, &str)> = menu.map(|menu| labels(menu)).unwrap_or_default();
+    let gone = |note: &&crate::reminder::enrolment::StepNote| matches!(note.how, StepOutcome::Gone { .. });
+    let number = obligation.steps.iter().filter(gone).count() as u32 + 1;
+    let frame = situation.frame(template.class, &template.language, number, &options);
+    let frame = frame.map_err(|refusal| refusal.to_string())?;
+    let fields = situation.fields(obligation, link, now);
+    let rendered = saved.compiled.render(&fields, frame).map_err(|e| format!("{}: {e}", e.code()))?;
+    Ok((rendered, format!("{}@{}@{}", template.key, template.language, saved.version)))
+}
+
+fn labels(menu: &Menu) -> Vec<(u8, &str)> {
+    menu.options.iter().map(|option| (option.digit, option.label.as_deref().unwrap_or(""))).collect()
+}

@@ -1,0 +1,394 @@
+//! Steps that are due: judged by the gates, made into texts, and queued, as many as links can take just now.
+//!
+//! A due step stays on the disk until there is credit for its route; then gates, text and message are one step of
+//! the core. What was queued and is not leased yet is judged again at its lease. Nothing goes while the wall clock is
+//! in doubt, because every rule here rests on it.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use super::debts::Debt;
+use super::decide::{Decision, Proposal, decide};
+use super::happened::Happened;
+use super::reference::{OURS, Reference};
+use super::situation::{Circumstances, Situation};
+use crate::clock::{Now, Timestamp};
+use crate::engine::Draft;
+use crate::engine::core::{Core, LinkIndex, Work};
+use crate::id::{MessageId, ObligationId};
+use crate::message::{Body, Class, Msisdn, OnUnknown, Priority, Sender};
+use crate::reminder::enrolment::{
+    EnrolmentState, Refused, StepNote, StepOutcome, Timer, TimerKind,
+};
+use crate::reminder::gate::{Refusal, Then};
+use crate::reminder::task::kind;
+use crate::store::{StoreError, keys};
+
+/// Due steps looked at in one step of the core, so that it stays short.
+const LOOKED_AT: usize = 64;
+/// Reminders that are queued and not leased at most: what is rendered does not wait long.
+const AHEAD: usize = 64;
+/// When what found no link is looked at again, where nothing else happens.
+const REST: Duration = Duration::from_secs(15);
+/// When a step that waits for a person is looked at again by itself.
+const LOOK_AGAIN: Duration = Duration::from_secs(24 * 3600);
+/// When a step whose text went to the number of late is tried again.
+const SAME_TEXT: Duration = Duration::from_secs(6 * 3600);
+/// Before plain messages, which may be many; those with a higher priority still overtake.
+pub const PRIORITY: u8 = 5;
+
+/// Where the feed stands in the due index.
+#[derive(Debug, Default)]
+pub struct Feed {
+    /// Reminders queued and not leased.
+    pub waiting: HashSet<MessageId>,
+    /// The key after which the round goes on.
+    cursor: Option<Vec<u8>>,
+    /// This round left something that no link could take.
+    left: bool,
+    rests_until: Option<Instant>,
+    /// The round was cut short.
+    cut: bool,
+}
+
+impl Feed {
+    /// When the feed wants to be asked again; `Some(now)`: at once.
+    pub fn wakes(&self, due: Option<Timestamp>, now: Now) -> Option<Instant> {
+        let at = due.map(|at| now.mono + at.since(now.wall))?;
+        let rested = self.rests_until.map_or(at, |until| at.max(until));
+        Some(if self.cut { now.mono } else { rested })
+    }
+}
+
+/// What became of one due obligation.
+enum Fed {
+    /// It left the due index, or moved in it.
+    Done,
+    /// No link can take it now.
+    NoRoom,
+    /// Nothing can be taken now.
+    Full,
+}
+
+impl Core {
+    /// Queues what is due and may go, as far as there is room.
+    pub(in crate::engine) fn feed(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        self.reminders.feed.cut = false;
+        let rests = self.reminders.feed.rests_until.is_some_and(|until| work.now.mono < until);
+        let stops = self.stopping || self.intake.is_some() || self.clock_in_doubt();
+        if rests || stops || !self.reminders.is_due(TimerKind::Step, work.wall()) || !self.any_credit() {
+            return Ok(());
+        }
+        self.reminders.feed.rests_until = None;
+        let from = self.reminders.feed.cursor.take().unwrap_or_else(|| keys::timers(TimerKind::Step));
+        let to = keys::timer(TimerKind::Step, work.wall(), u64::MAX);
+        let due = work.txn.scan(&from, &to, LOOKED_AT)?;
+        let more = due.len() == LOOKED_AT;
+        for (key, _) in due {
+            if self.reminders.feed.waiting.len() >= self.feed_ahead() {
+                self.reminders.feed.cursor = Some(key);
+                return Ok(());
+            }
+            let Some((at, id)) = keys::decode_timer(&key) else { continue };
+            match self.feed_one(ObligationId::from_u64(id), at, &key, work)? {
+                Fed::Done => {}
+                Fed::NoRoom => self.reminders.feed.left = true,
+                Fed::Full => return Ok(()),
+            }
+            self.reminders.feed.cursor = Some([key.as_slice(), &[0]].concat());
+        }
+        if more {
+            self.reminders.feed.cut = true;
+            return Ok(());
+        }
+        self.reminders.feed.cursor = None;
+        if std::mem::take(&mut self.reminders.feed.left) {
+            self.reminders.feed.rests_until = Some(work.now.mono + REST);
+        }
+        self.forecast(TimerKind::Step, work)
+    }
+
+    /// No more than the links can take soon.
+    fn feed_ahead(&self) -> usize {
+        let credits: usize = (0..self.links.len()).map(|link| usize::from(self.credits(link))).sum();
+        credits.min(AHEAD)
+    }
+
+    fn feed_one(
+        &mut self,
+        id: ObligationId,
+        at: Timestamp,
+        key: &[u8],
+        work: &mut Work,
+    ) -> Result<Fed, StoreError> {
+        let obligation = work.txn.get(&keys::obligation(id))?;
+        let timer = Timer { kind: TimerKind::Step, at };
+        let Some(obligation) = obligation.filter(|o: &crate::reminder::obligation::Obligation| o.timer == Some(timer))
+        else {
+            work.txn.delete(key.to_vec());
+            return Ok(Fed::Done);
+        };
+        let mut debt = Debt { id, obligation };
+        let read = Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &debt.obligation)?;
+        let Ok(situation) = read else {
+            self.keep(debt, work)?;
+            return Ok(Fed::Done);
+        };
+        let draft = self.blank(&debt, &situation);
+        if !self.has_room(&draft, work) {
+            return Ok(Fed::NoRoom);
+        }
+        let classes: Vec<&str> = situation.creditor.route_class.iter().map(String::as_str).collect();
+        let around = self.around(situation.number, &classes, work.wall());
+        let catalog = self.reminders.catalog.clone();
+        let decision = decide(&situation, &debt.obligation, &catalog, around, self.link_of(&debt, &situation).as_deref());
+        match decision {
+            Decision::NotDue => self.keep(debt, work)?,
+            Decision::Go(proposal) => return self.go(debt, situation, *proposal, draft, work),
+            Decision::Skip { step, gate, rule } => {
+                debt.skip_by(step.clone(), work.wall(), &gate, &rule);
+                self.happen(id, Happened::Skipped { step, gate, rule }, "", work);
+                self.keep(debt, work)?;
+            }
+            Decision::Refused { step, refusal } => self.refuse(&mut debt, step, &refusal, work)?,
+            Decision::NoText { step, why } => {
+                let about = Some((debt.id, &debt.obligation));
+                self.open_task(kind::RENDER, about, None, &why, work)?;
+                let next = work.wall().saturating_add(LOOK_AGAIN);
+                self.wait_step(&mut debt, (step, "text", None, why), Some(next), work);
+            }
+        }
+        Ok(Fed::Done)
+    }
+
+    /// What the gates are told of the core's own memory.
+    pub(super) fn around<'a>(
+        &self,
+        number: Msisdn,
+        classes: &'a [&'a str],
+        now: Timestamp,
+    ) -> Circumstances<'a> {
+        Circumstances {
+            now,
+            is_suppressed: self.opt_outs.of(number).next().is_some(),
+            is_held: self.holds.of(number).next().is_some(),
+            quota_until: None,
+            route_classes: classes,
+        }
+    }
+
+    /// A reminder without its text yet: enough to know its route.
+    fn blank(&self, debt: &Debt, situation: &Situation) -> Draft {
+        let sender = situation.creditor.sender.as_deref().and_then(|sender| Sender::parse(sender).ok());
+        Draft {
+            to: situation.number,
+            text: String::new(),
+            sender,
+            link: None,
+            class: Class::Reminder,
+            priority: Priority::new(PRIORITY).unwrap_or_default(),
+            send_at: None,
+            valid_until: None,
+            encoding: crate::message::Encoding::Gsm7,
+            segment_count: 1,
+            // Never twice, whatever the queue does with other messages.
+            on_unknown: Some(OnUnknown::Hold),
+            flash: false,
+            receipt: true,
+            client_ref: Some(debt.id.to_string()),
+            unique_ref: false,
+            allow_duplicate: false,
+            metadata: None,
+            token: OURS.into(),
+            idempotency: None,
+        }
+    }
+
+    /// Whether a link that serves its lane could take it now.
+    fn has_room(&self, draft: &Draft, work: &Work) -> bool {
+        let body = self.body(draft.clone(), None, work.wall());
+        let Some(lane) = self.router.lane(&body, None) else { return false };
+        let lane = self.router.lanes().get(&lane);
+        (0..self.links.len()).any(|link: LinkIndex| {
+            self.credits(link) > 0 && lane.is_some_and(|lane| self.serves(link, lane))
+        })
+    }
+
+    fn go(
+        &mut self,
+        mut debt: Debt,
+        mut situation: Situation,
+        proposal: Proposal,
+        blank: Draft,
+        work: &mut Work,
+    ) -> Result<Fed, StoreError> {
+        let now = work.wall();
+        let Proposal { step, rendered, template, until } = proposal;
+        let cycle = debt.obligation.cycle;
+        let version = debt.obligation.version;
+        let reference = Reference { obligation: debt.id, cycle, step: step.clone(), version };
+        let draft = Draft {
+            text: rendered.text,
+            encoding: rendered.encoding,
+            segment_count: rendered.segment_count,
+            valid_until: Some(until),
+            client_ref: Some(reference.to_string()),
+            metadata: Some(metadata(&debt, &step, &template)),
+            ..blank
+        };
+        let accepted = match self.refusal(&draft, crate::engine::intake::text_digest(&draft.text), work)? {
+            None => self.enqueue(draft, None, work)?,
+            Some(refusal) => Err(refusal),
+        };
+        let message = match accepted {
+            Ok(accepted) => accepted.id,
+            Err(crate::engine::Refusal::Duplicate { .. }) => {
+                let next = now.saturating_add(SAME_TEXT);
+                let why = String::from("the same text went to this number of late");
+                self.wait_step(&mut debt, (step, "duplicate", None, why), Some(next), work);
+                return Ok(Fed::Done);
+            }
+            Err(_) => return Ok(Fed::Full),
+        };
+        self.reminders.feed.waiting.insert(message);
+        situation.phone.ledger.add(now);
+        work.txn.put(keys::phone(situation.number), &situation.phone);
+        let how = StepOutcome::Gone {
+            message,
+            to: situation.number,
+            at: now,
+            template: template.clone(),
+            accepted: false,
+            answer: None,
+        };
+        debt.obligation.steps.push(StepNote { cycle, step: step.clone(), how });
+        if let Some(enrolment) = &mut debt.obligation.enrolment {
+            enrolment.refused = None;
+            enrolment.state = EnrolmentState::Active;
+        }
+        let to = situation.number;
+        self.happen(debt.id, Happened::Gone { step, message, to, template }, "", work);
+        self.keep(debt, work)?;
+        Ok(Fed::Done)
+    }
+
+    /// A gate said no: the step waits, is over, or ends it all.
+    fn refuse(
+        &mut self,
+        debt: &mut Debt,
+        step: crate::reminder::name::Key,
+        refusal: &Refusal,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let (gate, rule) = (refusal.gate.as_str(), refusal.rule.to_string());
+        let said = (step.clone(), gate, refusal.pack.clone(), rule.clone());
+        match refusal.then {
+            Then::Wait(next) => self.wait_step(debt, said, Some(next), work),
+            Then::Stay => self.wait_step(debt, said, None, work),
+            Then::NeedsPerson(task) => {
+                let about = Some((debt.id, &debt.obligation));
+                if task != kind::REVIEW {
+                    self.open_task(task, about, None, &format!("{gate}: {rule}"), work)?;
+                }
+                let next = work.wall().saturating_add(LOOK_AGAIN);
+                self.wait_step(debt, said, Some(next), work);
+            }
+            Then::Skip => {
+                debt.skip_by(step.clone(), work.wall(), gate, &rule);
+                let gate = gate.to_owned();
+                self.happen(debt.id, Happened::Skipped { step, gate, rule }, "", work);
+                self.keep(debt.clone(), work)?;
+            }
+            Then::Exit(reason) => {
+                self.exit(debt, reason, "", work);
+                self.keep(debt.clone(), work)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The step is tried again at `next`; why is told once, not at each try.
+    fn wait_step(
+        &mut self,
+        debt: &mut Debt,
+        (step, gate, pack, rule): (
+            crate::reminder::name::Key,
+            &str,
+            Option<crate::reminder::name::Key>,
+            String,
+        ),
+        next: Option<Timestamp>,
+        work: &mut Work,
+    ) {
+        let (at, gate) = (work.wall(), gate.to_owned());
+        let Some(enrolment) = &mut debt.obligation.enrolment else { return };
+        let told = enrolment.refused.as_ref();
+        let told = told.is_some_and(|r| r.step == step && r.gate == gate && r.rule == rule);
+        enrolment.refused =
+            Some(Refused { step: step.clone(), gate: gate.clone(), pack: pack.clone(), rule: rule.clone(), at });
+        if !told {
+            self.happen(debt.id, Happened::Refused { step, gate, pack, rule, next }, "", work);
+        }
+        let timer = next.map(|at| Timer { kind: TimerKind::Step, at });
+        self.put_obligation(debt.id, &mut debt.obligation, timer, work);
+    }
+
+    /// Whether a queued reminder may still go now; it was judged when it was queued, and much may have come since.
+    pub(in crate::engine) fn may_still_go(
+        &mut self,
+        id: MessageId,
+        body: &Body,
+        work: &Work,
+    ) -> Result<bool, StoreError> {
+        let Some(reference) = Reference::of(body) else { return Ok(true) };
+        let Some(obligation) = work.txn.get::<crate::reminder::obligation::Obligation>(&keys::obligation(reference.obligation))? else {
+            return Ok(false);
+        };
+        if self.clock_in_doubt() {
+            return Ok(false);
+        }
+        let gone = obligation.steps.iter().find_map(|note| match note.how {
+            StepOutcome::Gone { message, at, .. } if message == id => Some(at),
+            _ => None,
+        });
+        let Some(at) = gone else { return Ok(false) };
+        if at == work.wall() && reference.version == obligation.version {
+            return Ok(true);
+        }
+        let read = Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &obligation)?;
+        let Ok(mut situation) = read else { return Ok(false) };
+        let sequence = situation.sequence.clone();
+        let Some(step) = sequence.step(&reference.step) else { return Ok(false) };
+        let Ok(window) = situation.window(&obligation, step) else { return Ok(false) };
+        // Its own place under the caps is not against it.
+        situation.phone.ledger.take_back(at);
+        let classes: Vec<&str> = situation.creditor.route_class.iter().map(String::as_str).collect();
+        let around = self.around(situation.number, &classes, work.wall());
+        let same = reference.version == obligation.version
+            && reference.cycle == obligation.cycle
+            && situation.number == body.to;
+        Ok(same && situation.judge(&obligation, window, around).is_ok())
+    }
+}
+
+impl Debt {
+    /// A step that is over by a gate's word.
+    fn skip_by(&mut self, step: crate::reminder::name::Key, at: Timestamp, gate: &str, rule: &str) {
+        let how = StepOutcome::Skipped { at, gate: gate.to_owned(), rule: rule.to_owned() };
+        self.obligation.steps.push(StepNote { cycle: self.obligation.cycle, step, how });
+    }
+}
+
+/// What programs read with the message: whose reminder it is.
+fn metadata(debt: &Debt, step: &crate::reminder::name::Key, template: &str) -> String {
+    let enrolment = debt.obligation.enrolment.as_ref();
+    let sequence = enrolment.map(|e| format!("{}@{}", e.sequence, e.version));
+    serde_json::json!({
+        "obligation": debt.id.to_string(),
+        "external_id": debt.obligation.external_id.as_str(),
+        "step": step.as_str(),
+        "sequence": sequence,
+        "template": template,
+    })
+    .to_string()
+}

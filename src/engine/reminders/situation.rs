@@ -1,0 +1,374 @@
+//! All that decides about one obligation, read once: whose it is, which number, which rules, which hours.
+//!
+//! One reading serves the feed, the gates at the lease, `simulate` and previews, so that they cannot disagree.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use jiff::civil::Date;
+
+use super::catalog::{Catalog, Saved};
+use super::records::{Account, Phone, PhoneStatus, Records, StoredContact};
+use crate::clock::Timestamp;
+use crate::message::Msisdn;
+use crate::reminder::calendar::Calendar;
+use crate::reminder::condition::Value;
+use crate::reminder::consent::Standing;
+use crate::reminder::creditor::Creditor;
+use crate::reminder::gate::{self, Aim, Clearance, Facts, NumberState, Refusal, StepWindow};
+use crate::reminder::hours::WeekHours;
+use crate::reminder::name::{Country, Key, Language};
+use crate::reminder::obligation::{Obligation, Origin};
+use crate::reminder::pack::{Duty, Residence};
+use crate::reminder::rules::Rules;
+use crate::reminder::schedule::{self, NoCommonHour};
+use crate::reminder::sequence::{Sequence, Step};
+use crate::reminder::template::{Class, Field, FieldName, Fields, Frame, pick};
+use crate::reminder::zone::{self, Derived, Place, ZoneSet};
+use crate::store::StoreError;
+
+/// Rules by creditor and place: few, and asked for each step.
+#[derive(Debug, Default)]
+pub struct RulesCache(Mutex<HashMap<(Key, Option<Country>, Option<String>), Arc<Rules>>>);
+
+/// Places remembered at most; a firm's contacts live in fewer.
+const RULES_KEPT: usize = 10_000;
+
+impl RulesCache {
+    fn of(&self, catalog: &Catalog, creditor: &Creditor, country: Option<&Country>, region: Option<&str>) -> Option<Arc<Rules>> {
+        let place = (creditor.key.clone(), country.cloned(), region.map(str::to_owned));
+        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(rules) = known.get(&place) {
+            return Some(rules.clone());
+        }
+        let home = Residence { country, region };
+        let rules = Rules::choose(&catalog.packs, &creditor.packs, creditor.sender_role, home).ok()?;
+        let rules = Arc::new(rules);
+        if known.len() >= RULES_KEPT {
+            known.clear();
+        }
+        known.insert(place, rules.clone());
+        Some(rules)
+    }
+}
+
+/// What an obligation stands in.
+#[derive(Debug)]
+pub struct Situation {
+    pub contact: StoredContact,
+    pub account: Account,
+    pub number: Msisdn,
+    pub phone: Phone,
+    pub creditor: Arc<Creditor>,
+    pub sequence: Arc<Sequence>,
+    pub rules: Arc<Rules>,
+    pub zones: Derived,
+    /// What packs and contact have in common, for planning.
+    pub hours: WeekHours,
+    pub wishes: WeekHours,
+    pub calendar: Option<Arc<Calendar>>,
+}
+
+/// Why there is none: something is missing that only a person can give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    Contact,
+    Account,
+    Creditor,
+    Sequence,
+    Rules,
+    /// Every number of the contact is wrong or dead.
+    Number,
+}
+
+/// What the gates are told besides: it lives in the core's memory, or is imagined.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    pub now: Timestamp,
+    pub is_suppressed: bool,
+    pub is_held: bool,
+    pub quota_until: Option<Timestamp>,
+    pub route_classes: &'a [&'a str],
+}
+
+/// When one step may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub opens: Timestamp,
+    /// It is stale from then on.
+    pub stale_after: Timestamp,
+}
+
+impl Situation {
+    pub fn read<R: Records>(
+        records: &R,
+        catalog: &Catalog,
+        cache: &RulesCache,
+        obligation: &Obligation,
+    ) -> Result<Result<Situation, Lack>, StoreError> {
+        let Some(enrolment) = &obligation.enrolment else { return Ok(Err(Lack::Sequence)) };
+        let Some(contact) = records.contact(obligation.contact)? else { return Ok(Err(Lack::Contact)) };
+        let account = records.account(&obligation.account, &obligation.creditor)?;
+        let Some(account) = account else { return Ok(Err(Lack::Account)) };
+        let Some(creditor) = catalog.creditor(&obligation.creditor) else { return Ok(Err(Lack::Creditor)) };
+        let sequence = catalog.sequence_at(&enrolment.sequence, enrolment.version);
+        let Some(sequence) = sequence else { return Ok(Err(Lack::Sequence)) };
+        let Some((number, phone)) = usable(records, &contact)? else { return Ok(Err(Lack::Number)) };
+        let person = &contact.contact;
+        let country = person.country.clone().or_else(|| zone::country_of(number));
+        let rules = cache.of(catalog, creditor, country.as_ref(), person.region.as_deref());
+        let Some(rules) = rules else { return Ok(Err(Lack::Rules)) };
+        let zones = zone::derive(&Place {
+            zone: person.timezone.as_ref(),
+            country: person.country.as_ref(),
+            region: person.region.as_deref(),
+            postcode: person.postcode.as_deref(),
+            number,
+            home: creditor.timezone.as_ref().unwrap_or(&catalog.home),
+        });
+        let wishes = person.wishes().unwrap_or(WeekHours::ALWAYS);
+        let calendar = creditor.calendar.as_ref().and_then(|key| catalog.calendars.get(key)).cloned();
+        Ok(Ok(Situation {
+            hours: rules.hours().narrow(wishes),
+            account,
+            number,
+            phone,
+            creditor: creditor.clone(),
+            sequence: sequence.clone(),
+            rules,
+            zones,
+            wishes,
+            calendar,
+            contact,
+        }))
+    }
+
+    pub fn zones(&self) -> &ZoneSet {
+        &self.zones.zones
+    }
+
+    /// The date where the contact lives; in several zones the earliest.
+    pub fn today(&self, now: Timestamp) -> Date {
+        let dates = self.zones().zones().iter().map(|zone| zone.local(now).date());
+        dates.min().unwrap_or(Date::MAX)
+    }
+
+    /// # Errors
+    /// No hour of any day is lawful in all of its zones.
+    pub fn window(&self, obligation: &Obligation, step: &Step) -> Result<Window, NoCommonHour> {
+        let window = schedule::step_window(
+            obligation.due_date,
+            &step.offset,
+            &step.at,
+            step.grace.duration(),
+            self.calendar.as_deref(),
+            self.zones(),
+            &self.hours,
+            &dispatch_key(obligation, &step.id, self.number),
+        )?;
+        Ok(Window { opens: window.opens, stale_after: window.stale_after })
+    }
+
+    /// What the gates say of a step.
+    ///
+    /// # Errors
+    /// The first gate that refuses.
+    pub fn judge(
+        &self,
+        obligation: &Obligation,
+        window: Window,
+        around: Circumstances,
+    ) -> Result<Clearance, Refusal> {
+        let Some(enrolment) = &obligation.enrolment else {
+            return Err(gate::never());
+        };
+        let consents = &self.phone.consents;
+        let standing = consents.iter().find(|(creditor, _)| creditor.as_ref() == Some(&obligation.creditor));
+        let standing = standing.or_else(|| consents.iter().find(|(creditor, _)| creditor.is_none()));
+        let standing = standing.map_or(Standing::default(), |(_, standing)| *standing);
+        let holiday = |date: Date| self.calendar.as_ref().is_some_and(|calendar| calendar.is_holiday(date));
+        gate::judge(&Facts {
+            now: around.now,
+            aim: Aim::Reminder,
+            step: StepWindow { from: window.opens, until: window.stale_after },
+            is_suppressed: around.is_suppressed,
+            is_held: around.is_held || self.phone.review.is_some(),
+            number: number_state(self.phone.status),
+            has_attorney: self.contact.contact.custom.get("attorney").is_some_and(|v| !v.is_empty()),
+            status: obligation.status,
+            is_owed: obligation.balance().is_positive(),
+            enrolment: &enrolment.state,
+            standing: &standing,
+            last_inbound: self.phone.last_inbound_at,
+            initial_notice: self.initial_notice(),
+            rules: &self.rules,
+            zones: self.zones(),
+            is_holiday: &holiday,
+            wishes: Some(&self.wishes),
+            ledger: &self.phone.ledger,
+            quota_until: around.quota_until,
+            route_classes: around.route_classes,
+        })
+    }
+
+    /// The account's own field `initial_notice_sent_at`, a date or an instant.
+    fn initial_notice(&self) -> Option<Timestamp> {
+        let text = self.account.custom.get("initial_notice_sent_at")?;
+        Timestamp::parse_rfc3339(text).or_else(|| Timestamp::parse_rfc3339(&format!("{text}T00:00:00Z")))
+    }
+
+    /// The template of a step in the contact's language.
+    pub fn template<'a>(&self, catalog: &'a Catalog, key: &Key) -> Result<&'a Saved, pick::NoTemplate> {
+        let languages = catalog.templates.get(key).ok_or(pick::NoTemplate::None)?;
+        let has: Vec<Language> = languages.keys().cloned().collect();
+        let wanted: Vec<Language> = self.contact.contact.language.iter().cloned().collect();
+        let own = self.creditor.language.clone();
+        let home = own.or_else(|| Language::parse("en").ok()).ok_or(pick::NoTemplate::None)?;
+        let may_fall_back = self.rules.demands(Duty::OwnLanguage).is_none();
+        let language = pick::pick(&has, &wanted, &home, may_fall_back)?;
+        languages.get(language).ok_or(pick::NoTemplate::None)
+    }
+
+    /// What templates may say of an obligation.
+    pub fn fields(&self, obligation: &Obligation, link: Option<&str>, now: Timestamp) -> Fields {
+        let mut fields = Fields::new();
+        let person = &self.contact.contact;
+        let texts = [
+            (FieldName::FirstName, person.first_name.as_deref()),
+            (FieldName::LastName, person.last_name.as_deref()),
+            (FieldName::Company, person.company.as_deref()),
+            (FieldName::Creditor, Some(self.creditor.name.as_str())),
+            (FieldName::CreditorShort, Some(self.creditor.short())),
+            (FieldName::Phone, self.creditor.phone.as_deref()),
+            (FieldName::Description, obligation.description.as_deref()),
+            (FieldName::Reference, Some(obligation.external_id.as_str())),
+            (FieldName::CaseManager, self.account.case_manager.as_deref()),
+        ];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                fields.set(name, Field::Text(text.to_owned()));
+            }
+        }
+        fields.set(FieldName::Amount, Field::Money(obligation.balance()));
+        fields.set(FieldName::Total, Field::Money(obligation.amount));
+        fields.set(FieldName::DueDate, Field::Date(obligation.due_date));
+        let overdue = self.today(now).since(obligation.due_date).map_or(0, |span| i64::from(span.get_days()));
+        fields.set(FieldName::DaysOverdue, Field::Number(overdue.max(0)));
+        if let Some(least) = obligation.min_due {
+            fields.set(FieldName::MinDue, Field::Money(least));
+        }
+        if let Some(paid) = obligation.payments.iter().rev().find(|payment| !payment.reversed) {
+            fields.set(FieldName::Paid, Field::Money(paid.amount));
+        }
+        if let Some(link) = link {
+            fields.set(FieldName::Link, Field::Link(link.to_owned()));
+        }
+        if let Some(promise) = &obligation.promise {
+            fields.set(FieldName::PromiseDate, Field::Date(promise.date));
+        }
+        if let Origin::Plan { n, .. } = obligation.origin {
+            fields.set(FieldName::InstalmentNumber, Field::Number(i64::from(n)));
+        }
+        for (name, text) in person.custom.iter().chain(&self.account.custom) {
+            if let Some(name) = FieldName::parse(&format!("custom.{name}")) {
+                fields.set(name, Field::Text(text.clone()));
+            }
+        }
+        fields
+    }
+
+    /// What a step's `when` may ask.
+    pub fn value(&self, obligation: &Obligation, name: &str, now: Timestamp) -> Option<Value> {
+        let money = |minor: i64| Some(Value::Number(minor * 1000 / 10_i64.pow(obligation.amount.currency().digits())));
+        let text = |text: &str| Some(Value::Text(text.to_owned()));
+        let person = &self.contact.contact;
+        match name {
+            "balance" => money(obligation.balance().minor()),
+            "amount" => money(obligation.amount.minor()),
+            "paid" => money(obligation.paid_minor()),
+            "min_due" => obligation.min_due.and_then(|least| money(least.minor())),
+            "reminders" => obligation.enrolment.as_ref().map(|e| Value::Number(i64::from(e.reminders_accepted) * 1000)),
+            "stage" | "status" => text(obligation.status.as_str()),
+            "overdue" => Some(Value::Bool(obligation.is_overdue(self.today(now)))),
+            "days_overdue" => {
+                let days = self.today(now).since(obligation.due_date).map_or(0, |span| span.get_days());
+                Some(Value::Number(i64::from(days.max(0)) * 1000))
+            }
+            "due_date" => Some(Value::Date(obligation.due_date)),
+            "creditor" => text(obligation.creditor.as_str()),
+            "currency" => text(obligation.amount.currency().as_str()),
+            "language" => person.language.as_ref().and_then(|language| text(language.as_str())),
+            "country" => person.country.as_ref().and_then(|country| text(country.as_str())),
+            "kind" => text(match person.kind {
+                crate::reminder::contact::ContactKind::Consumer => "consumer",
+                crate::reminder::contact::ContactKind::B2b => "b2b",
+            }),
+            "has_link" => Some(Value::Bool(obligation.link.is_some())),
+            "case_manager" => self.account.case_manager.as_deref().and_then(text),
+            _ => {
+                let own = name.strip_prefix("custom.")?;
+                let custom = self.account.custom.get(own).or_else(|| person.custom.get(own))?;
+                text(custom)
+            }
+        }
+    }
+
+    /// What stands around the body. `number` from 1: which reminder of this phone it is.
+    pub fn frame<'a>(
+        &'a self,
+        class: Class,
+        language: &Language,
+        number: u32,
+        menu: &'a [(u8, &'a str)],
+    ) -> Result<Frame<'a>, Refusal> {
+        let disclosures = self.rules.disclosures(language, number).map_err(|breach| gate::disclosure(&breach))?;
+        let asks = class.asks_for_money();
+        Ok(Frame {
+            disclosure: disclosures.first().copied().filter(|_| asks),
+            menu,
+            footer: asks && self.rules.needs_footer(number),
+            spare_names: self.rules.demands(Duty::KeepNames).is_some(),
+        })
+    }
+}
+
+/// The names that a step's `when` may ask for, besides `custom.NAME`.
+pub const CONDITION_FIELDS: [&str; 16] = [
+    "balance", "amount", "paid", "min_due", "reminders", "stage", "status", "overdue", "days_overdue", "due_date",
+    "creditor", "currency", "language", "country", "kind", "has_link",
+];
+
+/// The first number of a contact that may be texted at all.
+fn usable<R: Records>(
+    records: &R,
+    contact: &StoredContact,
+) -> Result<Option<(Msisdn, Phone)>, StoreError> {
+    for number in contact.contact.numbers() {
+        let phone = records.phone(number)?;
+        if number_state(phone.status) == NumberState::Usable {
+            return Ok(Some((number, phone)));
+        }
+    }
+    Ok(None)
+}
+
+fn number_state(status: PhoneStatus) -> NumberState {
+    match status {
+        PhoneStatus::Unverified | PhoneStatus::Active | PhoneStatus::Suspect { .. } => NumberState::Usable,
+        PhoneStatus::Dead => NumberState::Dead,
+        PhoneStatus::Wrong => NumberState::Wrong,
+    }
+}
+
+/// The dispatch key of a step to a number: names it for ever, and places it within its slot.
+pub fn dispatch_key(obligation: &Obligation, step: &Key, number: Msisdn) -> [u8; 16] {
+    let sequence = obligation.enrolment.as_ref().map_or("", |enrolment| enrolment.sequence.as_str());
+    crate::engine::intake::digest(&[
+        obligation.creditor.as_str(),
+        obligation.external_id.as_str(),
+        &obligation.cycle.to_string(),
+        sequence,
+        step.as_str(),
+        &number.digits(),
+    ])
+}
