@@ -143,6 +143,17 @@ impl Standing {
         }
     }
 
+    /// Of the events of both: what was said to this creditor, and what was said to all.
+    pub fn joined(self, other: Standing) -> Standing {
+        Standing {
+            given_at: self.given_at.max(other.given_at),
+            proven_at: self.proven_at.max(other.proven_at),
+            renewed_at: self.renewed_at.max(other.renewed_at),
+            checked_at: self.checked_at.max(other.checked_at),
+            revoked_at: self.revoked_at.max(other.revoked_at),
+        }
+    }
+
     pub fn is_revoked(&self) -> bool {
         self.revoked_at.is_some() && self.revoked_at >= self.given_at
     }
@@ -288,6 +299,12 @@ mod tests {
             let turn = turn.min(other.len());
             other.rotate_left(turn);
             prop_assert_eq!(Standing::of(&events), Standing::of(&other));
+        }
+
+        #[test]
+        fn two_ledgers_joined_are_one(events in events(), cut in 0..9_usize) {
+            let (one, other) = events.split_at(cut.min(events.len()));
+            prop_assert_eq!(Standing::of(one).joined(Standing::of(other)), Standing::of(&events));
         }
 
         #[test]

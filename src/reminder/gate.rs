@@ -157,6 +157,16 @@ pub fn judge(facts: &Facts) -> Result<Clearance, Refusal> {
     Ok(Clearance { until: closes.min(facts.step.until) })
 }
 
+/// What an obligation without an enrolment gets: it has no step that may go.
+pub const fn never() -> Refusal {
+    plain(Gate::Sequence, Rule::NotEnrolled, Then::Stay)
+}
+
+/// A text that cannot say of its sender what a pack demands ([`Rules::disclosures`]).
+pub fn disclosure(breach: &Breach) -> Refusal {
+    by_pack(Gate::Consent, Some(*breach), breach.rule, Then::NeedsPerson(kind::RENDER))
+}
+
 fn suppression(facts: &Facts) -> Result<(), Refusal> {
     if facts.is_suppressed {
         return Err(plain(Gate::Suppression, Rule::OptedOut, Then::Exit(ExitReason::OptedOut)));
@@ -395,7 +405,7 @@ impl Gate {
             Gate::Paid => "It is paid.",
             Gate::Obligation => "The obligation is not to be reminded of.",
             Gate::Sequence => "The sequence is not at this step.",
-            Gate::Consent => "The consent or notice that a pack asks for is missing or too old.",
+            Gate::Consent => "The consent, notice or disclosure that a pack asks for is missing or too old.",
             Gate::Hours => "It is not an hour for reminders where the recipient may be.",
             Gate::Wishes => "The recipient does not want reminders at this hour or day.",
             Gate::Caps => "The number had as many reminders as it may get.",

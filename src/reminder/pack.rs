@@ -81,8 +81,8 @@ pub struct Applies {
 /// Where a contact lives, as far as it is known.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Residence<'a> {
-    /// One where the contact's is known, else all that the number may be of.
-    pub countries: &'a [Country],
+    /// The contact's, else the number's; one that is not known may be any.
+    pub country: Option<&'a Country>,
     pub region: Option<&'a str>,
 }
 
@@ -126,7 +126,7 @@ pub enum Duty {
     /// A letter or mail with all that the law names must have gone first.
     InitialNotice,
     /// Names keep their letters, whatever that costs.
-    NamesAsWritten,
+    KeepNames,
     /// A text that is missing in the contact's language is not sent in another.
     OwnLanguage,
 }
@@ -223,10 +223,13 @@ impl Applies {
         if alone { Err(BadPack::RegionsAlone) } else { Ok(()) }
     }
 
-    /// A region that is not known may be any of the country's.
+    /// A place that is not known may be any.
     fn fits(&self, role: SenderRole, home: Residence) -> bool {
-        let in_country = self.countries.is_empty()
-            || home.countries.iter().any(|country| self.countries.contains(country));
+        let in_country = match home.country {
+            _ if self.countries.is_empty() => true,
+            None => true,
+            Some(country) => self.countries.contains(country),
+        };
         let in_region = match home.region {
             _ if self.regions.is_empty() => true,
             None => true,
@@ -331,8 +334,8 @@ mod tests {
     }
 
     fn applies(key: &str, role: SenderRole, country: &str, region: Option<&str>) -> bool {
-        let countries = [Country::parse(country).unwrap()];
-        shipped(key).applies_to(role, Residence { countries: &countries, region })
+        let country = Country::parse(country).unwrap();
+        shipped(key).applies_to(role, Residence { country: Some(&country), region })
     }
 
     #[test]
@@ -375,11 +378,15 @@ mod tests {
     }
 
     #[test]
-    fn a_region_that_is_not_known_may_be_any() {
+    fn a_place_that_is_not_known_may_be_any() {
         assert!(applies("us-ma", SenderRole::FirstParty, "US", None));
         assert!(!applies("us-ma", SenderRole::FirstParty, "DE", None));
         let nowhere = Residence::default();
-        assert!(!shipped("us-ma").applies_to(SenderRole::FirstParty, nowhere), "no country at all");
+        assert!(
+            shipped("us-ma").applies_to(SenderRole::FirstParty, nowhere),
+            "a number of which nothing is known"
+        );
+        assert!(!shipped("us-wa").applies_to(SenderRole::FirstParty, nowhere));
     }
 
     #[test]

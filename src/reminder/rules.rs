@@ -32,6 +32,7 @@ pub enum Rule {
     HandedOver,
     Canceled,
     WrittenOff,
+    NotEnrolled,
     NotDue,
     Stale,
     Paused(PauseReason),
@@ -197,7 +198,7 @@ impl Rules {
         self.packs.iter().filter_map(|pack| pack.footer).any(|footer| footer.is_due(number))
     }
 
-    /// What the text must say of its sender, in its own language or that without its region.
+    /// All that the text must say of its sender, in its own language or that without its region.
     ///
     /// # Errors
     /// The pack that has nothing to say in that language: such a text cannot go.
@@ -237,6 +238,7 @@ impl fmt::Display for Rule {
             Rule::HandedOver => "handed_over",
             Rule::Canceled => "canceled",
             Rule::WrittenOff => "written_off",
+            Rule::NotEnrolled => "not_enrolled",
             Rule::NotDue => "not_due",
             Rule::Stale => "stale",
             Rule::Completed => "completed",
