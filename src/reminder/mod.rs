@@ -4,6 +4,7 @@
 //! are made: whoever holds a [`money::Money`] or a [`name::Key`] need not look at it again. One form serves the
 //! outside and the store: human-readable formats (JSON, TOML) see words, the store sees numbers.
 
+pub mod condition;
 pub mod money;
 pub mod name;
 pub mod reply;
