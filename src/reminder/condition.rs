@@ -547,6 +547,7 @@ fn one_or(mut exprs: Vec<Expr>, many: impl Fn(Vec<Expr>) -> Expr) -> Expr {
 }
 
 #[cfg(test)]
+<<<<<<< HEAD
 mod tests {
     use super::*;
     use crate::reminder::money::Currency;
@@ -741,3 +742,6 @@ mod tests {
         }
     }
 }
+=======
+mod tests;
+>>>>>>> clock

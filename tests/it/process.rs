@@ -51,9 +51,33 @@ impl Home {
     }
 
     fn run(&self) -> Running {
+        self.run_by(nudged(&["run"]))
+    }
+
+    /// On a wall clock that goes as the file [`Home::clock_path`] says; the monotonic one is the machine's.
+    fn run_on_its_own_clock(&self) -> Running {
+        self.set_clock(0);
+        let mut command = nudged(&["run"]);
+        command.env("LD_PRELOAD", faketime()).env("FAKETIME_TIMESTAMP_FILE", self.clock_path());
+        command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        self.run_by(command)
+    }
+
+    fn clock_path(&self) -> PathBuf {
+        self.dir.path().join("clock")
+    }
+
+    /// So many seconds ahead of the machine's.
+    fn set_clock(&self, ahead: i32) {
+        let new = self.dir.path().join("clock.new");
+        std::fs::write(&new, format!("{ahead:+}\n")).unwrap();
+        std::fs::rename(&new, self.clock_path()).unwrap();
+    }
+
+    fn run_by(&self, mut command: Command) -> Running {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path()).unwrap();
-        let mut command = nudged(&["run", "--config"]);
-        let mut child = command.arg(self.config()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut child =
+            command.arg("--config").arg(self.config()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().rsplit(' ').next().unwrap();
@@ -254,6 +278,43 @@ async fn what_was_accepted_survives_kill_after_kill_and_a_repeated_key_stays_one
         running.await_status(&token, id, "scheduled").await;
     }
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 60);
+    assert_eq!(running.terminate().await, Some(0));
+}
+
+/// Debian's, or the one that `FAKETIME_LIB` names.
+fn faketime() -> PathBuf {
+    if let Some(named) = std::env::var_os("FAKETIME_LIB") {
+        return named.into();
+    }
+    let lib =
+        |dir: std::io::Result<std::fs::DirEntry>| dir.unwrap().path().join("faketime/libfaketimeMT.so.1");
+    let found = std::fs::read_dir("/usr/lib").unwrap().map(lib).find(|path| path.exists());
+    found.expect("libfaketime: install Debian's faketime")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs libfaketime: scripts/test brings it and runs this"]
+async fn a_daemon_whose_clock_is_set_while_it_runs_holds_what_came_due_by_it() {
+    let carrier = Carrier::start(silent()).await;
+    let home = Home::new(&link("carrier", carrier.addr(), ""));
+    let token = home.token();
+    let running = home.run_on_its_own_clock();
+    let at = home.clock.now().wall.saturating_add(std::time::Duration::from_secs(3600));
+    let dated = json!({"to": number(1), "text": "dated", "send_at": at.to_rfc3339()});
+    let dated = running.send(&token, dated).await;
+    let doubt = async || running.call(&token, Method::GET, "/v1/status", None).await.1["clock_doubt"].clone();
+    assert_eq!(doubt().await, Value::Null);
+    home.set_clock(7200);
+    let look = async || Some(doubt().await).filter(|doubt| doubt["why"] == "set_forward");
+    until(&home.clock, "the doubt", look).await;
+    let plain = running.send(&token, json!({"to": number(2), "text": "plain"})).await;
+    running.await_status(&token, &plain, "sent").await;
+    running.await_status(&token, &dated, "queued").await;
+    assert_eq!(running.call(&token, Method::POST, "/v1/clock/accept", None).await.0, 200);
+    running.await_status(&token, &dated, "sent").await;
+    home.set_clock(0);
+    let look = async || Some(doubt().await).filter(|doubt| doubt["why"] == "set_back");
+    until(&home.clock, "another doubt", look).await;
     assert_eq!(running.terminate().await, Some(0));
 }
 
