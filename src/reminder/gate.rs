@@ -338,17 +338,6 @@ fn wait(facts: &Facts, next: Timestamp) -> Then {
     if facts.step.until.since(next) < SHORTEST { Then::Skip } else { Then::Wait(next) }
 }
 
-/// What is in no sequence is not reminded of.
-pub const fn not_enrolled() -> Refusal {
-    plain(Gate::Sequence, Rule::Completed, Then::Stay)
-}
-
-/// A pack has nothing to say of the sender in the text's language: a person must add it.
-pub fn undisclosed(breach: &Breach) -> Refusal {
-    let then = Then::NeedsPerson(kind::RENDER);
-    Refusal { gate: Gate::Hours, pack: Some(breach.pack.clone()), rule: breach.rule, then }
-}
-
 const fn plain(gate: Gate, rule: Rule, then: Then) -> Refusal {
     Refusal { gate, pack: None, rule, then }
 }

@@ -100,18 +100,6 @@ pub fn country_of(number: Msisdn) -> Option<Country> {
     Country::parse(country_code(number)?).ok()
 }
 
-/// Every country that a number may be of: several where the calling code alone is shared, none where it is unknown.
-pub fn countries_of(number: Msisdn) -> Vec<Country> {
-    let shared: &[&str] = match (country_of(number), number.digits().as_bytes()) {
-        (Some(country), _) => return vec![country],
-        (None, [b'1', ..]) => &["US", "CA"],
-        (None, [b'7', ..]) => &["RU", "KZ"],
-        (None, [b'4', b'4', ..]) => &["GB"],
-        (None, _) => &[],
-    };
-    shared.iter().filter_map(|code| Country::parse(code).ok()).collect()
-}
-
 fn country_code(number: Msisdn) -> Option<&'static str> {
     match area_code(number) {
         Some(npa) => nanp::area(npa).map(|area| area.country),

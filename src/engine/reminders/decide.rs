@@ -106,8 +106,9 @@ pub fn render(
     let options = menu.and_then(|key| catalog.menus.get(key)).map_or_else(Vec::new, |menu| labels(menu));
     let gone = |note: &&crate::reminder::enrolment::StepNote| matches!(note.how, StepOutcome::Gone { .. });
     let number = obligation.steps.iter().filter(gone).count() as u32 + 1;
-    let frame = situation.frame(template.class, &template.language, number, &options);
-    let frame = frame.map_err(|refusal| refusal.to_string())?;
+    let disclosure = situation.disclosure(template.class, &template.language, number);
+    let disclosure = disclosure.map_err(|refusal| refusal.to_string())?;
+    let frame = situation.frame(template.class, number, disclosure.as_deref(), &options);
     let fields = situation.fields(obligation, link, now);
     let rendered = saved.compiled.render(&fields, frame).map_err(|e| format!("{}: {e}", e.code()))?;
     let name = format!("{}@{}@{}", template.key, template.language, saved.version);

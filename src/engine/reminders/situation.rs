@@ -30,7 +30,7 @@ use crate::store::StoreError;
 
 /// Rules by creditor and place: few, and asked for each step.
 #[derive(Debug, Default)]
-pub struct RulesCache(Mutex<HashMap<(Key, Vec<Country>, Option<String>), Arc<Rules>>>);
+pub struct RulesCache(Mutex<HashMap<(Key, Option<Country>, Option<String>), Arc<Rules>>>);
 
 /// Places remembered at most; a firm's contacts live in fewer.
 const RULES_KEPT: usize = 10_000;
@@ -40,15 +40,15 @@ impl RulesCache {
         &self,
         catalog: &Catalog,
         creditor: &Creditor,
-        countries: Vec<Country>,
+        country: Option<Country>,
         region: Option<&str>,
     ) -> Option<Arc<Rules>> {
-        let place = (creditor.key.clone(), countries.clone(), region.map(str::to_owned));
+        let place = (creditor.key.clone(), country.clone(), region.map(str::to_owned));
         let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(rules) = known.get(&place) {
             return Some(rules.clone());
         }
-        let home = Residence { countries: &countries, region };
+        let home = Residence { country: country.as_ref(), region };
         let rules = Rules::choose(&catalog.packs, &creditor.packs, creditor.sender_role, home).ok()?;
         let rules = Arc::new(rules);
         if known.len() >= RULES_KEPT {
@@ -122,11 +122,8 @@ impl Situation {
         let Some(sequence) = sequence else { return Ok(Err(Lack::Sequence)) };
         let Some((number, phone)) = usable(records, &contact)? else { return Ok(Err(Lack::Number)) };
         let person = &contact.contact;
-        let countries = match &person.country {
-            Some(country) => vec![country.clone()],
-            None => zone::countries_of(number),
-        };
-        let rules = cache.of(catalog, creditor, countries, person.region.as_deref());
+        let country = person.country.clone().or_else(|| zone::country_of(number));
+        let rules = cache.of(catalog, creditor, country, person.region.as_deref());
         let Some(rules) = rules else { return Ok(Err(Lack::Rules)) };
         let zones = zone::derive(&Place {
             zone: person.timezone.as_ref(),
@@ -188,12 +185,12 @@ impl Situation {
         around: Circumstances,
     ) -> Result<Clearance, Refusal> {
         let Some(enrolment) = &obligation.enrolment else {
-            return Err(gate::not_enrolled());
+            return Err(gate::never());
         };
-        let consents = &self.phone.consents;
-        let standing = consents.iter().find(|(creditor, _)| creditor.as_ref() == Some(&obligation.creditor));
-        let standing = standing.or_else(|| consents.iter().find(|(creditor, _)| creditor.is_none()));
-        let standing = standing.map_or(Standing::default(), |(_, standing)| *standing);
+        // What was said to one creditor and what was said to all count together.
+        let said = |of: &Option<Key>| of.as_ref().is_none_or(|creditor| *creditor == obligation.creditor);
+        let said = self.phone.consents.iter().filter(|(of, _)| said(of));
+        let standing = said.fold(Standing::default(), |all, (_, own)| all.joined(*own));
         let holiday =
             |date: Date| self.calendar.as_ref().is_some_and(|calendar| calendar.holiday(date).is_some());
         gate::judge(&Facts {
@@ -326,19 +323,34 @@ impl Situation {
     pub fn frame<'a>(
         &'a self,
         class: Class,
-        language: &Language,
         number: u32,
+        disclosure: Option<&'a str>,
         menu: &'a [(u8, &'a str)],
-    ) -> Result<Frame<'a>, Refusal> {
-        let disclosures =
-            self.rules.disclosures(language, number).map_err(|breach| gate::undisclosed(&breach))?;
+    ) -> Frame<'a> {
         let asks = class.asks_for_money();
-        Ok(Frame {
-            disclosure: disclosures.first().copied().filter(|_| asks),
+        Frame {
+            disclosure,
             menu,
             footer: asks && self.rules.needs_footer(number),
-            spare_names: self.rules.demands(Duty::NamesAsWritten).is_some(),
-        })
+            spare_names: self.rules.demands(Duty::KeepNames).is_some(),
+        }
+    }
+
+    /// What packs want said of the sender, in one text that asks for money.
+    ///
+    /// # Errors
+    /// A pack has nothing to say in that language.
+    pub fn disclosure(
+        &self,
+        class: Class,
+        language: &Language,
+        number: u32,
+    ) -> Result<Option<String>, Refusal> {
+        if !class.asks_for_money() {
+            return Ok(None);
+        }
+        let texts = self.rules.disclosures(language, number).map_err(|breach| gate::disclosure(&breach))?;
+        Ok(Some(texts.join(" ")).filter(|text| !text.is_empty()))
     }
 }
 
