@@ -346,7 +346,7 @@ mod tests {
         let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
         let place = long.chars().position(|c| c == '’').unwrap() + 1;
         let why = format!(
-            "'’' (U+2019) at character {place} is not in GSM 7-bit: 4 segments, 2 with transliterate = \"safe\""
+            "'’' (U+2019) at character {place} is not in GSM 7-bit: 3 segments, 2 with transliterate = \"safe\""
         );
         assert_eq!((warning.code, warning.why.as_str()), (Code::ForcesUcs2, why.as_str()));
         let safe = Template { transliterate: Transliterate::Safe, ..template(Class::Reminder, "en", &long) };
