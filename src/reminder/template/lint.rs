@@ -17,7 +17,7 @@ const LISTED_MAX: usize = 8;
 /// Shorter words in capitals are abbreviations.
 const SHOUT_MIN: usize = 5;
 /// Capitals that are no shouting.
-const CAPITALS: [&str; 6] = ["START", "SEPA-", "IBAN", "UNSUBSCRIBE", "HELP", "STOP"];
+const CAPITALS: [&str; 2] = ["START", "UNSUBSCRIBE"];
 
 /// A stable word for each finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -327,6 +327,7 @@ mod tests {
             [Code::LegalThreat, Code::Urgent, Code::Promotion]
         );
         assert_eq!(german("Reply STOP. IBAN folgt. START"), []);
+        assert_eq!(german("BITTE zahlen"), [Code::Shouting]);
     }
 
     #[test]
