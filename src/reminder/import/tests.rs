@@ -236,7 +236,7 @@ fn a_record_without_end_ends_the_reading() {
         let header = format!("{HEADER},description\n{ROW},\"");
         let mut rows =
             Rows::<_, Case>::open(header.as_bytes().chain(Endless(filler)), &Mapping::default()).unwrap();
-        let last = rows.by_ref().take(3).find(|row| !matches!(row, Ok(_)));
+        let last = rows.by_ref().take(3).find(Result::is_err);
         assert!(matches!(last, Some(Err(FileError::TooLong { .. }))), "{last:?}");
         assert!(rows.next().is_none());
     }
