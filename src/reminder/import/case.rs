@@ -163,8 +163,8 @@ impl Record for Case {
         Some(case)
     }
 
-    fn unique(&self) -> (&'static str, &str) {
-        ("external_id", self.external_id.as_str())
+    fn unique(&self) -> (&'static str, &str, &'static str) {
+        ("external_id", self.external_id.as_str(), "")
     }
 }
 
