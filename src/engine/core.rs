@@ -406,6 +406,11 @@ impl Core {
                 work.answers.push(Answer::Done(reply, released.then_some(()).ok_or(Refusal::NotFound)));
                 Ok(())
             }
+            Command::Webhook { progress, reply } => {
+                let dead = self.note_webhook(progress, work)?;
+                work.answers.push(Answer::Count(reply, Ok(dead)));
+                Ok(())
+            }
         }
     }
 
