@@ -143,7 +143,7 @@ impl Board {
             name: signed.name.to_string(),
             form_key: signed.form_key.clone(),
             changes: signed.changes(),
-            troubles: problems::of(snapshot),
+            troubles: problems::with_webhooks(problems::of(snapshot), app.engine().webhooks()),
             paused: paused.map(|pause| (pause.by.to_string(), Since::of(pause.since, now.wall))),
             links: snapshot.links.iter().map(|link| LinkRow::of(link, now)).collect(),
             drain: drain(snapshot),

@@ -3,12 +3,15 @@
 use super::board::REASON;
 use super::say::{counted, visible};
 use super::verdict::{count, shown};
+use crate::engine::webhook::{self, Standing, Webhooks};
 use crate::engine::{LinkSnapshot, Refusal, Snapshot};
 use crate::link::{Connection, ModemStatus, Registration};
 use crate::message::Status;
 
 /// Lines shown; the verdict tells the worst.
 const MOST: usize = 20;
+/// Characters of a webhook's name; config allows no more.
+const NAME: usize = 32;
 /// Below it messages get lost on the air.
 const WEAK_DBM: i16 = -105;
 /// Slots of a memory, in percent, from which replies may soon be turned away.
@@ -40,6 +43,42 @@ pub fn of(snapshot: &Snapshot) -> Vec<Trouble> {
             .push(Trouble { what, remedy: "Read it under Held, then release it or treat it as an opt-out." });
     }
     troubles.truncate(MOST);
+    troubles
+}
+
+/// What is wrong with webhooks behind what is wrong with sending.
+pub fn with_webhooks(mut troubles: Vec<Trouble>, webhooks: &Webhooks) -> Vec<Trouble> {
+    troubles.extend(webhooks.iter().flat_map(|hook| webhook(hook.name().as_str(), &hook.status())));
+    troubles.truncate(MOST);
+    troubles
+}
+
+fn webhook(name: &str, status: &webhook::Status) -> Vec<Trouble> {
+    let trouble =
+        |what: String, remedy| Trouble { what: format!("Webhook {} {what}", visible(name, NAME)), remedy };
+    let mut troubles = Vec::new();
+    let error = status.last_error.as_ref().map_or("", |(_, error)| error.as_str());
+    let error = visible(error, REASON);
+    match &status.standing {
+        Standing::Up => {}
+        Standing::Failing { .. } => troubles.push(trouble(
+            format!("takes no events: {error}."),
+            "It is tried again by itself for a day; mend the endpoint, then press for a test by the API.",
+        )),
+        Standing::Parked { .. } => troubles.push(trouble(
+            String::from("is parked: the endpoint answered that it wants no more events (410)."),
+            "Mend the endpoint and post a test by the API, or remove the webhook from the configuration.",
+        )),
+    }
+    if status.dead > 0 {
+        let what = format!("has {}.", counted(status.dead, "dead letter"));
+        troubles.push(trouble(what, "Mend the endpoint, then have them posted again by the API (replay)."));
+    }
+    let lost = status.lost + status.dropped;
+    if lost > 0 {
+        let what = format!("lost {} for good.", counted(lost, "event"));
+        troubles.push(trouble(what, "The endpoint was away too long; have it read the messages by the API."));
+    }
     troubles
 }
 
