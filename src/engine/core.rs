@@ -194,6 +194,8 @@ pub struct Active {
 pub struct Seat {
     pub facts: LinkFacts,
     pub up: bool,
+    /// It was said that it needs a person, and it was not up since.
+    pub parked: bool,
     /// When it last came up; `None` before the first time.
     pub came_up: Option<Instant>,
     /// Segments leased and unanswered.
@@ -267,6 +269,7 @@ impl Core {
         let seat = |facts: &LinkFacts| Seat {
             facts: facts.clone(),
             up: false,
+            parked: false,
             came_up: None,
             leased: 0,
             rests_until: None,
