@@ -15,6 +15,8 @@ use super::{Secret, Webhook};
 const URL_MAX: usize = 2_000;
 /// Standard Webhooks 1.0: 24 to 64 octets.
 const KEY_OCTETS: std::ops::RangeInclusive<usize> = 24..=64;
+/// RFC 9110 4.2.1.
+const PORT: u16 = 80;
 const KEY_PREFIX: &str = "whsec_";
 /// Each costs a task and a place in the journal that it holds.
 const MOST: usize = 32;
@@ -80,12 +82,12 @@ fn hook(section: &mut Section<'_>, secrets: Secrets<'_>) -> Option<Webhook> {
 
 /// A webhook leads to a machine that the firm named in the file, so private addresses are as good as others.
 fn url(text: &str) -> Result<String, Bad> {
-    let bad = |why: &str| {
-        Bad::new(format!("{text:?} {why}"), "write http://HOST:PORT/PATH or https://HOST/PATH, nothing more")
-    };
-    let rest = text.strip_prefix("http://").map(|rest| (rest, 80));
-    let rest = rest.or_else(|| text.strip_prefix("https://").map(|rest| (rest, 443)));
-    let (rest, port) = rest.ok_or_else(|| bad("is not an address of HTTP"))?;
+    let bad = |why: &str| Bad::new(format!("{text:?} {why}"), "write http://HOST:PORT/PATH, nothing more");
+    if text.starts_with("https://") {
+        let remedy = "write http:// and have a proxy on this machine speak TLS";
+        return Err(Bad::new("https: is not supported by this version", remedy));
+    }
+    let rest = text.strip_prefix("http://").ok_or_else(|| bad("is not an address of HTTP"))?;
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     if authority.contains('@') {
         // Not shown back: it holds a password.
@@ -93,7 +95,7 @@ fn url(text: &str) -> Result<String, Bad> {
         return Err(Bad::new("has a user or password in it", remedy));
     }
     let has_port = authority.rfind(':').is_some_and(|at| !authority[at..].contains(']'));
-    let address = if has_port { authority.to_owned() } else { format!("{authority}:{port}") };
+    let address = if has_port { authority.to_owned() } else { format!("{authority}:{PORT}") };
     value::address(&address).map_err(|_| bad("names no host"))?;
     if text.len() > URL_MAX || !path.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
         return Err(bad("is too long, has a fragment, or has letters that must be escaped"));
@@ -123,7 +125,7 @@ mod tests {
         for good in [
             "http://127.0.0.1:9000/nudged",
             "http://crm",
-            "https://crm.example.net/hook?firm=1",
+            "http://crm.example.net/hook?firm=1",
             "http://[::1]:80/",
             "http://[::1]",
         ] {
@@ -132,6 +134,7 @@ mod tests {
         for bad in [
             "",
             "ftp://crm/x",
+            "https://crm/x",
             "HTTP://crm/x",
             "http://",
             "http:///x",

@@ -217,7 +217,7 @@ pub enum Policy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
     pub name: HookName,
-    /// `http:` or `https:`, without user or password.
+    /// `http:`, without user or password.
     pub url: String,
     pub key: SigningKey,
     /// What one of these fits is posted.

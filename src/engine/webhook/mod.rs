@@ -122,7 +122,11 @@ impl Hook {
     }
 
     pub fn status(&self) -> Status {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.peek(Status::clone)
+    }
+
+    fn peek<T>(&self, look: impl FnOnce(&Status) -> T) -> T {
+        look(&self.status.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Events behind the last one that is done with; not all of them may be wanted.
@@ -163,7 +167,8 @@ impl Hook {
 }
 
 impl Status {
-    fn new(cursor: &Cursor) -> Status {
+    /// As the cursor says; nothing was posted yet.
+    pub fn new(cursor: &Cursor) -> Status {
         Status {
             standing: Standing::Up,
             after: cursor.after,

@@ -151,7 +151,7 @@ impl Worker {
                 self.fill().await?;
             }
             self.give_up(self.now().wall);
-            match self.hook.status().standing {
+            match self.hook.peek(|status| status.standing.clone()) {
                 _ if self.queue.is_empty() => self.wait(None).await?,
                 Standing::Parked { .. } => self.wait(None).await?,
                 Standing::Failing { next, .. } if next > self.now().mono => self.wait(Some(next)).await?,
@@ -354,14 +354,16 @@ impl Worker {
 
     /// Events that had their day, once the endpoint fails.
     fn give_up(&mut self, now: Timestamp) {
-        let status = self.hook.status();
-        let (Standing::Failing { since, .. }, Some((_, error))) = (status.standing, status.last_error) else {
-            return;
-        };
+        let failing = self.hook.peek(|status| match (&status.standing, &status.last_error) {
+            (Standing::Failing { since, .. }, Some((_, error))) => Some((*since, error.clone())),
+            _ => None,
+        });
+        let Some((since, error)) = failing else { return };
         let mut count = 0_u64;
-        while let Some(front) = self
-            .queue
-            .pop_front_if(|front| now >= front.numbered.notice.at.max(since).saturating_add(GIVE_UP_AFTER))
+        let had_its_day =
+            |front: &Waiting| now >= front.numbered.notice.at.max(since).saturating_add(GIVE_UP_AFTER);
+        while self.queue.front().is_some_and(had_its_day)
+            && let Some(front) = self.queue.pop_front()
         {
             let Numbered { number, notice, .. } = front.numbered;
             let tries = std::mem::take(&mut self.tries);

@@ -63,7 +63,7 @@ fn webhook(name: &str, status: &webhook::Status) -> Vec<Trouble> {
         Standing::Up => {}
         Standing::Failing { .. } => troubles.push(trouble(
             format!("takes no events: {error}."),
-            "It is tried again by itself for a day; mend the endpoint, then press for a test by the API.",
+            "It is tried again by itself for a day; mend the endpoint, then post a test by the API.",
         )),
         Standing::Parked { .. } => troubles.push(trouble(
             String::from("is parked: the endpoint answered that it wants no more events (410)."),
@@ -194,6 +194,27 @@ mod tests {
             "1 number held: a reply may mean that no more is wanted.",
         ];
         assert_eq!(what, expected);
+    }
+
+    #[test]
+    fn a_webhook_says_what_it_does_not_take_what_is_dead_and_what_is_lost() {
+        let config = crate::engine::webhook::Cursor { dead: 1, dropped: 2, lost: 3, ..Default::default() };
+        let mut status = webhook::Status::new(&config);
+        status.last_error = Some((NOW, String::from("no connection: \u{7}")));
+        let clock = crate::clock::Clock::manual(NOW).now();
+        status.standing = Standing::Failing { since: NOW, tries: 1, next: clock.mono, next_at: NOW };
+        let said = |status: &webhook::Status| {
+            super::webhook("crm", status).into_iter().map(|t| t.what).collect::<Vec<_>>()
+        };
+        let expected = [
+            "Webhook crm takes no events: no connection: ⟨U+0007⟩.",
+            "Webhook crm has 1 dead letter.",
+            "Webhook crm lost 5 events for good.",
+        ];
+        assert_eq!(said(&status), expected);
+        status.standing = Standing::Parked { since: NOW };
+        assert!(said(&status)[0].contains("410"));
+        assert!(said(&webhook::Status::new(&Default::default())).is_empty());
     }
 
     #[test]
