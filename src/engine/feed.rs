@@ -15,7 +15,7 @@ use crate::store::{Event, Events, Hold, StoreError, Tail, record};
 
 /// Readers kept where they stopped, for whoever asks on from there: without one a question begins to read at
 /// the start of a segment. Each holds a file open.
-const PLACES: usize = 32;
+const PLACES: usize = 16;
 
 /// Follows the journal's events. Cheap to clone.
 #[derive(Clone)]
@@ -65,8 +65,8 @@ impl Feed {
     }
 
     /// Number of the oldest event that is kept, or would be.
-    pub fn oldest(&self) -> Result<u64, FeedError> {
-        Ok(self.0.tail.oldest()?)
+    pub fn oldest(&self) -> u64 {
+        self.0.tail.oldest()
     }
 
     /// Sequence of the last record on the disk.
@@ -114,9 +114,11 @@ impl Feed {
         })
     }
 
-    /// The one not used for longest makes room.
+    /// The one not used for longest makes room. One whose segment is gone would keep its space from the disk.
     fn keep(&self, events: Events) {
+        let oldest = self.oldest();
         let mut places = self.0.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.retain(|place| place.after() + 1 >= oldest);
         if places.len() >= PLACES {
             places.remove(0);
         }

@@ -149,10 +149,7 @@ fn refused(error: FeedError) -> Problem {
 /// Without `after` it begins with the oldest that is kept.
 async fn page(app: &App, feed: &Feed, wish: Wish) -> Result<Response, Problem> {
     let deadline = app.now().mono + wish.wait;
-    let mut after = match wish.after {
-        Some(after) => after,
-        None => oldest(feed).await? - 1,
-    };
+    let mut after = wish.after.unwrap_or(feed.oldest() - 1);
     let events = loop {
         let found = look(app, feed, after, wish.limit).await?;
         let more = found.last > after;
@@ -169,12 +166,6 @@ async fn page(app: &App, feed: &Feed, wish: Wish) -> Result<Response, Problem> {
         }
     };
     Ok(super::json(StatusCode::OK, &json!({"data": events, "next": EventId::from_u64(after).to_string()})))
-}
-
-async fn oldest(feed: &Feed) -> Result<u64, Problem> {
-    let feed = feed.clone();
-    let read = tokio::task::spawn_blocking(move || feed.oldest());
-    read.await.map_err(|_| Problem::internal())?.map_err(refused)
 }
 
 /// Without a place to go on from it begins now.

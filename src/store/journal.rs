@@ -46,7 +46,9 @@ pub struct Journal {
     next: Position,
     /// Last sequence on the disk, for followers.
     synced: Arc<AtomicU64>,
-    /// What readers of events need.
+    /// Number of the oldest event, for readers of events.
+    oldest_event: Arc<AtomicU64>,
+    /// What they need.
     holds: Holds,
     appended: u64,
     spare: Spare,
@@ -127,6 +129,7 @@ impl Journal {
             offset: HEADER_BYTES as u64,
             next: header.first,
             synced: Arc::new(AtomicU64::new(header.first.seq - 1)),
+            oldest_event: Arc::new(AtomicU64::new(oldest.event)),
             holds: Holds::default(),
             appended: 0,
             spare: Spare::None,
@@ -271,7 +274,8 @@ impl Journal {
 
     /// For readers of events, on any thread.
     pub(super) fn tail(&self) -> Tail {
-        Tail::new(self.dir.clone(), self.synced.clone(), self.holds.clone())
+        let (synced, oldest) = (self.synced.clone(), self.oldest_event.clone());
+        Tail::new(self.dir.clone(), synced, oldest, self.holds.clone())
     }
 
     /// Removes the segments that hold only records up to `seq`.
@@ -286,6 +290,7 @@ impl Journal {
         }
         let path = segment_path(&self.dir, self.segments[0]);
         self.oldest = Header::decode(&read_segment(&path, HEADER_BYTES as u64)?)?.first;
+        self.oldest_event.store(self.oldest.event, Ordering::Release);
         files::sync_dir(&self.dir)
     }
 
@@ -424,19 +429,6 @@ pub(super) fn segment_of_event(dir: &Path, event: u64) -> Result<u64, StoreError
         oldest = Some(header.first.event);
     }
     Err(StoreError::Gone { oldest: oldest.unwrap_or(1) })
-}
-
-/// Number of the oldest event the journal has, or will have.
-pub(super) fn oldest_event(dir: &Path) -> Result<u64, StoreError> {
-    // One that is dropped just now is not the oldest any more.
-    for first in list(dir)? {
-        match open_segment(dir, first) {
-            Ok((_, header)) => return Ok(header.first.event),
-            Err(StoreError::Damaged(_)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Err(gone(1))
 }
 
 fn gone(seq: u64) -> StoreError {

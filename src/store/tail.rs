@@ -16,6 +16,7 @@ use super::journal::{self, Follower};
 pub struct Tail {
     dir: PathBuf,
     synced: Arc<AtomicU64>,
+    oldest: Arc<AtomicU64>,
     holds: Holds,
 }
 
@@ -30,8 +31,8 @@ pub struct Event {
 }
 
 impl Tail {
-    pub(super) fn new(dir: PathBuf, synced: Arc<AtomicU64>, holds: Holds) -> Tail {
-        Tail { dir, synced, holds }
+    pub(super) fn new(dir: PathBuf, synced: Arc<AtomicU64>, oldest: Arc<AtomicU64>, holds: Holds) -> Tail {
+        Tail { dir, synced, oldest, holds }
     }
 
     /// Events behind number `after`, and later ones as they come.
@@ -52,8 +53,8 @@ impl Tail {
     }
 
     /// Number of the oldest event that is there, or would be.
-    pub fn oldest(&self) -> Result<u64, StoreError> {
-        journal::oldest_event(&self.dir)
+    pub fn oldest(&self) -> u64 {
+        self.oldest.load(Ordering::Acquire)
     }
 
     /// Sequence of the last record on the disk.
@@ -116,7 +117,7 @@ impl Events {
                 record.events().map(event).filter(|event| event.number > after).collect()
             }
             Err(error) => {
-                let oldest = self.tail.oldest()?;
+                let oldest = self.tail.oldest();
                 return Err(if oldest > after + 1 { StoreError::Gone { oldest } } else { error });
             }
         };
@@ -220,11 +221,11 @@ mod tests {
         let hold = store.tail().hold(1);
         let last = fill(&mut store, 900, 1);
         maintain_until(&mut store, |store| store.upkeep_is_ahead()).unwrap();
-        assert_eq!(store.tail().oldest().unwrap(), 1);
+        assert_eq!(store.tail().oldest(), 1);
         let mut slow = store.tail().after(0).unwrap();
         drop(hold);
         maintain_until(&mut store, |store| store.journal.oldest() > 1).unwrap();
-        let oldest = store.tail().oldest().unwrap();
+        let oldest = store.tail().oldest();
         assert!(matches!(store.tail().after(0), Err(StoreError::Gone { oldest: told }) if told == oldest));
         assert_eq!(
             numbers(&mut store.tail().after(oldest - 1).unwrap(), last).len() as u64,
