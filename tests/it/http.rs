@@ -143,6 +143,10 @@ impl Core {
                 self.other.push(format!("release {party} by {by}"));
                 reply.send(Ok(())).unwrap();
             }
+            Command::Webhook { progress, reply } => {
+                self.other.push(format!("webhook {}", progress.name));
+                reply.send(Ok(0)).unwrap();
+            }
         }
     }
 }
