@@ -12,6 +12,7 @@
 //! looks.rs      what is due without a link          tasks.rs     what a person must do
 //! answers.rs    automatic answers, payment links    subscriptions.rs  periods
 //! happened.rs   what becomes of obligations         reference.rs the dispatch key
+//! view.rs       reading it all beside the core
 //! ```
 //! Invariants: an obligation's record, the ledger of its steps and its timer change in one batch; a step with a note
 //! of having gone is never queued again in its cycle; nothing is rendered before a link can take it; every decision
@@ -37,6 +38,7 @@ pub mod settle;
 pub mod situation;
 pub mod subscriptions;
 pub mod tasks;
+pub mod view;
 
 use std::sync::Arc;
 use std::time::Instant;
