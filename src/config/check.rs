@@ -51,8 +51,7 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 /// Keys of the contract that nothing reads yet; silence about them would be a promise not kept.
-const LATER: [&str; 7] =
-    ["country", "alert", "smpp_server", "kannel", "spool", "mail", "alertmanager"];
+const LATER: [&str; 7] = ["country", "alert", "smpp_server", "kannel", "spool", "mail", "alertmanager"];
 const LATER_HTTP: [&str; 1] = ["tls"];
 const LATER_QUEUE: [&str; 1] = ["normal_per_hour"];
 const LATER_MODEM: [&str; 12] = [

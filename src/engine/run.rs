@@ -62,6 +62,7 @@ pub struct Parts {
 pub fn engine(parts: Parts) -> (Engine, Loop) {
     let (commands, commands_rx) = mpsc::channel(COMMANDS);
     let view = View::new(Arc::new(parts.store.reader()));
+    view.publish_catalog(&parts.core.reminders.catalog);
     let now = parts.clock.now();
     let events = watch::Sender::new(parts.store.last_event());
     let feed = Feed::new(parts.store.tail(), events.subscribe(), parts.stop.clone());
@@ -180,6 +181,7 @@ impl Loop {
             self.publish(now);
         }
         self.view.update_leased(leased.iter());
+        self.view.publish_catalog(&self.parts.core.reminders.catalog);
         for answer in answers {
             answer.send();
         }
@@ -407,6 +409,7 @@ impl Core {
             opt_outs: self.opt_outs.len() as u64,
             holds: self.holds.len() as u64,
             receipts_unmatched: self.counters.receipts_unmatched,
+            reminders: self.counters.reminders.clone(),
             ..Snapshot::empty(now.wall)
         }
     }
@@ -461,6 +464,7 @@ impl Snapshot {
             opt_outs: 0,
             holds: 0,
             receipts_unmatched: 0,
+            reminders: super::reminders::ReminderCounters::default(),
             commits: CommitHistogram::default(),
             journal_seq: 0,
             free_bytes: 0,

@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::receiver::Receiver;
-use crate::support::{Carrier, HOOK_KEY, checked, draft, faulty, holding, link, nobody, number, silent, until};
+use crate::support::{
+    Carrier, HOOK_KEY, checked, draft, faulty, holding, link, nobody, number, silent, until,
+};
 
 /// A directory with a configuration, its password file and its state.
 struct Home {

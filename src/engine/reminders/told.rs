@@ -48,9 +48,7 @@ pub fn fields(what: &Happened) -> (&'static str, Map<String, Value>) {
 }
 
 fn money_or_state(what: &Happened) -> Option<(&'static str, Value)> {
-    let payment = |external_id: &crate::reminder::name::ExternalId, amount, balance| {
-        json!({"payment": external_id.as_str(), "amount": amount, "balance": balance})
-    };
+    let payment = |external_id: &crate::reminder::name::ExternalId, amount, balance| json!({"payment": external_id.as_str(), "amount": amount, "balance": balance});
     Some(match what {
         Happened::Created => ("created", json!({})),
         Happened::Changed => ("changed", json!({})),
@@ -60,9 +58,10 @@ fn money_or_state(what: &Happened) -> Option<(&'static str, Value)> {
         Happened::Reversed { external_id, amount, balance } => {
             ("reversed", payment(external_id, amount, balance))
         }
-        Happened::PaymentRequested { amount, reply, key } => {
-            ("payment_requested", json!({"amount": amount, "reply": reply.to_string(), "idempotency_key": key}))
-        }
+        Happened::PaymentRequested { amount, reply, key } => (
+            "payment_requested",
+            json!({"amount": amount, "reply": reply.to_string(), "idempotency_key": key}),
+        ),
         Happened::Promised { date, amount } => ("promised", json!({"date": date, "amount": amount})),
         Happened::PromiseKept => ("promise_kept", json!({})),
         Happened::PromiseBroken => ("promise_broken", json!({})),
