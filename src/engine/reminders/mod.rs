@@ -11,6 +11,7 @@
 //! settle.rs     what became of the messages         hear.rs      replies: menus, reviews
 //! looks.rs      what is due without a link          tasks.rs     what a person must do
 //! answers.rs    automatic answers, payment links    subscriptions.rs  periods
+//! instalments.rs  payment plans
 //! happened.rs   what becomes of obligations         told.rs      the same as the outside reads it
 //! reference.rs  the dispatch key
 //! view.rs       reading it all beside the core
@@ -29,6 +30,7 @@ pub mod enrol;
 pub mod feed;
 pub mod happened;
 pub mod hear;
+pub mod instalments;
 pub mod looks;
 pub mod obey;
 pub mod people;
