@@ -12,7 +12,7 @@
 //! looks.rs      what is due without a link          tasks.rs     what a person must do
 //! answers.rs    automatic answers, payment links    subscriptions.rs  periods
 //! happened.rs   what becomes of obligations         reference.rs the dispatch key
-//! seeds.rs      seed tables as changes
+//! seeds.rs      seed tables as changes              imagine.rs   what a row would come to
 //! ```
 //! Invariants: an obligation's record, the ledger of its steps and its timer change in one batch; a step with a note
 //! of having gone is never queued again in its cycle; nothing is rendered before a link can take it; every decision
@@ -28,6 +28,7 @@ pub mod enrol;
 pub mod feed;
 pub mod happened;
 pub mod hear;
+pub mod imagine;
 pub mod looks;
 pub mod obey;
 pub mod people;
