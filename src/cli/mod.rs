@@ -18,6 +18,7 @@ pub mod man;
 pub mod messages;
 pub mod optout;
 pub mod pause;
+pub mod rehearse;
 pub mod run;
 pub mod send;
 pub mod sim;
