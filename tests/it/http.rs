@@ -11,8 +11,8 @@ use std::time::Duration;
 use nudged::clock::{Clock, Now, Timestamp};
 use nudged::config::{Http, Listen};
 use nudged::engine::{
-    AcceptAnswer, Accepted, BatchWish, Command, Draft, Engine, IntakeClosed, LinkSnapshot, Refusal, Snapshot,
-    View,
+    AcceptAnswer, Accepted, BatchWish, ChangeRefusal, Command, Draft, Engine, IntakeClosed, LinkSnapshot,
+    Refusal, Snapshot, View,
 };
 use nudged::http::App;
 use nudged::http::auth::{Scope, TokenFile};
@@ -118,6 +118,10 @@ impl Core {
             Command::Resume { link, by, reply } => {
                 self.other.push(format!("resume {link:?} by {by}"));
                 reply.send(Ok(())).unwrap();
+            }
+            Command::Change { changes, reply, .. } => {
+                let refusal = ChangeRefusal::State(String::from("nothing is set up here"));
+                reply.send(changes.iter().map(|_| Err(refusal.clone())).collect()).unwrap();
             }
             Command::AcceptClock { by, reply } => {
                 self.other.push(format!("accept the clock by {by}"));

@@ -165,6 +165,14 @@ fn a_value_that_says_stop_does_not_stand_for_the_footer() {
 }
 
 #[test]
+fn who_has_just_opted_out_is_not_told_how() {
+    let confirmation = Template { class: Class::OptoutConfirm, ..template("Done. {{ creditor }}") };
+    let frame = Frame { footer: true, ..Frame::default() };
+    let text = Compiled::new(confirmation).unwrap().render(&Fields::sample(), frame).unwrap().text;
+    assert_eq!(text, "Done. Stadtwerke Neustadt");
+}
+
+#[test]
 fn a_language_without_a_footer_is_refused_where_one_is_due() {
     let swedish = Language::parse("sv").unwrap();
     let compiled = Compiled::new(Template { language: swedish.clone(), ..template("Hej") }).unwrap();

@@ -10,6 +10,7 @@ use nudged::clock::{Clock, Timestamp};
 use nudged::config::{Inbound as InboundSettings, Policy, Queue, Route};
 use nudged::engine::core::{Answer, Core, Input, Settings, Step};
 use nudged::engine::memory::Memory;
+use nudged::engine::reminders::ReminderSettings;
 use nudged::engine::{
     AcceptAnswer, BatchWish, Command, Draft, Idempotency, Refusal, Resolution, UnknownFilter,
 };
@@ -231,6 +232,7 @@ fn settings(written: usize) -> Settings {
         routes: routes(written),
         links: names.iter().enumerate().map(facts).collect(),
         clock_floor: Timestamp::MIN,
+        reminders: ReminderSettings::for_tests(),
     }
 }
 
