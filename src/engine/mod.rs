@@ -409,6 +409,7 @@ pub struct Snapshot {
     pub opt_outs: u64,
     pub holds: u64,
     pub receipts_unmatched: u64,
+    pub reminders: reminders::ReminderCounters,
     pub commits: CommitHistogram,
     pub journal_seq: u64,
     pub free_bytes: u64,

@@ -61,6 +61,7 @@ pub struct Parts {
 pub fn engine(parts: Parts) -> (Engine, Loop) {
     let (commands, commands_rx) = mpsc::channel(COMMANDS);
     let view = View::new(Arc::new(parts.store.reader()));
+    view.publish_catalog(&parts.core.reminders.catalog);
     let now = parts.clock.now();
     let mut runner = Loop {
         view: view.clone(),
@@ -171,6 +172,7 @@ impl Loop {
             self.publish(now);
         }
         self.view.update_leased(leased.iter());
+        self.view.publish_catalog(&self.parts.core.reminders.catalog);
         for answer in answers {
             answer.send();
         }
@@ -398,6 +400,7 @@ impl Core {
             opt_outs: self.opt_outs.len() as u64,
             holds: self.holds.len() as u64,
             receipts_unmatched: self.counters.receipts_unmatched,
+            reminders: self.counters.reminders.clone(),
             ..Snapshot::empty(now.wall)
         }
     }
@@ -452,6 +455,7 @@ impl Snapshot {
             opt_outs: 0,
             holds: 0,
             receipts_unmatched: 0,
+            reminders: super::reminders::ReminderCounters::default(),
             commits: CommitHistogram::default(),
             journal_seq: 0,
             free_bytes: 0,

@@ -139,6 +139,10 @@ impl Core {
                 self.other.push(format!("lift {party} by {by}"));
                 reply.send(Ok(())).unwrap();
             }
+            Command::Change { changes, by, reply } => {
+                self.other.push(format!("change {} by {by}", changes.len()));
+                reply.send(Vec::new()).unwrap();
+            }
             Command::ReleaseHold { party, by, reply } => {
                 self.other.push(format!("release {party} by {by}"));
                 reply.send(Ok(())).unwrap();

@@ -12,6 +12,7 @@
 //! looks.rs      what is due without a link          tasks.rs     what a person must do
 //! answers.rs    automatic answers, payment links    subscriptions.rs  periods
 //! happened.rs   what becomes of obligations         reference.rs the dispatch key
+//! seeds.rs      seed tables as changes
 //! ```
 //! Invariants: an obligation's record, the ledger of its steps and its timer change in one batch; a step with a note
 //! of having gone is never queued again in its cycle; nothing is rendered before a link can take it; every decision
@@ -33,6 +34,7 @@ pub mod people;
 pub mod plan;
 pub mod records;
 pub mod reference;
+pub mod seeds;
 pub mod settle;
 pub mod situation;
 pub mod subscriptions;
