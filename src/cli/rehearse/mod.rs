@@ -4,6 +4,7 @@
 //! links are not real. No text leaves. The tests tell their stories with it: [`rehearse`] is the whole of it
 //! without files.
 
+mod files;
 mod lines;
 mod script;
 mod stage;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use files::{Args, run};
 pub use lines::{
     Consent, Exited, Line, OptOut, Paused, Promised, Refused, Said, Sent, Summary, TaskLine, Webhook,
 };
