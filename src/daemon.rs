@@ -239,19 +239,7 @@ fn ready(
     stop: &CancellationToken,
     tasks: &mut JoinSet<&'static str>,
 ) -> Result<(Engine, Loop), StartError> {
-    let links = config.modems.iter().map(modem_facts).chain(config.smpp.iter().map(smpp_facts));
-    let settings = Settings {
-        queue: config.queue.clone(),
-        inbound: config.inbound.clone(),
-        routes: config.routes.clone(),
-        links: links.collect(),
-        clock_floor: BUILT,
-        reminders: ReminderSettings {
-            home: config.timezone.clone(),
-            link_secret: link_secret(&config.state_dir)?,
-            takes_payments: config.webhooks.iter().any(|hook| hook.takes(EventName::PaymentRequested)),
-        },
-    };
+    let settings = settings(config, link_secret(&config.state_dir)?);
     let now = clock.now();
     let core = match recover(settings, &mut store, now) {
         Err(RecoverError::Store(StoreError::Damaged(why))) => {
@@ -267,6 +255,19 @@ fn ready(
     let (engine, runner) = engine(parts);
     let webhooks = webhook::start(&config.webhooks, &engine, clock, tasks)?;
     Ok((engine.with_webhooks(webhooks), runner))
+}
+
+/// What the core is told; the links in the order of `[[modem]]`, then `[[smpp]]`.
+pub(crate) fn settings(config: &Config, link_secret: [u8; 32]) -> Settings {
+    let links = config.modems.iter().map(modem_facts).chain(config.smpp.iter().map(smpp_facts));
+    Settings {
+        queue: config.queue.clone(),
+        inbound: config.inbound.clone(),
+        routes: config.routes.clone(),
+        links: links.collect(),
+        clock_floor: BUILT,
+        reminders: ReminderSettings { home: config.timezone.clone(), link_secret, takes_payments: false },
+    }
 }
 
 fn modem_facts(modem: &Modem) -> LinkFacts {
@@ -309,7 +310,7 @@ fn start_links(
 }
 
 /// The core as the store has it, with everything a crash or another configuration changed written down.
-fn recover(settings: Settings, store: &mut Store, now: Now) -> Result<Core, RecoverError> {
+pub(crate) fn recover(settings: Settings, store: &mut Store, now: Now) -> Result<Core, RecoverError> {
     let (mut core, batch) = Core::recover(settings, &store.reader(), now)?;
     store.commit(&batch, now.wall)?;
     loop {

@@ -51,6 +51,7 @@ mod smpp_session;
 mod smsc_client;
 mod statuses;
 mod store;
+mod stories;
 mod support;
 mod unknown;
 mod vectors_smpp;
