@@ -19,6 +19,7 @@ mod messages;
 mod optouts;
 mod page;
 pub mod problem;
+mod reminders;
 pub mod serve;
 mod session;
 mod show;
@@ -162,6 +163,7 @@ impl App {
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
             .route("/metrics", get(health::metrics))
+            .merge(reminders::routes())
             .merge(page::routes())
             .fallback(|| async { Problem::not_found() })
             .with_state(self.clone())

@@ -3,6 +3,7 @@
 //! As in [`crate::engine::view`], what is read is durable and a page looks at a bounded number of rows: one with a
 //! sparse filter may be short and still go on. Nothing here knows who asks.
 
+mod audience;
 mod timeline;
 
 use std::fmt;
@@ -26,6 +27,7 @@ use crate::reminder::task::{Task, TaskState};
 use crate::store::keys::{self, family};
 use crate::store::{StoreError, record};
 
+pub use audience::Previewed;
 pub use timeline::{Line, LineKind, Timeline};
 
 /// Rows read at once, where the page is smaller.
@@ -214,7 +216,8 @@ impl View {
             return self.walk(vec![family::CONTACT], stretch, |key, value| with_id(key, value));
         };
         let read = |id: ContactId| Ok(records.contact(id)?.map(|stored| (id, stored)));
-        let found: Result<Vec<_>, ReadError> = ids.into_iter().filter_map(|id| read(id).transpose()).collect();
+        let found: Result<Vec<_>, ReadError> =
+            ids.into_iter().filter_map(|id| read(id).transpose()).collect();
         Ok(Rows::all(found?.into_iter().filter(|(_, stored)| fits(stored)).collect()))
     }
 
@@ -387,10 +390,7 @@ impl ObligationFilter {
                 .sequence
                 .as_ref()
                 .is_none_or(|sequence| enrolment.is_some_and(|e| e.sequence == *sequence))
-            && self
-                .state
-                .as_ref()
-                .is_none_or(|state| enrolment.is_some_and(|e| e.state.as_str() == state))
+            && self.state.as_ref().is_none_or(|state| enrolment.is_some_and(|e| e.state.as_str() == state))
     }
 }
 
@@ -412,7 +412,10 @@ impl TaskFilter {
     }
 }
 
-fn with_id<I: Identified, T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<Option<(I, T)>, ReadError> {
+fn with_id<I: Identified, T: DeserializeOwned>(
+    key: &[u8],
+    value: &[u8],
+) -> Result<Option<(I, T)>, ReadError> {
     let damaged = || StoreError::Damaged(String::from("a record's key of the wrong length"));
     let id = keys::decode_id(key).ok_or_else(damaged)?;
     Ok(Some((I::of(id), record::decode(value)?)))

@@ -29,9 +29,16 @@ pub struct Line {
 pub enum LineKind {
     Happened(Happened),
     /// A step that is over; with the message it became, where that is still kept.
-    Step { note: StepNote, message: Option<Box<MessageView>> },
+    Step {
+        note: StepNote,
+        message: Option<Box<MessageView>>,
+    },
     /// With the reply, where it is still kept.
-    Reply { option: Option<u8>, reply: Option<Box<ReplyView>>, what: Happened },
+    Reply {
+        option: Option<u8>,
+        reply: Option<Box<ReplyView>>,
+        what: Happened,
+    },
 }
 
 /// The lines in order of time.
