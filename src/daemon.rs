@@ -266,7 +266,11 @@ pub(crate) fn settings(config: &Config, link_secret: [u8; 32]) -> Settings {
         routes: config.routes.clone(),
         links: links.collect(),
         clock_floor: BUILT,
-        reminders: ReminderSettings { home: config.timezone.clone(), link_secret, takes_payments: false },
+        reminders: ReminderSettings {
+            home: config.timezone.clone(),
+            link_secret,
+            takes_payments: config.webhooks.iter().any(|hook| hook.takes(EventName::PaymentRequested)),
+        },
     }
 }
 

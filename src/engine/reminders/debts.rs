@@ -315,15 +315,18 @@ impl Core {
     pub(super) fn reverse(&mut self, mut debt: Debt, payment: Payment, by: &str, work: &mut Work) -> Made {
         let obligation = &mut debt.obligation;
         let known = obligation.payments.iter_mut().find(|p| p.external_id == payment.external_id);
-        match known {
+        let amount = match known {
             Some(known) if known.reversed => {
                 return changed(debt.id, How::Unchanged, debt.obligation.version);
             }
-            Some(known) => known.reversed = true,
+            Some(known) => {
+                known.reversed = true;
+                known.amount
+            }
             None => return refused("external_id", "names no payment of this obligation"),
-        }
+        };
         obligation.version += 1;
-        let (external_id, amount, balance) = (payment.external_id, payment.amount, obligation.balance());
+        let (external_id, balance) = (payment.external_id, obligation.balance());
         self.happen(debt.id, Happened::Reversed { external_id, amount, balance }, by, work);
         if matches!(debt.obligation.status, ObligationStatus::Paid | ObligationStatus::PartiallyPaid) {
             let to = debt.obligation.status_by_payments();
