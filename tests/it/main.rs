@@ -32,6 +32,7 @@ mod pause;
 mod process;
 mod pty;
 mod quarantine;
+mod quota;
 mod receipts;
 mod replies;
 mod restart;
