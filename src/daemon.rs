@@ -20,13 +20,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::cli::{EXIT_CONFIG, EXIT_IO, EXIT_LOCKED};
 use crate::clock::{BUILT, Clock, Now};
-use crate::config::{Config, Modem, Smpp};
+use crate::config::{Config, EventName, Modem, Smpp};
 use crate::engine::core::{Core, Settings};
 use crate::engine::memory::Memory;
 use crate::engine::recover::RecoverError;
 use crate::engine::reminders::ReminderSettings;
 use crate::engine::run::{Loop, Parts, engine, quarantined};
-use crate::engine::{Engine, View};
+use crate::engine::{Engine, View, webhook};
 use crate::http::{App, serve};
 use crate::link::modem::connect::ModemConnect;
 use crate::link::run::Connect;
@@ -57,6 +57,8 @@ pub enum StartError {
     Lanes(#[from] LaneClash),
     #[error("cannot listen: {0}")]
     Listen(io::Error),
+    #[error(transparent)]
+    Webhooks(#[from] webhook::StartError),
     #[error("cannot use the state directory {0}: {1}")]
     StateDir(String, io::Error),
 }
@@ -67,7 +69,8 @@ impl StartError {
             StartError::Store(StoreError::Locked(_)) => ExitCode::from(EXIT_LOCKED),
             StartError::Store(_) | StartError::StateDir(..) => ExitCode::from(EXIT_IO),
             StartError::Lanes(_) => ExitCode::from(EXIT_CONFIG),
-            StartError::Listen(_) => ExitCode::FAILURE,
+            StartError::Webhooks(webhook::StartError::Store(_)) => ExitCode::from(EXIT_IO),
+            StartError::Listen(_) | StartError::Webhooks(_) => ExitCode::FAILURE,
         }
     }
 }
@@ -248,7 +251,7 @@ fn ready(
         reminders: ReminderSettings {
             home: config.timezone.clone(),
             link_secret: link_secret(&config.state_dir)?,
-            takes_payments: false,
+            takes_payments: config.webhooks.iter().any(|hook| hook.takes(EventName::PaymentRequested)),
         },
     };
     let now = clock.now();
@@ -263,7 +266,9 @@ fn ready(
     let ports = start_links(config, &bell, clock, tasks)?;
     let min_free = config.queue.min_free;
     let parts = Parts { store, core, ports, bell, clock: clock.clone(), min_free, stop: stop.clone() };
-    Ok(engine(parts))
+    let (engine, runner) = engine(parts);
+    let webhooks = webhook::start(&config.webhooks, &engine, clock, tasks)?;
+    Ok((engine.with_webhooks(webhooks), runner))
 }
 
 fn limits(config: &Config) -> BTreeMap<LinkName, Limits> {

@@ -10,9 +10,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::ReadError;
 use super::intake::LEAD;
+use super::reminders::Catalog;
 use crate::clock::Timestamp;
 use crate::id::{BatchId, MessageId};
 use crate::message::{Body, Head, LinkName, Msisdn, State, Status};
+use crate::reminder::zone::Zone;
 use crate::store::keys::{self, family};
 use crate::store::{Read, record};
 
@@ -26,6 +28,8 @@ pub(super) const STRETCH: usize = 512;
 pub struct View {
     pub(super) state: Arc<dyn Read + Send + Sync>,
     leased: Arc<RwLock<HashSet<MessageId>>>,
+    /// What the firm set up, as the core last had it; before that, and where no core runs, what is stored.
+    catalog: Arc<RwLock<Option<Arc<Catalog>>>>,
 }
 
 impl fmt::Debug for View {
@@ -65,7 +69,7 @@ pub struct Page {
 
 impl View {
     pub fn new(state: Arc<dyn Read + Send + Sync>) -> View {
-        View { state, leased: Arc::default() }
+        View { state, leased: Arc::default(), catalog: Arc::default() }
     }
 
     /// The core's word on leases, in order: `true` for one that began, as soon as it is durable, `false` for
@@ -83,6 +87,22 @@ impl View {
                 leased.remove(&id)
             };
         }
+    }
+
+    /// The core's catalog once a step that changed it is applied.
+    pub(super) fn publish_catalog(&self, catalog: &Arc<Catalog>) {
+        let mut shown = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
+        if shown.as_ref().is_none_or(|shown| !Arc::ptr_eq(shown, catalog)) {
+            *shown = Some(catalog.clone());
+        }
+    }
+
+    /// What the firm set up.
+    pub fn catalog(&self) -> Result<Arc<Catalog>, ReadError> {
+        if let Some(catalog) = self.catalog.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            return Ok(catalog.clone());
+        }
+        Catalog::load(Zone::utc(), &*self.state).map(Arc::new)
     }
 
     pub fn message(&self, id: MessageId, now: Timestamp) -> Result<Option<MessageView>, ReadError> {
