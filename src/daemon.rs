@@ -3,7 +3,7 @@
 //! `run`, `demo` and the tests all use [`Daemon`] as it is. What fails at the start is a [`StartError`] that
 //! names an exit code; what fails later ends the whole daemon in order, and systemd starts it again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -32,7 +32,9 @@ use crate::link::modem::connect::ModemConnect;
 use crate::link::run::Connect;
 use crate::link::smpp::connect::SmppConnect;
 use crate::link::{self, LinkEnd, LinkFacts, LinkPort};
+use crate::message::LinkName;
 use crate::pace::Shared;
+use crate::quota::Limits;
 use crate::route::LaneClash;
 use crate::store::{self, Opened, Options, Store, StoreError};
 
@@ -241,7 +243,7 @@ fn ready(
 ) -> Result<(Engine, Loop), StartError> {
     let settings = settings(config, link_secret(&config.state_dir)?);
     let now = clock.now();
-    let core = match recover(settings, &mut store, now) {
+    let core = match recover(settings, limits(config), &mut store, now) {
         Err(RecoverError::Store(StoreError::Damaged(why))) => {
             store.suspect(&why)?;
             return Err(StoreError::Damaged(why).into());
@@ -272,6 +274,19 @@ pub(crate) fn settings(config: &Config, link_secret: [u8; 32]) -> Settings {
             takes_payments: config.webhooks.iter().any(|hook| hook.takes(EventName::PaymentRequested)),
         },
     }
+}
+
+/// What each link may take in a period.
+pub(crate) fn limits(config: &Config) -> BTreeMap<LinkName, Limits> {
+    let modems = config.modems.iter().map(|modem| {
+        let Modem { name, quota, recipients, sticky, .. } = modem;
+        (name.clone(), Limits { segments: quota.clone(), recipients: *recipients, sticky: *sticky })
+    });
+    let binds = config
+        .smpp
+        .iter()
+        .map(|bind| (bind.name.clone(), Limits { segments: bind.quota.clone(), ..Limits::default() }));
+    modems.chain(binds).collect()
 }
 
 fn modem_facts(modem: &Modem) -> LinkFacts {
@@ -314,13 +329,18 @@ fn start_links(
 }
 
 /// The core as the store has it, with everything a crash or another configuration changed written down.
-pub(crate) fn recover(settings: Settings, store: &mut Store, now: Now) -> Result<Core, RecoverError> {
+pub(crate) fn recover(
+    settings: Settings,
+    limits: BTreeMap<LinkName, Limits>,
+    store: &mut Store,
+    now: Now,
+) -> Result<Core, RecoverError> {
     let (mut core, batch) = Core::recover(settings, &store.reader(), now)?;
     store.commit(&batch, now.wall)?;
     loop {
         let moved = core.move_lanes(&store.reader(), now)?;
         if moved.is_empty() {
-            return Ok(core);
+            return Ok(core.limit(limits, &store.reader(), now)?);
         }
         store.commit(&moved, now.wall)?;
     }

@@ -19,6 +19,7 @@ use super::lanes::Lanes;
 use super::notice::{Notice, NoticeKind};
 use super::optout::{Parties, Walk};
 use super::order::Order;
+use super::quota::Quotas;
 use super::receipts::Orphans;
 use super::reminders::settle::Settled;
 use super::reminders::{ChangeAnswer, ReminderCounters, ReminderSettings, Reminders};
@@ -283,6 +284,7 @@ pub struct Core {
     /// From here on messages may wait in lanes that are not theirs any more; only before the first step.
     pub(super) misplaced: Option<Vec<u8>>,
     pub(super) reminders: Reminders,
+    pub(super) quotas: Quotas,
 }
 
 /// How often messages that were skipped are looked at again, where no room became free before.
@@ -339,12 +341,14 @@ impl Core {
             rewound_at: None,
             misplaced: None,
             reminders,
+            quotas: Quotas::default(),
         })
     }
 
     /// Decides on everything that has come. The caller puts the batch on the disk before it acts.
     pub fn step(&mut self, state: &dyn Read, inputs: Vec<Input>, now: Now) -> Result<Step, StoreError> {
         let clock_changed = self.see_clock(now);
+        self.see_quotas(now);
         self.rewind_lanes(now);
         self.lanes.refill(state)?;
         let mut work = Work::new(state, now);
@@ -500,7 +504,8 @@ impl Core {
         let cancel = self.cancels.values().flatten().map(|cancel| cancel.deadline).min();
         let rested = self.links.iter().filter_map(|seat| seat.rests_until).min();
         let reminders = self.reminders.wakes(self.may_feed(), now);
-        next_due.into_iter().chain(cancel).chain(rested).chain(reminders).min()
+        let quotas = self.quotas_wake(now);
+        next_due.into_iter().chain(cancel).chain(rested).chain(reminders).chain(quotas).min()
     }
 
     pub(super) fn any_credit(&self) -> bool {
@@ -509,6 +514,11 @@ impl Core {
 
     /// Segments that may be leased to a link now.
     pub(super) fn credits(&self, link: LinkIndex) -> u16 {
+        self.window_left(link).min(u16::try_from(self.quotas.left(link)).unwrap_or(u16::MAX))
+    }
+
+    /// The same, whatever its quota says.
+    pub(super) fn window_left(&self, link: LinkIndex) -> u16 {
         let Some(seat) = self.links.get(link) else { return 0 };
         let paused = self.pauses.all.is_some() || self.pauses.links.contains_key(&seat.facts.name);
         if !seat.up || paused || self.stopping || seat.rests_until.is_some() {

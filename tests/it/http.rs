@@ -170,7 +170,8 @@ pub struct Rig {
 fn snapshot(now: Now) -> Snapshot {
     let facts = LinkFacts { name: "carrier".into(), account: "carrier".into(), kind: "smpp", window: 64 };
     let status = LinkStatus { connection: Connection::Up, ..LinkStatus::new(now.wall) };
-    let links = vec![LinkSnapshot { facts, status, paused: None, leased: 3 }];
+    let links =
+        vec![LinkSnapshot { facts, status, paused: None, leased: 3, quotas: Vec::new(), recipients: None }];
     Snapshot { links, ..Snapshot::empty(now.wall) }
 }
 

@@ -33,6 +33,7 @@ mod pause;
 mod process;
 mod pty;
 mod quarantine;
+mod quota;
 mod receipts;
 mod receiver;
 mod replies;

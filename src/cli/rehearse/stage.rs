@@ -24,6 +24,7 @@ use crate::engine::reminders::records::{Applied, Records};
 use crate::engine::{Change, ChangeAnswer, Command};
 use crate::id::TaskId;
 use crate::message::{Body, LinkName, Msisdn, TokenName};
+use crate::quota::Limits;
 use crate::reminder::task::Task;
 use crate::store::{self, Opened, Options, Read, Store, keys, record};
 
@@ -58,6 +59,7 @@ pub(super) struct Stage {
     dir: PathBuf,
     options: Options,
     settings: Settings,
+    limits: BTreeMap<LinkName, Limits>,
     life: Option<Life>,
     links: Vec<Wire>,
     fates: BTreeMap<Msisdn, Fate>,
@@ -76,7 +78,7 @@ pub(super) struct Stage {
 
 impl Stage {
     pub fn new(
-        (settings, options): (Settings, Options),
+        (settings, limits, options): (Settings, BTreeMap<LinkName, Limits>, Options),
         links: Vec<Wire>,
         script: Vec<Event>,
         fates: BTreeMap<Msisdn, Fate>,
@@ -94,6 +96,7 @@ impl Stage {
             dir: dir.to_owned(),
             options,
             settings,
+            limits,
             life: None,
             links,
             fates,
@@ -127,7 +130,7 @@ impl Stage {
             Opened::Ready { store, .. } => store,
             Opened::Quarantined { why, .. } => return Err(RehearseError::Quarantined(why)),
         };
-        let mut core = daemon::recover(self.settings.clone(), &mut store, now)?;
+        let mut core = daemon::recover(self.settings.clone(), self.limits.clone(), &mut store, now)?;
         core.sweep_seldom(IDLE);
         self.life = Some(Life { core, store, awaits: None, at_once: true });
         self.starts_at = None;
