@@ -241,27 +241,16 @@ fn ready(
     stop: &CancellationToken,
     tasks: &mut JoinSet<&'static str>,
 ) -> Result<(Engine, Loop), StartError> {
-    let links = config.modems.iter().map(modem_facts).chain(config.smpp.iter().map(smpp_facts));
-    let settings = Settings {
-        queue: config.queue.clone(),
-        inbound: config.inbound.clone(),
-        routes: config.routes.clone(),
-        links: links.collect(),
-        clock_floor: BUILT,
-        reminders: ReminderSettings {
-            home: config.timezone.clone(),
-            link_secret: link_secret(&config.state_dir)?,
-            takes_payments: config.webhooks.iter().any(|hook| hook.takes(EventName::PaymentRequested)),
-        },
-    };
+    let settings = settings(config, link_secret(&config.state_dir)?);
     let now = clock.now();
-    let core = match recover(settings, limits(config), &mut store, now) {
+    let core = match recover(settings, &mut store, now) {
         Err(RecoverError::Store(StoreError::Damaged(why))) => {
             store.suspect(&why)?;
             return Err(StoreError::Damaged(why).into());
         }
         other => other?,
     };
+    let core = core.limit(limits(config), &store.reader(), now)?;
     let bell = Arc::new(Notify::new());
     let ports = start_links(config, &bell, clock, tasks)?;
     let min_free = config.queue.min_free;
@@ -271,7 +260,8 @@ fn ready(
     Ok((engine.with_webhooks(webhooks), runner))
 }
 
-fn limits(config: &Config) -> BTreeMap<LinkName, Limits> {
+/// What each link may send.
+pub(crate) fn limits(config: &Config) -> BTreeMap<LinkName, Limits> {
     let modems = config.modems.iter().map(|modem| {
         let Modem { name, quota, recipients, sticky, .. } = modem;
         (name.clone(), Limits { segments: quota.clone(), recipients: *recipients, sticky: *sticky })
@@ -281,6 +271,23 @@ fn limits(config: &Config) -> BTreeMap<LinkName, Limits> {
         .iter()
         .map(|bind| (bind.name.clone(), Limits { segments: bind.quota.clone(), ..Limits::default() }));
     modems.chain(binds).collect()
+}
+
+/// What the core is told; the links in the order of `[[modem]]`, then `[[smpp]]`.
+pub(crate) fn settings(config: &Config, link_secret: [u8; 32]) -> Settings {
+    let links = config.modems.iter().map(modem_facts).chain(config.smpp.iter().map(smpp_facts));
+    Settings {
+        queue: config.queue.clone(),
+        inbound: config.inbound.clone(),
+        routes: config.routes.clone(),
+        links: links.collect(),
+        clock_floor: BUILT,
+        reminders: ReminderSettings {
+            home: config.timezone.clone(),
+            link_secret,
+            takes_payments: config.webhooks.iter().any(|hook| hook.takes(EventName::PaymentRequested)),
+        },
+    }
 }
 
 fn modem_facts(modem: &Modem) -> LinkFacts {
@@ -323,18 +330,13 @@ fn start_links(
 }
 
 /// The core as the store has it, with everything a crash or another configuration changed written down.
-fn recover(
-    settings: Settings,
-    limits: BTreeMap<LinkName, Limits>,
-    store: &mut Store,
-    now: Now,
-) -> Result<Core, RecoverError> {
+pub(crate) fn recover(settings: Settings, store: &mut Store, now: Now) -> Result<Core, RecoverError> {
     let (mut core, batch) = Core::recover(settings, &store.reader(), now)?;
     store.commit(&batch, now.wall)?;
     loop {
         let moved = core.move_lanes(&store.reader(), now)?;
         if moved.is_empty() {
-            return Ok(core.limit(limits, &store.reader(), now)?);
+            return Ok(core);
         }
         store.commit(&moved, now.wall)?;
     }

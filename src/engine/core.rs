@@ -79,6 +79,8 @@ pub struct Step {
     pub answers: Vec<Answer>,
     /// When the core wants to be asked again if nothing happens before; `None`: at the next chance.
     pub wake_at: Option<Instant>,
+    /// The same without the tick of its slow sweeps, for whoever skips idle time: `None`: nothing is awaited.
+    pub awaits: Option<Instant>,
     /// Messages whose lease began or ended, `true`: leased now.
     pub leased: Vec<(MessageId, bool)>,
     /// A doubt about the clock began or ended: to be shown at once.
@@ -365,9 +367,11 @@ impl Core {
         self.dispatch(&mut work)?;
         self.settle_reminders(&mut work)?;
         self.seal(&mut work);
-        let wake_at = self.wake_at(now);
+        let awaits = self.awaits(now);
+        let wake_at = self.wake_at(awaits, now);
         let Work { txn, submissions, controls, answers, leased, .. } = work;
-        Ok(Step { batch: txn.batch, submissions, controls, answers, wake_at, leased, clock_changed })
+        let batch = txn.batch;
+        Ok(Step { batch, submissions, controls, answers, wake_at, awaits, leased, clock_changed })
     }
 
     /// Reads what the next step will want, a little of it; whether there was anything. Changes no decision:
@@ -484,27 +488,24 @@ impl Core {
 
     /// Monotonic, so that a wall clock that is set back cannot put the core to sleep; the sweep's tick
     /// finds what a wall clock that is set forward makes due, and the end of a doubt about it.
-    fn wake_at(&self, now: Now) -> Option<Instant> {
+    fn wake_at(&self, awaits: Option<Instant>, now: Now) -> Option<Instant> {
         if !self.walks.is_empty() {
             return None;
         }
         if (self.cut_short || self.lanes.wants_refill()) && self.any_credit() {
             return None;
         }
+        awaits.into_iter().chain([now.mono + self.sweep.wait(now)]).min()
+    }
+
+    fn awaits(&self, now: Now) -> Option<Instant> {
         let next_due = if self.any_credit() { self.lanes.next_due(now.wall) } else { None };
         let next_due = next_due.map(|due| now.mono + due.since(now.wall));
         let cancel = self.cancels.values().flatten().map(|cancel| cancel.deadline).min();
         let rested = self.links.iter().filter_map(|seat| seat.rests_until).min();
         let reminders = self.reminders.wakes(self.may_feed(), now);
         let quotas = self.quotas_wake(now);
-        next_due
-            .into_iter()
-            .chain(cancel)
-            .chain(rested)
-            .chain(reminders)
-            .chain(quotas)
-            .chain([now.mono + self.sweep.wait(now)])
-            .min()
+        next_due.into_iter().chain(cancel).chain(rested).chain(reminders).chain(quotas).min()
     }
 
     pub(super) fn any_credit(&self) -> bool {

@@ -13,6 +13,7 @@ mod fields;
 mod guard;
 mod health;
 mod holds;
+mod imports;
 mod inbound;
 mod links;
 mod listing;
@@ -20,6 +21,7 @@ mod messages;
 mod optouts;
 mod page;
 pub mod problem;
+mod reminders;
 pub mod serve;
 mod session;
 mod show;
@@ -178,6 +180,8 @@ impl App {
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
             .route("/metrics", get(health::metrics))
+            .merge(imports::routes())
+            .merge(reminders::routes())
             .merge(page::routes())
             .fallback(|| async { Problem::not_found() })
             .with_state(self.clone())
