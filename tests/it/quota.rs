@@ -18,6 +18,7 @@ use nudged::link::{LinkEvent, LinkFacts, Outcome, Submission};
 use nudged::message::{LinkName, Msisdn, Reference};
 use nudged::quota::{Limits, Quota};
 use nudged::reminder::contact::Contact;
+use nudged::reminder::enrolment::{StepNote, StepOutcome};
 use nudged::reminder::money::{Currency, Money};
 use nudged::reminder::name::{ExternalId, Key};
 use nudged::reminder::obligation::Obligation;
@@ -637,7 +638,11 @@ fn a_reminder_to_a_number_beyond_the_recipients_does_not_hold_up_one_to_a_known_
     firm.owe(5, 4);
     firm.pass_to(at("2026-12-02T11:00:00Z"));
     assert_eq!(firm.numbers_by(0), [5, 5]);
-    assert_eq!(firm.refused(unknown).unwrap().0, "quota");
+    let obligation: Obligation = record::decode(&firm.state.map[&keys::obligation(unknown)]).unwrap();
+    let [StepNote { how: StepOutcome::Skipped { gate, .. }, .. }] = &obligation.steps[..] else {
+        panic!("{:?}", obligation.steps)
+    };
+    assert_eq!(gate, "quota", "next month is too late for it");
 }
 
 proptest! {
