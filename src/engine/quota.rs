@@ -222,6 +222,8 @@ impl Core {
                     meter.move_to(now.wall, &kept.zone, &zone);
                 }
             }
+            // The first step says whether a new period begins: the clock was not looked at yet.
+            account.meters().for_each(|meter| meter.see(now.wall, &zone, true));
             self.quotas.accounts.push(Some(account));
         }
         self.quotas.zone = Some(zone);
