@@ -243,13 +243,14 @@ fn ready(
 ) -> Result<(Engine, Loop), StartError> {
     let settings = settings(config, link_secret(&config.state_dir)?);
     let now = clock.now();
-    let core = match recover(settings, limits(config), &mut store, now) {
+    let core = match recover(settings, &mut store, now) {
         Err(RecoverError::Store(StoreError::Damaged(why))) => {
             store.suspect(&why)?;
             return Err(StoreError::Damaged(why).into());
         }
         other => other?,
     };
+    let core = core.limit(limits(config), &store.reader(), now)?;
     let bell = Arc::new(Notify::new());
     let ports = start_links(config, &bell, clock, tasks)?;
     let min_free = config.queue.min_free;
@@ -257,6 +258,19 @@ fn ready(
     let (engine, runner) = engine(parts);
     let webhooks = webhook::start(&config.webhooks, &engine, clock, tasks)?;
     Ok((engine.with_webhooks(webhooks), runner))
+}
+
+/// What each link may send.
+pub(crate) fn limits(config: &Config) -> BTreeMap<LinkName, Limits> {
+    let modems = config.modems.iter().map(|modem| {
+        let Modem { name, quota, recipients, sticky, .. } = modem;
+        (name.clone(), Limits { segments: quota.clone(), recipients: *recipients, sticky: *sticky })
+    });
+    let binds = config
+        .smpp
+        .iter()
+        .map(|bind| (bind.name.clone(), Limits { segments: bind.quota.clone(), ..Limits::default() }));
+    modems.chain(binds).collect()
 }
 
 /// What the core is told; the links in the order of `[[modem]]`, then `[[smpp]]`.
@@ -274,19 +288,6 @@ pub(crate) fn settings(config: &Config, link_secret: [u8; 32]) -> Settings {
             takes_payments: config.webhooks.iter().any(|hook| hook.takes(EventName::PaymentRequested)),
         },
     }
-}
-
-/// What each link may take in a period.
-pub(crate) fn limits(config: &Config) -> BTreeMap<LinkName, Limits> {
-    let modems = config.modems.iter().map(|modem| {
-        let Modem { name, quota, recipients, sticky, .. } = modem;
-        (name.clone(), Limits { segments: quota.clone(), recipients: *recipients, sticky: *sticky })
-    });
-    let binds = config
-        .smpp
-        .iter()
-        .map(|bind| (bind.name.clone(), Limits { segments: bind.quota.clone(), ..Limits::default() }));
-    modems.chain(binds).collect()
 }
 
 fn modem_facts(modem: &Modem) -> LinkFacts {
@@ -329,18 +330,13 @@ fn start_links(
 }
 
 /// The core as the store has it, with everything a crash or another configuration changed written down.
-pub(crate) fn recover(
-    settings: Settings,
-    limits: BTreeMap<LinkName, Limits>,
-    store: &mut Store,
-    now: Now,
-) -> Result<Core, RecoverError> {
+pub(crate) fn recover(settings: Settings, store: &mut Store, now: Now) -> Result<Core, RecoverError> {
     let (mut core, batch) = Core::recover(settings, &store.reader(), now)?;
     store.commit(&batch, now.wall)?;
     loop {
         let moved = core.move_lanes(&store.reader(), now)?;
         if moved.is_empty() {
-            return Ok(core.limit(limits, &store.reader(), now)?);
+            return Ok(core);
         }
         store.commit(&moved, now.wall)?;
     }
