@@ -35,6 +35,7 @@ mod pty;
 mod quarantine;
 mod receipts;
 mod receiver;
+mod reminders;
 mod replies;
 mod restart;
 mod retry;
