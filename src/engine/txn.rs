@@ -15,11 +15,26 @@ pub struct Txn<'a> {
     pub batch: Batch,
     /// Keys made in this step that the state cannot have: deleting one again costs nothing.
     fresh: BTreeSet<Vec<u8>>,
+    /// What was there before each write since [`Txn::mark`].
+    undo: Option<Undo>,
+}
+
+/// The way back to a mark.
+struct Undo {
+    events: usize,
+    writes: Vec<Before>,
+}
+
+/// A key, what the step had written under it, and whether that made it.
+struct Before {
+    key: Vec<u8>,
+    written: Option<Option<Vec<u8>>>,
+    fresh: bool,
 }
 
 impl<'a> Txn<'a> {
     pub fn new(state: &'a dyn Read) -> Txn<'a> {
-        Txn { state, batch: Batch::default(), fresh: BTreeSet::new() }
+        Txn { state, batch: Batch::default(), fresh: BTreeSet::new(), undo: None }
     }
 
     pub fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
@@ -37,17 +52,53 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// From here on until [`Txn::keep`] all can be taken back.
+    pub fn mark(&mut self) {
+        self.undo = Some(Undo { events: self.batch.events.len(), writes: Vec::new() });
+    }
+
+    /// What was written since the mark stays.
+    pub fn keep(&mut self) {
+        self.undo = None;
+    }
+
+    /// What was written since the mark was never written.
+    pub fn take_back(&mut self) {
+        let Some(Undo { events, writes }) = self.undo.take() else { return };
+        for Before { key, written, fresh } in writes.into_iter().rev() {
+            if fresh {
+                self.fresh.insert(key.clone());
+            } else {
+                self.fresh.remove(&key);
+            }
+            match written {
+                Some(written) => self.batch.writes.insert(key, written),
+                None => self.batch.writes.remove(&key),
+            };
+        }
+        self.batch.events.truncate(events);
+    }
+
+    fn note(&mut self, key: &[u8]) {
+        if let Some(undo) = &mut self.undo {
+            let written = self.batch.writes.get(key).cloned();
+            undo.writes.push(Before { key: key.to_vec(), written, fresh: self.fresh.contains(key) });
+        }
+    }
+
     pub fn put<T: Serialize>(&mut self, key: Vec<u8>, value: &T) {
+        self.note(&key);
         self.batch.writes.insert(key, Some(record::encode(value)));
     }
 
     /// A put of a key that cannot exist yet.
     pub fn put_new<T: Serialize>(&mut self, key: Vec<u8>, value: &T) {
-        self.fresh.insert(key.clone());
-        self.put(key, value);
+        self.put(key.clone(), value);
+        self.fresh.insert(key);
     }
 
     pub fn delete(&mut self, key: Vec<u8>) {
+        self.note(&key);
         if self.fresh.remove(&key) {
             self.batch.writes.remove(&key);
         } else {
@@ -116,6 +167,26 @@ mod tests {
         let keys = |entries: Entries| entries.into_iter().map(|(k, _)| k[1]).collect::<Vec<_>>();
         assert_eq!(keys(txn.scan(b"a", b"b", 2).unwrap()), [2, 3]);
         assert_eq!(keys(txn.scan_back(b"a", b"b", 2).unwrap()), [9, 4]);
+    }
+
+    #[test]
+    fn what_is_taken_back_was_never_written() {
+        let mut memory = Memory::default();
+        memory.map.insert(b"old".to_vec(), record::encode(&1u8));
+        let mut txn = Txn::new(&memory);
+        txn.put_new(b"kept".to_vec(), &1u8);
+        let before = txn.batch.clone();
+        txn.mark();
+        txn.put(b"kept".to_vec(), &2u8);
+        txn.put_new(b"new".to_vec(), &3u8);
+        txn.delete(b"new".to_vec());
+        txn.delete(b"kept".to_vec());
+        txn.delete(b"old".to_vec());
+        txn.batch.events.push(vec![1]);
+        txn.take_back();
+        assert_eq!(txn.batch, before);
+        txn.delete(b"kept".to_vec());
+        assert!(txn.batch.is_empty(), "it is fresh again");
     }
 
     #[test]

@@ -79,6 +79,14 @@ pub(super) fn unfit(catalog: &Catalog, draft: &ObligationDraft, creditor: &Key) 
     None
 }
 
+/// The obligation that this one is an instalment of.
+fn plan_of(origin: &Origin) -> Option<ObligationId> {
+    match origin {
+        Origin::Plan { obligation, .. } => Some(*obligation),
+        Origin::Firm | Origin::Subscription { .. } => None,
+    }
+}
+
 impl Core {
     /// Makes an obligation, or changes the one of its external id.
     pub(super) fn change_obligation(
@@ -286,6 +294,7 @@ impl Core {
             return Ok(Err(ChangeRefusal::Full(PAYMENTS_MAX)));
         }
         let (external_id, amount) = (payment.external_id.clone(), payment.amount);
+        let of_plan = plan_of(&obligation.origin).map(|whole| (whole, payment.clone()));
         obligation.payments.push(Payment { reversed: false, ..payment });
         obligation.version += 1;
         let balance = obligation.balance();
@@ -293,6 +302,12 @@ impl Core {
         self.balance_changed(&mut debt, by, work)?;
         let (id, version) = (debt.id, debt.obligation.version);
         self.keep(debt, work)?;
+        if let Some((whole, payment)) = of_plan
+            && let Ok(whole) = self.debt(&Which::Id(whole), work)?
+        {
+            // What is paid of an instalment is paid of the whole, unless its books have it already.
+            self.pay(whole, payment, by, work)?.ok();
+        }
         changed(id, How::Changed, version)
     }
 
@@ -308,8 +323,8 @@ impl Core {
             None => return refused("external_id", "names no payment of this obligation"),
         }
         obligation.version += 1;
-        let (external_id, amount, balance) = (payment.external_id, payment.amount, obligation.balance());
-        self.happen(debt.id, Happened::Reversed { external_id, amount, balance }, by, work);
+        let of_plan = plan_of(&obligation.origin);
+        self.tell_reversed(&debt, &payment, by, work);
         if matches!(debt.obligation.status, ObligationStatus::Paid | ObligationStatus::PartiallyPaid) {
             let to = debt.obligation.status_by_payments();
             self.set_status(&mut debt, to, by, work);
@@ -321,7 +336,38 @@ impl Core {
         }
         let (id, version) = (debt.id, debt.obligation.version);
         self.keep(debt, work)?;
+        if let Some(whole) = of_plan
+            && let Ok(whole) = self.debt(&Which::Id(whole), work)?
+        {
+            self.reverse_of_plan(whole, &payment, by, work)?;
+        }
         changed(id, How::Changed, version)
+    }
+
+    /// Of the whole it is not paid either; the instalment is what is reminded of.
+    fn reverse_of_plan(
+        &mut self,
+        mut whole: Debt,
+        payment: &Payment,
+        by: &str,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let payments = &mut whole.obligation.payments;
+        let known = payments.iter_mut().find(|p| p.external_id == payment.external_id && !p.reversed);
+        let Some(known) = known else { return Ok(()) };
+        known.reversed = true;
+        whole.obligation.version += 1;
+        self.tell_reversed(&whole, payment, by, work);
+        if whole.obligation.status == ObligationStatus::Paid {
+            self.set_status(&mut whole, ObligationStatus::InPlan, by, work);
+        }
+        self.keep(whole, work)
+    }
+
+    fn tell_reversed(&mut self, debt: &Debt, payment: &Payment, by: &str, work: &mut Work) {
+        let (external_id, amount) = (payment.external_id.clone(), payment.amount);
+        let balance = debt.obligation.balance();
+        self.happen(debt.id, Happened::Reversed { external_id, amount, balance }, by, work);
     }
 
     /// What follows from what is owed now.
@@ -519,7 +565,12 @@ impl Core {
         by: &str,
         work: &mut Work,
     ) -> Made {
-        if !debt.obligation.status.is_open() && debt.obligation.status != ObligationStatus::Disputed {
+        // In a plan without parts: a person agreed to one, and these are they.
+        let agreed = debt.obligation.status == ObligationStatus::InPlan && debt.obligation.plan.is_empty();
+        if !agreed
+            && !debt.obligation.status.is_open()
+            && debt.obligation.status != ObligationStatus::Disputed
+        {
             return Ok(Err(ChangeRefusal::State(format!("it is {}", debt.obligation.status.as_str()))));
         }
         if parts.is_empty() || parts.len() > INSTALMENTS_MAX {

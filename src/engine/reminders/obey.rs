@@ -24,7 +24,27 @@ impl Core {
             let refusal = ChangeRefusal::Closed(why);
             return Ok(changes.iter().map(|_| Err(refusal.clone())).collect());
         }
-        changes.into_iter().map(|change| self.make(change, by, work)).collect()
+        changes.into_iter().map(|change| self.make_whole(change, by, work)).collect()
+    }
+
+    /// A change is whole or not at all: what a refused one had written by then is taken back.
+    fn make_whole(&mut self, change: Change, by: &str, work: &mut Work) -> Made {
+        let counters = self.counters.reminders.clone();
+        let (withdraw, controls) = (work.withdraw.len(), work.controls.len());
+        let (replan, stopped) = (work.replan.len(), work.stopped.len());
+        work.txn.mark();
+        let made = self.make(change, by, work)?;
+        if made.is_ok() {
+            work.txn.keep();
+            return Ok(made);
+        }
+        work.txn.take_back();
+        work.withdraw.truncate(withdraw);
+        work.controls.truncate(controls);
+        work.replan.truncate(replan);
+        work.stopped.truncate(stopped);
+        self.counters.reminders = counters;
+        Ok(made)
     }
 
     /// Payments, STOP and tasks are taken while the disk still takes anything; only the end of all refuses them.

@@ -52,6 +52,12 @@ fn may_have_gone(head: &Head) -> bool {
     head.in_doubt() || segments.any(|segment| segment.is_out())
 }
 
+/// Nobody has the number, or it takes no texts: another one of the contact may.
+fn is_numbers_fault(settled: &Settled) -> bool {
+    let reason = settled.cause.as_ref().map(|cause| cause.reason);
+    matches!(reason, Some(Reason::NetworkBadNumber | Reason::NetworkRefused | Reason::SmscBadDestination))
+}
+
 impl Core {
     /// After everything else in a step: obligations learn what became of their messages.
     pub(in crate::engine) fn settle_reminders(&mut self, work: &mut Work) -> Result<(), StoreError> {
@@ -89,12 +95,15 @@ impl Core {
                 self.accepted(&mut debt, at, &settled, work)?;
                 self.delivery_failed(&mut debt, &settled, work)?;
             }
-            Status::Failed if settled.went => self.delivery_failed(&mut debt, &settled, work)?,
+            Status::Failed if settled.went || !is_numbers_fault(&settled) => {
+                self.refused(&mut debt, at, &settled, work)?;
+            }
             Status::Failed | Status::Expired | Status::Canceled | Status::Blocked => {
                 self.never_went(&mut debt, at, &settled, work)?;
             }
             // It counts as gone: what is not known is not sent again.
-            Status::Unknown | Status::Scheduled | Status::Queued | Status::Sending => return Ok(()),
+            Status::Unknown => {}
+            Status::Scheduled | Status::Queued | Status::Sending => return Ok(()),
         }
         self.keep(debt, work)
     }
@@ -137,6 +146,25 @@ impl Core {
         Ok(())
     }
 
+    /// Refused for good, and not for its number: the same text would be refused again, so that its step is over. Its
+    /// place under the caps is free where no byte of it left.
+    fn refused(
+        &mut self,
+        debt: &mut Debt,
+        at: usize,
+        settled: &Settled,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        if !settled.went
+            && let Some(StepOutcome::Gone { at, .. }) = debt.obligation.steps.get(at).map(|note| &note.how)
+        {
+            let mut phone = work.txn.phone(settled.to)?;
+            phone.ledger.take_back(*at);
+            work.txn.put(keys::phone(settled.to), &phone);
+        }
+        self.delivery_failed(debt, settled, work)
+    }
+
     fn never_went(
         &mut self,
         debt: &mut Debt,
@@ -152,6 +180,13 @@ impl Core {
         }
         let what = Happened::TakenBack { step: note.step, message: settled.id };
         self.happen(debt.id, what, "", work);
+        // It was the last one, and is to go again.
+        if let Some(enrolment) = &mut debt.obligation.enrolment
+            && note.cycle == debt.obligation.cycle
+            && matches!(enrolment.state, EnrolmentState::Completed { .. })
+        {
+            enrolment.state = EnrolmentState::Active;
+        }
         let opted_out = settled.cause.as_ref().is_some_and(|cause| cause.reason == Reason::PolicyOptedOut);
         if opted_out {
             self.exit(debt, ExitReason::OptedOut, "", work);
@@ -169,11 +204,7 @@ impl Core {
         work: &mut Work,
     ) -> Result<(), StoreError> {
         let mut phone = work.txn.phone(settled.to)?;
-        let reason = settled.cause.as_ref().map(|cause| cause.reason);
-        let dead = matches!(
-            reason,
-            Some(Reason::NetworkBadNumber | Reason::NetworkRefused | Reason::SmscBadDestination)
-        );
+        let dead = is_numbers_fault(settled);
         phone.status = match phone.status {
             _ if dead => PhoneStatus::Dead,
             PhoneStatus::Suspect { failures } => {

@@ -181,6 +181,7 @@ impl Chaos {
     }
 
     fn act(&mut self, act: Act) {
+        self.look();
         match act {
             Act::Wait(minutes) => self.wait(minutes),
             Act::Take => self.firm.accept(),

@@ -97,12 +97,12 @@ at = "10:00"
 template = "due"
 [[sequence.step]]
 id = "after"
-offset = "3d"
+offset = "+3d"
 at = "10:00"
 template = "late"
 [[sequence.step]]
 id = "last"
-offset = "10d"
+offset = "+10d"
 at = "10:00"
 template = "late"
 "#;

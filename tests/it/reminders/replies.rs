@@ -221,7 +221,7 @@ fn the_other_options_pause_ask_and_answer() {
 
 #[test]
 fn two_machines_that_answer_each_other_come_to_an_end() {
-    let mut firm = Firm::with(&SET_UP.replace("offset = \"10d\"", "offset = \"4d\""));
+    let mut firm = Firm::with(&SET_UP.replace("offset = \"+10d\"", "offset = \"+4d\""));
     firm.owe("inv-1", 1, november(20));
     firm.live(HOUR * 4);
     let before = firm.sent.len();
