@@ -393,16 +393,6 @@ impl Firm {
         self.step(vec![Input::Command(accept)]);
     }
 
-    pub fn pause_links(&mut self) {
-        let (reply, _) = oneshot::channel();
-        self.step(vec![Input::Command(Command::Pause { link: None, by: "crm".into(), reply })]);
-    }
-
-    pub fn resume_links(&mut self) {
-        let (reply, _) = oneshot::channel();
-        self.step(vec![Input::Command(Command::Resume { link: None, by: "crm".into(), reply })]);
-    }
-
     pub fn get<T: serde::de::DeserializeOwned>(&self, key: &[u8]) -> Option<T> {
         self.state.map.get(key).map(|bytes| record::decode(bytes).unwrap())
     }

@@ -146,7 +146,7 @@ fn a_step_may_open_a_task_once_it_went() {
     let mut firm = Firm::with(&format!("{SET_UP}task_after = \"final_review\"\n"));
     firm.owe("inv-1", 1, november(25));
     firm.live(DAY * 13);
-    assert_eq!(firm.open_kinds(), ["escalation", "final_review"]);
+    assert_eq!(firm.open_kinds(), ["final_review", "escalation"]);
 }
 
 #[test]
