@@ -90,7 +90,12 @@ impl Core {
         });
         let Some(at) = note else { return Ok(()) };
         match settled.status {
-            Status::Sent | Status::Delivered => self.accepted(&mut debt, at, &settled, work)?,
+            Status::Sent | Status::Delivered => {
+                self.delivered(&settled, work)?;
+                if !self.accepted(&mut debt, at, &settled, work)? {
+                    return Ok(());
+                }
+            }
             Status::Undelivered => {
                 self.accepted(&mut debt, at, &settled, work)?;
                 self.delivery_failed(&mut debt, &settled, work)?;
@@ -108,21 +113,22 @@ impl Core {
         self.keep(debt, work)
     }
 
+    /// The network took it; `false`: it was known.
     fn accepted(
         &mut self,
         debt: &mut Debt,
         at: usize,
         settled: &Settled,
         work: &mut Work,
-    ) -> Result<(), StoreError> {
-        let Some(note) = debt.obligation.steps.get_mut(at) else { return Ok(()) };
+    ) -> Result<bool, StoreError> {
+        let Some(note) = debt.obligation.steps.get_mut(at) else { return Ok(false) };
         let (cycle, step) = (note.cycle, note.step.clone());
-        let StepOutcome::Gone { accepted, .. } = &mut note.how else { return Ok(()) };
+        let StepOutcome::Gone { accepted, .. } = &mut note.how else { return Ok(false) };
         if std::mem::replace(accepted, true) {
-            return self.delivered(settled, work);
+            return Ok(false);
         }
         let current = cycle == debt.obligation.cycle;
-        let Some(enrolment) = debt.obligation.enrolment.as_mut().filter(|_| current) else { return Ok(()) };
+        let Some(enrolment) = debt.obligation.enrolment.as_mut().filter(|_| current) else { return Ok(true) };
         enrolment.reminders_accepted += 1;
         if enrolment.state == EnrolmentState::Scheduled {
             enrolment.state = EnrolmentState::Active;
@@ -130,7 +136,8 @@ impl Core {
         let reminders = enrolment.reminders_accepted;
         let what = Happened::Accepted { step: step.clone(), message: settled.id, reminders };
         self.happen(debt.id, what, "", work);
-        self.escalate(debt, &step, reminders, work)
+        self.escalate(debt, &step, reminders, work)?;
+        Ok(true)
     }
 
     /// A number that takes texts is one.
