@@ -15,21 +15,16 @@ pub struct Txn<'a> {
     pub batch: Batch,
     /// Keys made in this step that the state cannot have: deleting one again costs nothing.
     fresh: BTreeSet<Vec<u8>>,
-    /// What was there before each write since [`Txn::mark`].
-    undo: Option<Undo>,
+    /// What the writes since the last [`Txn::begin`] replaced, oldest first.
+    undo: Option<Vec<Undo>>,
 }
 
-/// The way back to a mark.
+/// One write, to be taken back.
 struct Undo {
-    events: usize,
-    writes: Vec<Before>,
-}
-
-/// A key, what the step had written under it, and whether that made it.
-struct Before {
     key: Vec<u8>,
-    written: Option<Option<Vec<u8>>>,
-    fresh: bool,
+    /// What the batch held before; `None`: nothing.
+    before: Option<Option<Vec<u8>>>,
+    was_fresh: bool,
 }
 
 impl<'a> Txn<'a> {
@@ -52,42 +47,8 @@ impl<'a> Txn<'a> {
         }
     }
 
-    /// From here on until [`Txn::keep`] all can be taken back.
-    pub fn mark(&mut self) {
-        self.undo = Some(Undo { events: self.batch.events.len(), writes: Vec::new() });
-    }
-
-    /// What was written since the mark stays.
-    pub fn keep(&mut self) {
-        self.undo = None;
-    }
-
-    /// What was written since the mark was never written.
-    pub fn take_back(&mut self) {
-        let Some(Undo { events, writes }) = self.undo.take() else { return };
-        for Before { key, written, fresh } in writes.into_iter().rev() {
-            if fresh {
-                self.fresh.insert(key.clone());
-            } else {
-                self.fresh.remove(&key);
-            }
-            match written {
-                Some(written) => self.batch.writes.insert(key, written),
-                None => self.batch.writes.remove(&key),
-            };
-        }
-        self.batch.events.truncate(events);
-    }
-
-    fn note(&mut self, key: &[u8]) {
-        if let Some(undo) = &mut self.undo {
-            let written = self.batch.writes.get(key).cloned();
-            undo.writes.push(Before { key: key.to_vec(), written, fresh: self.fresh.contains(key) });
-        }
-    }
-
     pub fn put<T: Serialize>(&mut self, key: Vec<u8>, value: &T) {
-        self.note(&key);
+        self.remember(&key);
         self.batch.writes.insert(key, Some(record::encode(value)));
     }
 
@@ -98,11 +59,43 @@ impl<'a> Txn<'a> {
     }
 
     pub fn delete(&mut self, key: Vec<u8>) {
-        self.note(&key);
+        self.remember(&key);
         if self.fresh.remove(&key) {
             self.batch.writes.remove(&key);
         } else {
             self.batch.writes.insert(key, None);
+        }
+    }
+
+    /// From here on writes can be taken back, until the next call.
+    pub fn begin(&mut self) {
+        self.undo = Some(Vec::new());
+    }
+
+    /// Takes back every write since [`Txn::begin`].
+    pub fn roll_back(&mut self) {
+        for Undo { key, before, was_fresh } in self.undo.take().unwrap_or_default().into_iter().rev() {
+            if was_fresh {
+                self.fresh.insert(key.clone());
+            } else {
+                self.fresh.remove(&key);
+            }
+            match before {
+                Some(before) => self.batch.writes.insert(key, before),
+                None => self.batch.writes.remove(&key),
+            };
+        }
+    }
+
+    /// Nothing more is to be taken back.
+    pub fn end(&mut self) {
+        self.undo = None;
+    }
+
+    fn remember(&mut self, key: &[u8]) {
+        if let Some(undo) = &mut self.undo {
+            let before = self.batch.writes.get(key).cloned();
+            undo.push(Undo { key: key.to_vec(), before, was_fresh: self.fresh.contains(key) });
         }
     }
 
@@ -170,23 +163,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_back_was_never_written() {
-        let mut memory = Memory::default();
-        memory.map.insert(b"old".to_vec(), record::encode(&1u8));
+    fn what_is_rolled_back_leaves_the_batch_as_it_was() {
+        let memory = Memory::default();
         let mut txn = Txn::new(&memory);
-        txn.put_new(b"kept".to_vec(), &1u8);
+        txn.put(b"xa".to_vec(), &1u8);
+        txn.put_new(b"xb".to_vec(), &1u8);
         let before = txn.batch.clone();
-        txn.mark();
-        txn.put(b"kept".to_vec(), &2u8);
-        txn.put_new(b"new".to_vec(), &3u8);
-        txn.delete(b"new".to_vec());
-        txn.delete(b"kept".to_vec());
-        txn.delete(b"old".to_vec());
-        txn.batch.events.push(vec![1]);
-        txn.take_back();
+        txn.begin();
+        txn.put(b"xa".to_vec(), &2u8);
+        txn.delete(b"xb".to_vec());
+        txn.put_new(b"xc".to_vec(), &3u8);
+        txn.delete(b"xd".to_vec());
+        txn.roll_back();
         assert_eq!(txn.batch, before);
-        txn.delete(b"kept".to_vec());
-        assert!(txn.batch.is_empty(), "it is fresh again");
+        txn.delete(b"xb".to_vec());
+        assert!(!txn.batch.writes.contains_key(b"xb".as_slice()), "it is fresh as before");
     }
 
     #[test]

@@ -199,6 +199,20 @@ impl Core {
         }
     }
 
+    /// An event that the ledger has is no second one.
+    pub(super) fn consent_once(
+        &mut self,
+        number: Msisdn,
+        creditor: Option<Key>,
+        event: ConsentEvent,
+        work: &mut Work,
+    ) -> Made {
+        if self.knows_consent(number, &(creditor.clone(), event.clone()), work)? {
+            return Ok(Ok(Changed { subject: Subject::Named, how: How::Unchanged, version: 0 }));
+        }
+        self.consent(number, creditor, event, work)
+    }
+
     /// Keeps a consent event and its fold.
     pub(super) fn consent(
         &mut self,
@@ -290,7 +304,8 @@ impl Core {
         let creditor = case.creditor.clone();
         let parts = super::cases::parts(case, by, work.wall());
         // Before anything is written: a row is taken whole or not at all.
-        if let Some(refusal) = super::cases::refusal(&work.txn, &self.reminders.catalog, &parts, work.wall())? {
+        if let Some(refusal) = super::cases::refusal(&work.txn, &self.reminders.catalog, &parts, work.wall())?
+        {
             return Ok(Err(refusal));
         }
         if let Err(refusal) = self.change_contact(parts.contact, by, work)? {

@@ -185,13 +185,13 @@ impl Core {
             phone.ledger.take_back(at);
             work.txn.put(keys::phone(settled.to), &phone);
         }
+        let current = note.cycle == debt.obligation.cycle;
         let what = Happened::TakenBack { step: note.step, message: settled.id };
         self.happen(debt.id, what, "", work);
-        // It was the last one, and is to go again.
-        if let Some(enrolment) = &mut debt.obligation.enrolment
-            && note.cycle == debt.obligation.cycle
+        if let Some(enrolment) = debt.obligation.enrolment.as_mut().filter(|_| current)
             && matches!(enrolment.state, EnrolmentState::Completed { .. })
         {
+            // It was the last step, and has still to go.
             enrolment.state = EnrolmentState::Active;
         }
         let opted_out = settled.cause.as_ref().is_some_and(|cause| cause.reason == Reason::PolicyOptedOut);

@@ -229,8 +229,10 @@ impl Core {
             None if matches!(outcome, TaskOutcome::Resume | TaskOutcome::CorrectNumber { .. }) => {}
             None => return needs("obligation"),
         }
-        // Whatever comes of it, a person has read the reply: the number's other reminders go on.
-        self.clear_review(contact, reply, by, work)?;
+        // Whatever was decided, the reply was read, and the number's other reminders go on.
+        if reply.is_some() || matches!(outcome, TaskOutcome::Resume | TaskOutcome::CorrectNumber { .. }) {
+            self.clear_review(contact, reply, by, work)?;
+        }
         Ok(Ok(()))
     }
 
