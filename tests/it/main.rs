@@ -36,6 +36,7 @@ mod quarantine;
 mod quota;
 mod receipts;
 mod receiver;
+mod reminders;
 mod replies;
 mod restart;
 mod retry;
