@@ -10,6 +10,7 @@ pub mod completions;
 pub mod config_file;
 pub mod debug;
 pub mod demo;
+pub mod import;
 pub mod inbound;
 pub mod links;
 pub mod listing;
@@ -18,7 +19,9 @@ pub mod man;
 pub mod messages;
 pub mod optout;
 pub mod pause;
+pub mod rehearse;
 pub mod run;
+pub mod seed_files;
 pub mod send;
 pub mod sim;
 pub mod status;
@@ -69,6 +72,8 @@ enum Command {
     Messages(messages::Args),
     /// Show replies
     Inbound(inbound::Args),
+    /// Import cases, payments and what is set up
+    Import(import::Args),
     /// List and change who gets no messages
     Optout(optout::Args),
     /// Pause all sending, or one link
@@ -77,6 +82,8 @@ enum Command {
     Resume(pause::ResumeArgs),
     /// Run the daemon against two simulated carriers
     Demo(demo::Args),
+    /// Show what sequences would do with a file of cases, without sending
+    Rehearse(rehearse::Args),
     /// Run a simulator alone
     Sim(sim::Args),
     /// Say what texts and receipts on standard input mean
@@ -113,10 +120,12 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Links(args) => links::run(args),
         Command::Messages(args) => messages::run(args),
         Command::Inbound(args) => inbound::run(args),
+        Command::Import(args) => import::run(args),
         Command::Optout(args) => optout::run(args),
         Command::Pause(args) => pause::run(args, "pause"),
         Command::Resume(args) => pause::resume(args),
         Command::Demo(args) => demo::run(args),
+        Command::Rehearse(args) => rehearse::run(args),
         Command::Sim(args) => sim::run(args),
         Command::Debug(args) => debug::run(args),
         Command::Completions(args) => completions::run(args),

@@ -5,8 +5,10 @@
 
 use jiff::civil::Date;
 
-use super::change::{ChangeRefusal, Changed, How, ObligationDraft, Owner, Subject, Which};
+use super::catalog::Catalog;
+use super::change::{ChangeRefusal, Changed, How, ObligationDraft, Subject, Which};
 use super::happened::Happened;
+use super::instalments::Instalment;
 use super::records::{Account, Records};
 
 use crate::clock::Timestamp;
@@ -15,9 +17,8 @@ use crate::id::ObligationId;
 use crate::reminder::enrolment::{Enrolment, EnrolmentState, ExitReason, PauseReason, StepOutcome};
 use crate::reminder::link::Target;
 use crate::reminder::money::Money;
-use crate::reminder::name::{ExternalId, Key};
+use crate::reminder::name::Key;
 use crate::reminder::obligation::{Obligation, ObligationStatus, Origin, PAYMENTS_MAX, Payment};
-use crate::reminder::plan::{INSTALMENTS_MAX, PlanPart};
 use crate::reminder::promise::{PROMISE_DAYS_MAX, Promise, PromiseState};
 use crate::reminder::sequence::Exit;
 use crate::reminder::task::kind;
@@ -40,12 +41,42 @@ pub(super) struct Debt {
     pub obligation: Obligation,
 }
 
-fn refused(field: &'static str, why: impl Into<String>) -> Made {
+pub(super) fn refused(field: &'static str, why: impl Into<String>) -> Made {
     Ok(Err(ChangeRefusal::Field { field, why: why.into() }))
 }
 
 pub(super) fn changed(id: ObligationId, how: How, version: u64) -> Made {
     Ok(Ok(Changed { subject: Subject::Obligation(id), how, version }))
+}
+
+/// The sequence of obligations that name none.
+pub(super) fn standard(catalog: &Catalog) -> Option<Key> {
+    let standard = Key::parse(STANDARD).ok()?;
+    catalog.sequence(&standard).map(|_| standard)
+}
+
+/// Why what is wanted cannot be, whatever there is.
+pub(super) fn unfit(catalog: &Catalog, draft: &ObligationDraft, creditor: &Key) -> Option<ChangeRefusal> {
+    let bad = |field, why: &str| Some(ChangeRefusal::Field { field, why: why.to_owned() });
+    if !draft.amount.is_positive() {
+        return bad("amount", "must be more than nothing");
+    }
+    if let Some(least) = draft.min_due
+        && (least.currency() != draft.amount.currency() || least.minor() > draft.amount.minor())
+    {
+        return bad("min_due", "must be of the amount's currency, and not more than it");
+    }
+    if let Some(sequence) = &draft.sequence
+        && catalog.sequence(sequence).is_none()
+    {
+        return bad("sequence", "is not set up");
+    }
+    if let (Some(link), Some(creditor)) = (&draft.link, catalog.creditor(creditor))
+        && let Err(why) = Target::parse(link, &creditor.link_hosts)
+    {
+        return bad("link", &why.to_string());
+    }
+    None
 }
 
 impl Core {
@@ -57,16 +88,11 @@ impl Core {
         by: &str,
         work: &mut Work,
     ) -> Made {
-        if let Owner::Inline { creditor, .. } = &draft.owner
-            && let Some(refusal) = self.unfit_inline(&draft, creditor, work)?
-        {
-            return Ok(Err(refusal));
-        }
         let (creditor, account) = match self.owner(draft.owner.clone(), by, work)? {
             Ok(account) => (account.creditor.clone(), account),
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if let Some(refusal) = self.unfit(&draft, &creditor) {
+        if let Some(refusal) = unfit(&self.reminders.catalog, &draft, &creditor) {
             return Ok(Err(refusal));
         }
         let place = keys::obligation_id(&draft.external_id, &creditor);
@@ -81,50 +107,6 @@ impl Core {
         }
     }
 
-    /// The same before its contact and account are made: of what is refused nothing is stored.
-    fn unfit_inline(
-        &self,
-        draft: &ObligationDraft,
-        creditor: &Key,
-        work: &Work,
-    ) -> Result<Option<ChangeRefusal>, StoreError> {
-        if self.reminders.catalog.creditor(creditor).is_none() {
-            let why = String::from("is not set up");
-            return Ok(Some(ChangeRefusal::Field { field: "creditor", why }));
-        }
-        let known = work.txn.get::<ObligationId>(&keys::obligation_id(&draft.external_id, creditor))?;
-        let known = known.map(|id| work.txn.obligation(id)).transpose()?.flatten();
-        if known.is_some_and(|known| known.amount.currency() != draft.amount.currency()) {
-            let why = String::from("the currency of an obligation cannot change");
-            return Ok(Some(ChangeRefusal::Field { field: "amount", why }));
-        }
-        Ok(self.unfit(draft, creditor))
-    }
-
-    /// Why what is wanted cannot be, whatever there is.
-    fn unfit(&self, draft: &ObligationDraft, creditor: &Key) -> Option<ChangeRefusal> {
-        let bad = |field, why: &str| Some(ChangeRefusal::Field { field, why: why.to_owned() });
-        if !draft.amount.is_positive() {
-            return bad("amount", "must be more than nothing");
-        }
-        if let Some(least) = draft.min_due
-            && (least.currency() != draft.amount.currency() || least.minor() > draft.amount.minor())
-        {
-            return bad("min_due", "must be of the amount's currency, and not more than it");
-        }
-        if let Some(sequence) = &draft.sequence
-            && self.reminders.catalog.sequence(sequence).is_none()
-        {
-            return bad("sequence", "is not set up");
-        }
-        if let (Some(link), Some(creditor)) = (&draft.link, self.reminders.catalog.creditor(creditor))
-            && let Err(why) = Target::parse(link, &creditor.link_hosts)
-        {
-            return bad("link", &why.to_string());
-        }
-        None
-    }
-
     pub(super) fn make_obligation(
         &mut self,
         draft: ObligationDraft,
@@ -137,7 +119,7 @@ impl Core {
         let id = ObligationId::from_u64(self.counters.ids.next(work.wall()));
         work.txn.put_new(keys::obligation_id(&draft.external_id, &account.creditor), &id);
         work.txn.put_new(keys::of_contact(account.contact, id), &());
-        let named = draft.sequence.clone().or_else(|| self.standard());
+        let named = draft.sequence.clone().or_else(|| standard(&self.reminders.catalog));
         let obligation = Obligation {
             external_id: draft.external_id,
             creditor: account.creditor.clone(),
@@ -170,11 +152,6 @@ impl Core {
         }
         self.keep(debt, work)?;
         changed(id, How::Created, 1)
-    }
-
-    fn standard(&self) -> Option<Key> {
-        let standard = Key::parse(STANDARD).ok()?;
-        self.reminders.catalog.sequence(&standard).map(|_| standard)
     }
 
     /// Takes over what the firm says anew.
@@ -309,14 +286,29 @@ impl Core {
             return Ok(Err(ChangeRefusal::Full(PAYMENTS_MAX)));
         }
         let (external_id, amount) = (payment.external_id.clone(), payment.amount);
-        obligation.payments.push(Payment { reversed: false, ..payment });
-        obligation.version += 1;
-        let balance = obligation.balance();
-        self.happen(debt.id, Happened::Paid { external_id, amount, balance }, by, work);
-        self.balance_changed(&mut debt, by, work)?;
+        self.take_money(&mut debt, payment.clone(), by, work)?;
         let (id, version) = (debt.id, debt.obligation.version);
-        self.keep(debt, work)?;
+        let paid = Instalment { external_id, amount, at: payment.at };
+        // Written first: what the plan does reads it.
+        self.keep(debt.clone(), work)?;
+        self.tell_plan(&debt, &paid, by, work)?;
         changed(id, How::Changed, version)
+    }
+
+    /// Takes money that is new, as far as there is room for it, with all that follows but the plan it belongs to.
+    pub(super) fn take_money(
+        &mut self,
+        debt: &mut Debt,
+        payment: Payment,
+        by: &str,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let (external_id, amount) = (payment.external_id.clone(), payment.amount);
+        debt.obligation.payments.push(Payment { reversed: false, ..payment });
+        debt.obligation.version += 1;
+        let balance = debt.obligation.balance();
+        self.happen(debt.id, Happened::Paid { external_id, amount, balance }, by, work);
+        self.balance_changed(debt, by, work)
     }
 
     /// The money went back: what is owed is owed again, and the reminders begin anew.
@@ -535,85 +527,5 @@ impl Core {
         let (id, version) = (debt.id, debt.obligation.version);
         self.keep(debt, work)?;
         changed(id, How::Changed, version)
-    }
-
-    /// Instalments become obligations with their own reminders; the whole waits while they are kept.
-    pub(super) fn make_plan(
-        &mut self,
-        mut debt: Debt,
-        parts: Vec<PlanPart>,
-        by: &str,
-        work: &mut Work,
-    ) -> Made {
-        if !debt.obligation.status.is_open() && debt.obligation.status != ObligationStatus::Disputed {
-            return Ok(Err(ChangeRefusal::State(format!("it is {}", debt.obligation.status.as_str()))));
-        }
-        if parts.is_empty() || parts.len() > INSTALMENTS_MAX {
-            return refused("instalments", format!("must be 1 to {INSTALMENTS_MAX}"));
-        }
-        let balance = debt.obligation.balance();
-        let sum = parts.iter().try_fold(Money::zero(balance.currency()), |sum, part| {
-            part.amount.is_positive().then(|| sum.plus(part.amount)).flatten()
-        });
-        if sum != Some(balance) {
-            return refused("instalments", format!("must come to what is owed, {balance}"));
-        }
-        let account = work.txn.account(&debt.obligation.account, &debt.obligation.creditor)?;
-        let Some(account) = account else { return Ok(Err(ChangeRefusal::NotFound { what: "account" })) };
-        for (at, part) in parts.iter().enumerate() {
-            let n = at as u16 + 1;
-            let external_id = ExternalId::parse(&format!("{}/{n}", debt.obligation.external_id));
-            let Ok(external_id) = external_id else {
-                return refused("obligation", "its external_id is too long for instalments");
-            };
-            let draft = ObligationDraft {
-                external_id,
-                owner: Owner::Account { external_id: account.external_id.clone(), creditor: None },
-                amount: part.amount,
-                min_due: None,
-                due_date: part.due_date,
-                description: debt.obligation.description.clone(),
-                link: debt.obligation.link.clone(),
-                sequence: debt.obligation.sequence.clone(),
-                restart: false,
-            };
-            let place = keys::obligation_id(&draft.external_id, &account.creditor);
-            if work.txn.contains(&place)? {
-                return refused("instalments", "there is a plan for this obligation already");
-            }
-            let origin = Origin::Plan { obligation: debt.id, n };
-            if let Err(refusal) = self.make_obligation(draft, &account, origin, None, by, work)? {
-                return Ok(Err(refusal));
-            }
-        }
-        debt.obligation.plan = parts;
-        self.set_status(&mut debt, ObligationStatus::InPlan, by, work);
-        self.pause_debt(&mut debt, PauseReason::Plan, None, by, work);
-        debt.obligation.version += 1;
-        let (id, version) = (debt.id, debt.obligation.version);
-        self.keep(debt, work)?;
-        changed(id, How::Changed, version)
-    }
-
-    /// Instalments of what is paid are nobody's debt any more.
-    fn close_instalments(&mut self, debt: &Debt, by: &str, work: &mut Work) -> Result<(), StoreError> {
-        for part in self.instalments(debt, work)? {
-            if part.obligation.status.is_open() {
-                // It is open, so it may become canceled.
-                self.state_status(part, ObligationStatus::Canceled, by, work)?.ok();
-            }
-        }
-        Ok(())
-    }
-
-    fn instalments(&self, debt: &Debt, work: &Work) -> Result<Vec<Debt>, StoreError> {
-        let mut parts = Vec::new();
-        for n in 1..=debt.obligation.plan.len() {
-            let external_id = ExternalId::parse(&format!("{}/{n}", debt.obligation.external_id));
-            let Ok(id) = external_id else { continue };
-            let which = Which::External { id, creditor: Some(debt.obligation.creditor.clone()) };
-            parts.extend(self.debt(&which, work)?);
-        }
-        Ok(parts)
     }
 }

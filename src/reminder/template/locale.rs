@@ -184,7 +184,7 @@ fn grouped(whole: &str, mark: char) -> String {
     for (at, digit) in whole.chars().enumerate() {
         let left = whole.len() - at;
         let after_digit = written.ends_with(|c: char| c.is_ascii_digit());
-        if after_digit && left % 3 == 0 {
+        if after_digit && left.is_multiple_of(3) {
             written.push(mark);
         }
         written.push(digit);

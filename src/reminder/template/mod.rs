@@ -310,7 +310,9 @@ impl Compiled {
         if !placed && !spells(&program.checked.literal, frame.menu) {
             add_line(&mut text, &transliterate::transliterate(menu, template.transliterate));
         }
-        if frame.footer && !says_stop {
+        // Who has just opted out is not told how.
+        let asks = frame.footer && template.class != Class::OptoutConfirm;
+        if asks && !says_stop {
             let language = || template.language.clone();
             let footer = locale.footer().ok_or_else(|| RenderError::NoFooter { language: language() })?;
             add_line(&mut text, footer);

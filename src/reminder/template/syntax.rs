@@ -88,7 +88,8 @@ pub fn check(body: &str, locale: Locale, level: Transliterate) -> Result<Checked
         literal: String::new(),
     };
     let mut checker = Checker { locale, level, line: 1, depth: 0, checked };
-    checker.run(body)?;
+    // As forms of browsers send it.
+    checker.run(&body.replace("\r\n", "\n"))?;
     Ok(checker.checked)
 }
 
@@ -525,6 +526,7 @@ mod tests {
         for c in ['\u{202E}', '\u{200B}', '\u{E000}', '\u{7}', '\r'] {
             assert_eq!(checked(&format!("a{c}")), Err(Fault::Character { line: 1, character: c }));
         }
+        assert_eq!(checked("a\r\nb").unwrap().source, "a\nb");
         assert_eq!(checked(&"a".repeat(SOURCE_MAX + 1)), Err(Fault::TooLarge));
         assert_eq!(checked(" \n "), Err(Fault::Empty));
         assert!(checked(&"{% if link %}".repeat(DEPTH_MAX + 1)).is_err());

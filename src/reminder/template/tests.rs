@@ -165,6 +165,14 @@ fn a_value_that_says_stop_does_not_stand_for_the_footer() {
 }
 
 #[test]
+fn who_has_just_opted_out_is_not_told_how() {
+    let confirmation = Template { class: Class::OptoutConfirm, ..template("Done. {{ creditor }}") };
+    let frame = Frame { footer: true, ..Frame::default() };
+    let text = Compiled::new(confirmation).unwrap().render(&Fields::sample(), frame).unwrap().text;
+    assert_eq!(text, "Done. Stadtwerke Neustadt");
+}
+
+#[test]
 fn a_language_without_a_footer_is_refused_where_one_is_due() {
     let swedish = Language::parse("sv").unwrap();
     let compiled = Compiled::new(Template { language: swedish.clone(), ..template("Hej") }).unwrap();
@@ -318,7 +326,7 @@ proptest! {
         let Ok(rendered) = compiled.render(&fields, Frame::default()) else { return Ok(()) };
         let text = rendered.text.to_lowercase();
         prop_assert_eq!(text.matches("://").count(), 1, "{}", text);
-        prop_assert!(!text.contains("www.") && !text.contains("evil.com/") && !text.contains("javascript:e"), "{}", text);
+        prop_assert!(!text.contains("www.") && !text.contains("evil.com/") && !text.contains(" javascript:e"), "{}", text);
         let tag = ["{{", "}}", "{%", "%}"].iter().any(|braces| text.contains(braces));
         let hidden = text.contains(['\n', '\u{202E}', '\u{200B}', '\u{E000}', '\u{E001}', '\u{E101}']);
         prop_assert!(!tag && !hidden, "{}", text);

@@ -4,6 +4,7 @@
 //! break, no control and no invisible character and stands in NFC; [`links`] is asked again about the whole
 //! text, since two harmless values side by side may make a link.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use unicode_normalization::UnicodeNormalization;
@@ -58,8 +59,9 @@ pub fn clean(raw: &str) -> Result<String, Dirt> {
     if raw.chars().any(is_reordering) {
         return Err(Dirt::Bidi);
     }
+    let composed: Cow<str> = if raw.is_ascii() { raw.into() } else { raw.nfc().collect::<String>().into() };
     let mut cleaned = String::with_capacity(raw.len());
-    for c in raw.nfc().filter(|c| !is_invisible(*c)) {
+    for c in composed.chars().filter(|c| !is_invisible(*c)) {
         let c = if c.is_control() || c.is_whitespace() { ' ' } else { c };
         if c != ' ' || !(cleaned.is_empty() || cleaned.ends_with(' ')) {
             cleaned.push(c);
@@ -109,7 +111,11 @@ fn makes_link(word: &str, person: bool) -> bool {
         return false;
     }
     // Browsers take the full-width and ideographic forms for the signs themselves.
-    let folded: String = word.nfkc().map(folded_sign).flat_map(char::to_lowercase).collect();
+    let folded: String = if word.is_ascii() {
+        word.to_ascii_lowercase()
+    } else {
+        word.nfkc().map(folded_sign).flat_map(char::to_lowercase).collect()
+    };
     folded.contains("://")
         || folded.contains("www.")
         || SCHEMES.iter().any(|scheme| has_scheme(&folded, scheme))

@@ -315,7 +315,8 @@ pub fn found(folded: &str, language: &str) -> Vec<(Code, &'static str)> {
     ];
     let holds = |phrase: &str| {
         folded.match_indices(phrase.trim_end()).any(|(at, bare)| {
-            let begins = !folded[..at].ends_with(char::is_alphanumeric);
+            let begins =
+                !folded[..at].ends_with(char::is_alphanumeric) || !bare.starts_with(char::is_alphanumeric);
             let ends = !folded[at + bare.len()..].starts_with(char::is_alphanumeric);
             begins && (ends || !phrase.ends_with(' '))
         })
