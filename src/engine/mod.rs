@@ -9,6 +9,7 @@ pub mod core;
 pub mod correspondence;
 pub mod dispatch;
 pub mod doubt;
+pub mod imports;
 pub mod inbound;
 pub mod intake;
 pub mod lanes;

@@ -42,6 +42,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Serialize;
 
 use crate::clock::{Clock, Now};
+use crate::engine::imports::Imports;
 use crate::engine::{Engine, ReadError, View};
 use crate::message::TokenName;
 use crate::sms::national::Language;
@@ -68,6 +69,7 @@ struct Shared {
     tokens: Tokens,
     sessions: Sessions,
     traffic: Traffic,
+    imports: Imports,
     clock: Clock,
     languages: Vec<Language>,
 }
@@ -82,7 +84,9 @@ impl App {
     pub fn with_tables(engine: Engine, clock: Clock, state_dir: &Path, languages: Vec<Language>) -> App {
         let tokens = Tokens::new(TokenFile::new(state_dir), clock.clone());
         let sessions = Sessions::new(clock.clone());
-        App(Arc::new(Shared { engine, tokens, sessions, traffic: Traffic::default(), clock, languages }))
+        let imports = Imports::new(engine.clone(), clock.clone(), state_dir);
+        let traffic = Traffic::default();
+        App(Arc::new(Shared { engine, tokens, sessions, traffic, imports, clock, languages }))
     }
 
     fn languages(&self) -> &[Language] {
@@ -99,6 +103,10 @@ impl App {
 
     fn sessions(&self) -> &Sessions {
         &self.0.sessions
+    }
+
+    fn imports(&self) -> &Imports {
+        &self.0.imports
     }
 
     fn traffic(&self) -> &Traffic {

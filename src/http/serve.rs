@@ -58,6 +58,8 @@ const WRITE_WITHIN: Duration = Duration::from_secs(30);
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 /// A batch is up to 10,000 messages.
 const BATCH_WITHIN: Duration = Duration::from_secs(60);
+/// A file of a hundred thousand rows, on a slow line and a slow machine.
+const IMPORT_WITHIN: Duration = Duration::from_secs(600);
 const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
 const UNIX_SOCKET_MODE: u32 = 0o660;
 
@@ -361,6 +363,7 @@ impl Service {
         request.extensions_mut().insert(pattern);
         let limit = match request.uri().path() {
             "/v1/messages/batch" => BATCH_WITHIN,
+            path if path.starts_with("/v1/imports") => IMPORT_WITHIN,
             _ => REQUEST_WITHIN,
         };
         let called = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind();

@@ -13,6 +13,7 @@ mod demo;
 mod holds;
 mod http;
 mod http_inbound;
+mod imports;
 mod inbound;
 mod intake;
 mod links;
