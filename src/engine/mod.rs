@@ -26,6 +26,7 @@ pub mod sweep;
 pub mod txn;
 pub mod unknown;
 pub mod view;
+pub mod visits;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

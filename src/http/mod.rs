@@ -6,6 +6,7 @@
 
 pub mod auth;
 mod batch;
+mod clicks;
 mod csv;
 mod draft;
 mod fields;
@@ -20,6 +21,7 @@ mod messages;
 mod optouts;
 mod page;
 pub mod problem;
+mod redirect;
 pub mod serve;
 mod session;
 mod show;
@@ -105,7 +107,8 @@ impl App {
         &self.0.sessions
     }
 
-    fn imports(&self) -> &Imports {
+    /// Imports, for workers that feed them too.
+    pub fn imports(&self) -> &Imports {
         &self.0.imports
     }
 
@@ -167,6 +170,7 @@ impl App {
             .route("/v1/status", get(links::status))
             .route("/v1/pause", post(links::pause_all))
             .route("/v1/resume", post(links::resume_all))
+            .route("/v1/clicks", post(clicks::create))
             .route("/v1/clock/accept", post(links::accept_clock))
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
