@@ -22,6 +22,7 @@ use crate::cli::{EXIT_CONFIG, EXIT_IO, EXIT_LOCKED};
 use crate::clock::{BUILT, Clock, Now};
 use crate::config::{Config, EventName, Modem, Smpp};
 use crate::engine::core::{Core, Settings};
+use crate::engine::imports::drop;
 use crate::engine::memory::Memory;
 use crate::engine::recover::RecoverError;
 use crate::engine::reminders::ReminderSettings;
@@ -112,6 +113,8 @@ pub struct Daemon {
     pub addresses: Vec<String>,
     /// The first TCP address.
     pub address: Option<std::net::SocketAddr>,
+    /// The first TCP address of payment links.
+    pub redirect: Option<std::net::SocketAddr>,
     /// A daemon that is dropped leaves no thread behind.
     stop: DropGuard,
     /// Cancelled when the core's thread has ended.
@@ -141,6 +144,7 @@ impl Daemon {
         // Before the address: a second daemon of the same configuration must hear that there is a first.
         let opened = tokio::task::block_in_place(|| store::open(&dir.join("store"), options, now))?;
         let bound = serve::bind(&config.http).map_err(StartError::Listen)?;
+        let redirects = serve::bind_redirect(&config.redirect).map_err(StartError::Listen)?;
         let addresses = bound.iter().map(ToString::to_string).collect();
         let address = bound.iter().find_map(serve::Bound::address);
         let (engine, core) = match opened {
@@ -163,6 +167,8 @@ impl Daemon {
             }
         };
         let app = App::with_tables(engine.clone(), clock.clone(), &dir, config.queue.national_tables.clone());
+        let redirect = redirects.iter().find_map(serve::Bound::address);
+        spawn_imports(&config, (&app, redirects), &clock, &stop, &mut tasks);
         let http_stop = stop.clone();
         tasks.spawn(async move {
             if let Err(error) = serve::serve(bound, app, http_stop, HTTP_GRACE).await {
@@ -171,7 +177,7 @@ impl Daemon {
             "the HTTP server"
         });
         let stop = stop.drop_guard();
-        Ok(Daemon { engine, addresses, address, stop, core_ended, core, tasks })
+        Ok(Daemon { engine, addresses, address, redirect, stop, core_ended, core, tasks })
     }
 
     /// Until the daemon ends by itself; nothing but `stop` ends a healthy one.
@@ -201,6 +207,32 @@ impl Daemon {
             Ok(Ok(Err(error))) => Ended::Store(error),
             Ok(Err(_)) | Err(_) => Ended::Broken("the core"),
         }
+    }
+}
+
+/// What the configuration asks for beside the API: the listener of payment links, and the drop folder.
+fn spawn_imports(
+    config: &Config,
+    (app, redirects): (&App, Vec<serve::Bound>),
+    clock: &Clock,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<&'static str>,
+) {
+    if !redirects.is_empty() {
+        let (app, settings, stop) = (app.clone(), config.redirect.clone(), stop.clone());
+        tasks.spawn(async move {
+            if let Err(error) = serve::serve_redirect(redirects, app, settings, stop, HTTP_GRACE).await {
+                tracing::error!(event = "http_failed", %error);
+            }
+            "the payment links"
+        });
+    }
+    if let Some(directory) = config.payments.drop.clone() {
+        let (imports, clock, stop) = (app.imports().clone(), clock.clone(), stop.clone());
+        tasks.spawn(async move {
+            drop::watch(directory, imports, clock, stop).await;
+            "the drop folder"
+        });
     }
 }
 
@@ -285,6 +317,7 @@ pub(crate) fn settings(config: &Config, link_secret: [u8; 32]) -> Settings {
         reminders: ReminderSettings {
             home: config.timezone.clone(),
             link_secret,
+            redirect: Some(config.redirect.base.clone()).filter(|base| !base.is_empty()),
             takes_payments: config.webhooks.iter().any(|hook| hook.takes(EventName::PaymentRequested)),
         },
     }
