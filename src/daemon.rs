@@ -20,13 +20,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::cli::{EXIT_CONFIG, EXIT_IO, EXIT_LOCKED};
 use crate::clock::{BUILT, Clock, Now};
-use crate::config::{Config, Modem, Smpp};
+use crate::config::{Config, EventName, Modem, Smpp};
 use crate::engine::core::{Core, Settings};
 use crate::engine::memory::Memory;
 use crate::engine::recover::RecoverError;
 use crate::engine::reminders::ReminderSettings;
 use crate::engine::run::{Loop, Parts, engine, quarantined};
-use crate::engine::{Engine, View};
+use crate::engine::{Engine, View, webhook};
 use crate::http::{App, serve};
 use crate::link::modem::connect::ModemConnect;
 use crate::link::run::Connect;
@@ -55,6 +55,8 @@ pub enum StartError {
     Lanes(#[from] LaneClash),
     #[error("cannot listen: {0}")]
     Listen(io::Error),
+    #[error(transparent)]
+    Webhooks(#[from] webhook::StartError),
     #[error("cannot use the state directory {0}: {1}")]
     StateDir(String, io::Error),
 }
@@ -65,7 +67,8 @@ impl StartError {
             StartError::Store(StoreError::Locked(_)) => ExitCode::from(EXIT_LOCKED),
             StartError::Store(_) | StartError::StateDir(..) => ExitCode::from(EXIT_IO),
             StartError::Lanes(_) => ExitCode::from(EXIT_CONFIG),
-            StartError::Listen(_) => ExitCode::FAILURE,
+            StartError::Webhooks(webhook::StartError::Store(_)) => ExitCode::from(EXIT_IO),
+            StartError::Listen(_) | StartError::Webhooks(_) => ExitCode::FAILURE,
         }
     }
 }
@@ -249,7 +252,9 @@ fn ready(
     let ports = start_links(config, &bell, clock, tasks)?;
     let min_free = config.queue.min_free;
     let parts = Parts { store, core, ports, bell, clock: clock.clone(), min_free, stop: stop.clone() };
-    Ok(engine(parts))
+    let (engine, runner) = engine(parts);
+    let webhooks = webhook::start(&config.webhooks, &engine, clock, tasks)?;
+    Ok((engine.with_webhooks(webhooks), runner))
 }
 
 /// What the core is told; the links in the order of `[[modem]]`, then `[[smpp]]`.
@@ -261,7 +266,11 @@ pub(crate) fn settings(config: &Config, link_secret: [u8; 32]) -> Settings {
         routes: config.routes.clone(),
         links: links.collect(),
         clock_floor: BUILT,
-        reminders: ReminderSettings { home: config.timezone.clone(), link_secret, takes_payments: false },
+        reminders: ReminderSettings {
+            home: config.timezone.clone(),
+            link_secret,
+            takes_payments: config.webhooks.iter().any(|hook| hook.takes(EventName::PaymentRequested)),
+        },
     }
 }
 

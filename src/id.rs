@@ -83,6 +83,8 @@ id!(/// Something a person must do.
     TaskId, "tsk_");
 id!(/// Messages accepted by one request.
     BatchId, "bat_");
+id!(/// A published event: its number in the journal and no time.
+    EventId, "evt_");
 
 fn write_base32(raw: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for digit in (0..DIGITS as u32).rev() {

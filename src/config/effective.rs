@@ -9,7 +9,7 @@ use super::check::{ALPHABETS, LONGS, POLICIES, RECEIPT_IDS, VENDORS};
 use super::value::{
     self, CLASSES, LANGUAGES, ON_UNKNOWN, RETRY_CLASSES, show_duration, show_listen, show_word,
 };
-use super::{Config, Http, Inbound, Modem, Numbering, Queue, Route, Smpp};
+use super::{Config, Http, Inbound, Modem, Numbering, Queue, Route, Smpp, Webhook};
 
 /// Stands where the name of a secret's file stood, which the checked configuration no longer knows.
 pub const MASKED: &str = "(masked)";
@@ -25,7 +25,7 @@ pub fn effective(config: &Config) -> String {
 }
 
 fn write_config(out: &mut String, config: &Config) -> fmt::Result {
-    let Config { state_dir, timezone, http, queue, inbound, modems, smpp, routes } = config;
+    let Config { state_dir, timezone, http, queue, inbound, modems, smpp, routes, webhooks } = config;
     writeln!(out, "state_dir = {}", quoted(&state_dir.display().to_string()))?;
     writeln!(out, "timezone = {}", quoted(timezone.name()))?;
     write_http(out, http)?;
@@ -33,7 +33,8 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     write_inbound(out, inbound)?;
     modems.iter().try_for_each(|link| write_modem(out, link))?;
     smpp.iter().try_for_each(|link| write_smpp(out, link))?;
-    routes.iter().try_for_each(|route| write_route(out, route))
+    routes.iter().try_for_each(|route| write_route(out, route))?;
+    webhooks.iter().try_for_each(|hook| write_hook(out, hook))
 }
 
 fn write_http(out: &mut String, http: &Http) -> fmt::Result {
@@ -127,6 +128,16 @@ fn write_route(out: &mut String, route: &Route) -> fmt::Result {
     writeln!(out, "token = {}", list(token, ToString::to_string))?;
     writeln!(out, "via = {}", list(via, ToString::to_string))?;
     writeln!(out, "policy = {}", quoted(show_word(*policy, &POLICIES)))
+}
+
+fn write_hook(out: &mut String, hook: &Webhook) -> fmt::Result {
+    let Webhook { name, url, key: _, events, include_text } = hook;
+    writeln!(out, "\n[[webhook]]")?;
+    writeln!(out, "name = {}", quoted(name.as_str()))?;
+    writeln!(out, "url = {}", quoted(url))?;
+    writeln!(out, "secret_file = {}", quoted(MASKED))?;
+    writeln!(out, "events = {}", list(events, |pattern| pattern.as_str().to_owned()))?;
+    writeln!(out, "include_text = {include_text}")
 }
 
 fn quoted(text: &str) -> String {

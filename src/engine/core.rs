@@ -221,6 +221,8 @@ pub struct Active {
 pub struct Seat {
     pub facts: LinkFacts,
     pub up: bool,
+    /// It was said that it needs a person, and it was not up since.
+    pub parked: bool,
     /// When it last came up; `None` before the first time.
     pub came_up: Option<Instant>,
     /// Segments leased and unanswered.
@@ -300,6 +302,7 @@ impl Core {
         let seat = |facts: &LinkFacts| Seat {
             facts: facts.clone(),
             up: false,
+            parked: false,
             came_up: None,
             leased: 0,
             rests_until: None,
@@ -457,6 +460,11 @@ impl Core {
                 let source = Source::Token { by, note: String::new() };
                 let released = self.release_hold(party, source, work);
                 work.answers.push(Answer::Done(reply, released.then_some(()).ok_or(Refusal::NotFound)));
+                Ok(())
+            }
+            Command::Webhook { progress, reply } => {
+                let dead = self.note_webhook(progress, work)?;
+                work.answers.push(Answer::Count(reply, Ok(dead)));
                 Ok(())
             }
         }

@@ -9,6 +9,7 @@ pub mod core;
 pub mod correspondence;
 pub mod dispatch;
 pub mod doubt;
+pub mod feed;
 pub mod inbound;
 pub mod intake;
 pub mod lanes;
@@ -16,6 +17,7 @@ pub mod memory;
 pub mod notice;
 pub mod optout;
 pub mod order;
+pub mod outbox;
 pub mod outcomes;
 pub mod receipts;
 pub mod recover;
@@ -25,6 +27,7 @@ pub mod sweep;
 pub mod txn;
 pub mod unknown;
 pub mod view;
+pub mod webhook;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -209,6 +212,11 @@ pub enum Command {
         by: TokenName,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// From a webhook's worker. Answers how many dead letters are kept then.
+    Webhook {
+        progress: webhook::Progress,
+        reply: oneshot::Sender<Result<u64, Refusal>>,
+    },
 }
 
 /// Which batch a group of drafts belongs to.
@@ -244,6 +252,8 @@ pub struct Engine {
     commands: mpsc::Sender<Command>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
     view: View,
+    feed: Option<feed::Feed>,
+    webhooks: webhook::Webhooks,
 }
 
 impl Engine {
@@ -252,7 +262,31 @@ impl Engine {
         snapshot: watch::Receiver<Arc<Snapshot>>,
         view: View,
     ) -> Engine {
-        Engine { commands, snapshot, view }
+        Engine { commands, snapshot, view, feed: None, webhooks: webhook::Webhooks::default() }
+    }
+
+    /// The same with events to follow.
+    pub fn with_feed(self, feed: feed::Feed) -> Engine {
+        Engine { feed: Some(feed), ..self }
+    }
+
+    /// The same with webhooks to look at.
+    pub fn with_webhooks(self, webhooks: webhook::Webhooks) -> Engine {
+        Engine { webhooks, ..self }
+    }
+
+    /// The journal's events; `None` in quarantine.
+    pub fn feed(&self) -> Option<&feed::Feed> {
+        self.feed.as_ref()
+    }
+
+    /// The configured webhooks; none in quarantine.
+    pub fn webhooks(&self) -> &webhook::Webhooks {
+        &self.webhooks
+    }
+
+    async fn note_webhook(&self, progress: webhook::Progress) -> Result<u64, Refusal> {
+        self.ask(|reply| Command::Webhook { progress, reply }).await?
     }
 
     /// Accepts one message; `Ok` only once it is durable.

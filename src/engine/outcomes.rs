@@ -33,7 +33,7 @@ impl Core {
                 self.hand_back_unfinished(link, work)?;
             }
             LinkEvent::Parked { reason } => {
-                self.link_is(link, false, |link| NoticeKind::LinkParked { link, reason }, work);
+                self.link_is_parked(link, reason, work);
                 self.hand_back_unfinished(link, work)?;
             }
             LinkEvent::Outcome { id, index, outcome } => self.settle(link, id, index, outcome, work)?,
@@ -57,10 +57,21 @@ impl Core {
         let Some(seat) = self.links.get_mut(link) else { return };
         if seat.up != up {
             seat.up = up;
+            seat.parked &= !up;
             seat.came_up = if up { Some(work.now.mono) } else { seat.came_up };
             let notice = Notice { at: work.now.wall, kind: kind(seat.facts.name.clone()) };
             work.txn.batch.events.push(record::encode(&notice));
         }
+    }
+
+    /// Told once, whether it was up before or never: it tries by itself now and then and is parked again.
+    fn link_is_parked(&mut self, link: LinkIndex, reason: String, work: &mut Work) {
+        let Some(seat) = self.links.get_mut(link) else { return };
+        if !std::mem::replace(&mut seat.parked, true) {
+            // As if it had been up: then the one place that tells of links tells of this.
+            seat.up = true;
+        }
+        self.link_is(link, false, |link| NoticeKind::LinkParked { link, reason }, work);
     }
 
     fn settle(

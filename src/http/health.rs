@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::auth::Scope;
 use super::problem::Problem;
 use super::{App, Peer};
+use crate::engine::webhook::{self, Hook, Standing, Webhooks};
 use crate::engine::{COMMIT_BUCKETS, Snapshot};
 use crate::link::{Connection, LinkStatus, ModemStatus, Registration, SUBMIT_BUCKETS};
 use crate::message::{LinkName, Status};
@@ -51,7 +52,9 @@ pub async fn metrics(State(app): State<App>, parts: Parts) -> Result<Response, P
     if !local || is_forwarded(&parts.headers) {
         app.allow(&parts, Scope::Read).await?;
     }
-    let text = render(&app.engine().snapshot());
+    let mut text = Text(render(&app.engine().snapshot()));
+    webhooks(&mut text, app.engine().webhooks());
+    let text = text.0;
     Ok(super::typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
 }
 
@@ -251,6 +254,39 @@ fn unknowns(text: &mut Text, snapshot: &Snapshot) {
     counts.extend(snapshot.unknown_by_link.iter().map(|(link, count)| (link, *count)));
     for (link, count) in counts {
         text.line(format_args!("{name}{{link=\"{}\"}} {count}", Label(link.as_str())));
+    }
+}
+
+fn webhooks(text: &mut Text, hooks: &Webhooks) {
+    let hooks: Vec<_> = hooks.iter().map(|hook| (hook, hook.status())).collect();
+    if hooks.is_empty() {
+        return;
+    }
+    let name = "nudged_webhook_deliveries_total";
+    text.family(name, "counter", "Posts to webhooks since the start, and events given up.");
+    for (hook, status) in &hooks {
+        let totals =
+            [("taken", status.taken_total), ("refused", status.refused_total), ("dead", status.dead_total)];
+        for (result, count) in totals {
+            let webhook = Label(hook.name().as_str());
+            text.line(format_args!("{name}{{webhook=\"{webhook}\",result=\"{result}\"}} {count}"));
+        }
+    }
+    type Read = fn(&Hook, &webhook::Status) -> u64;
+    let families: [(&str, &str, Read); 4] = [
+        ("nudged_webhook_up", "1 when the last post was taken.", |_, status| {
+            u64::from(status.standing == Standing::Up)
+        }),
+        ("nudged_webhook_backlog", "Events not done with, wanted or not.", Hook::backlog),
+        ("nudged_webhook_dead_letters", "Events given up and kept.", |_, status| status.dead),
+        ("nudged_webhook_lost_events", "Events the journal did not hold any more.", |_, status| status.lost),
+    ];
+    for (name, help, read) in families {
+        text.family(name, "gauge", help);
+        for (hook, status) in &hooks {
+            let webhook = Label(hook.name().as_str());
+            text.line(format_args!("{name}{{webhook=\"{webhook}\"}} {}", read(hook, status)));
+        }
     }
 }
 

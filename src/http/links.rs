@@ -193,7 +193,7 @@ async fn set_pause(app: &App, name: Option<&Segment>, request: Request, on: bool
 }
 
 /// Whose order without a body this is.
-async fn ordered(app: &App, request: Request) -> Result<TokenName, Problem> {
+pub(super) async fn ordered(app: &App, request: Request) -> Result<TokenName, Problem> {
     let (parts, body) = request.into_parts();
     let by = app.allow(&parts, Scope::Admin).await?;
     no_query(&parts.uri)?;

@@ -8,6 +8,7 @@ pub mod auth;
 mod batch;
 mod csv;
 mod draft;
+mod events;
 mod fields;
 mod guard;
 mod health;
@@ -22,6 +23,7 @@ pub mod problem;
 pub mod serve;
 mod session;
 mod show;
+mod webhooks;
 mod wire;
 
 use std::net::IpAddr;
@@ -39,6 +41,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use crate::clock::{Clock, Now};
 use crate::engine::{Engine, ReadError, View};
@@ -69,6 +72,8 @@ struct Shared {
     traffic: Traffic,
     clock: Clock,
     languages: Vec<Language>,
+    /// Places for streams of events.
+    streams: Arc<Semaphore>,
 }
 
 impl App {
@@ -81,7 +86,12 @@ impl App {
     pub fn with_tables(engine: Engine, clock: Clock, state_dir: &Path, languages: Vec<Language>) -> App {
         let tokens = Tokens::new(TokenFile::new(state_dir), clock.clone());
         let sessions = Sessions::new(clock.clone());
-        App(Arc::new(Shared { engine, tokens, sessions, traffic: Traffic::default(), clock, languages }))
+        let (traffic, streams) = (Traffic::default(), Arc::new(Semaphore::new(events::STREAMS)));
+        App(Arc::new(Shared { engine, tokens, sessions, traffic, clock, languages, streams }))
+    }
+
+    fn streams(&self) -> Arc<Semaphore> {
+        self.0.streams.clone()
     }
 
     fn languages(&self) -> &[Language] {
@@ -155,6 +165,12 @@ impl App {
             .route("/v1/links/{name}/pause", post(links::pause))
             .route("/v1/links/{name}/resume", post(links::resume))
             .route("/v1/links/{name}/restart", post(links::restart))
+            .route("/v1/events", get(events::list))
+            .route("/v1/webhooks", get(webhooks::list))
+            .route("/v1/webhooks/{name}", get(webhooks::look))
+            .route("/v1/webhooks/{name}/deliveries", get(webhooks::deliveries))
+            .route("/v1/webhooks/{name}/test", post(webhooks::test))
+            .route("/v1/webhooks/{name}/replay", post(webhooks::replay))
             .route("/v1/status", get(links::status))
             .route("/v1/pause", post(links::pause_all))
             .route("/v1/resume", post(links::resume_all))

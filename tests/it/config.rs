@@ -11,8 +11,12 @@ const LINK: &str = "[[smpp]]\nname = 'c'\naddress = 'h:1'\nsystem_id = 's'\npass
 const MODEM: &str = "[[modem]]\nname = 'm'\nport = '/dev/ttyUSB0'\n";
 const ANNOTATED: &str = include_str!("../../config/nudged.toml");
 
+/// 24 octets.
+const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
 fn secrets(name: &str) -> Result<Secret, String> {
     match name {
+        name if name.ends_with("whsec") || name == "key" => Ok(Secret::new(String::from(KEY))),
         "missing" => Err(String::from("cannot be read")),
         "pin" => Ok(Secret::new(String::from("0000"))),
         "long" => Ok(Secret::new(String::from("ninechars"))),
@@ -59,7 +63,7 @@ fn problems_of_the_top_level_and_http_say_line_key_why_and_remedy() {
             ("[queue]\nvalidity = '1h'\nvalidity = '2h'\n", 3, "", "not TOML", "syntax"),
             ("\nstate_dri = '/x'\n", 2, "state_dri", "not a key", "did you mean state_dir?"),
             ("zzz = 1\n", 1, "zzz", "not a key", "remove it"),
-            ("timezone = 'UTC'\n", 1, "timezone", "not supported by this version", "remove"),
+            ("timezone = 'Mars/Base'\n", 1, "timezone", "IANA", "Europe/Berlin"),
             ("state_dir = ''\n", 1, "state_dir", "no directory", "path"),
             ("state_dir = 7\n", 1, "state_dir", "integer", "quotes"),
             ("http = 1\n", 1, "http", "integer", "[http]"),
@@ -319,6 +323,49 @@ fn the_effective_configuration_reads_back_to_itself_and_masks_the_secret() {
     assert_eq!(read(&shown).unwrap(), config);
 }
 
+const HOOK: &str = "[[webhook]]\nname = 'h'\nurl = 'http://h/'\nsecret_file = 'key'\nevents = ['*']\n";
+
+#[test]
+fn problems_of_a_webhook_say_line_key_why_and_remedy() {
+    for (key, bad, why, remedy) in [
+        ("name", "'a b'", "not a name", "use"),
+        ("url", "'crm'", "not an address", "http://"),
+        ("url", "'http://u:geheim@crm/'", "password", "leave it out"),
+        ("secret_file", "'missing'", "cannot be read", "whsec_"),
+        ("secret_file", "'long'", "not whsec_", "owner only"),
+        ("events", "[]", "names nothing", "add events"),
+        ("events", "['messages.*']", "no event fits", "message.sent"),
+    ] {
+        let lines = HOOK.lines().map(|line| match line.split_once(" = ") {
+            Some((k, _)) if k == key => format!("{key} = {bad}"),
+            _ => line.to_owned(),
+        });
+        let problems = read(&lines.collect::<Vec<_>>().join("\n")).unwrap_err();
+        assert_eq!(problems.len(), 1, "{bad}: {problems:?}");
+        assert_eq!(problems[0].key, format!("webhook[1].{key}"));
+        assert!(problems[0].why.contains(why), "{}", problems[0]);
+        assert!(problems[0].remedy.contains(remedy), "{}", problems[0]);
+        assert!(!problems[0].to_string().contains("ninechars"), "a key in an error text");
+        assert!(!problems[0].to_string().contains("geheim"), "a password in an error text");
+    }
+    for key in ["name", "url", "secret_file", "events"] {
+        let without: Vec<&str> = HOOK.lines().filter(|line| !line.starts_with(key)).collect();
+        let problems = read(&without.join("\n")).unwrap_err();
+        assert_eq!((problems.len(), problems[0].key.as_str()), (1, &*format!("webhook[1].{key}")));
+    }
+    assert_refused(&[(HOOK, 2, "webhook[2].name", "another webhook", "own")], HOOK);
+}
+
+#[test]
+fn the_effective_webhook_reads_back_to_itself_and_masks_the_key() {
+    let config = read(&format!("{HOOK}include_text = true\n")).unwrap();
+    let shown = effective(&config);
+    assert!(shown.contains("secret_file = \"(masked)\"") && !shown.contains("whsec_"), "{shown}");
+    assert!(!format!("{config:?}").contains("MfKQ9r8G"), "a key is never shown");
+    let keys = |_: &str| Ok(Secret::new(String::from(KEY)));
+    assert_eq!(check(&shown, &keys).unwrap(), config);
+}
+
 #[test]
 fn the_annotated_file_shows_every_key_and_no_other() {
     let config = read(ANNOTATED).unwrap();
@@ -331,7 +378,9 @@ fn the_annotated_file_shows_every_key_and_no_other() {
 fn the_annotated_file_shows_the_defaults() {
     let required = "[[modem]]\nname = 'gsm1'\nport = '/dev/serial/by-id/usb-HUAWEI_Mobile-if02-port0'\n\
                     [[smpp]]\nname = 'carrier'\naddress = 'smsc.example.net:2775'\nsystem_id = 'acme'\n\
-                    password_file = 'carrier.pw'\n[[route]]\nto = ['+49']\nvia = ['carrier']\n";
+                    password_file = 'carrier.pw'\n[[route]]\nto = ['+49']\nvia = ['carrier']\n\
+                    [[webhook]]\nname = 'crm'\nurl = 'http://127.0.0.1:9000/nudged'\nsecret_file = 'crm.whsec'\n\
+                    events = ['message.*', 'inbound.*', 'optout.*', 'task.*', 'payment.requested']\n";
     assert_eq!(read(ANNOTATED).unwrap(), read(required).unwrap());
 }
 

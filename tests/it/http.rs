@@ -11,8 +11,8 @@ use std::time::Duration;
 use nudged::clock::{Clock, Now, Timestamp};
 use nudged::config::{Http, Listen};
 use nudged::engine::{
-    AcceptAnswer, Accepted, BatchWish, ChangeRefusal, Command, Draft, Engine, IntakeClosed, LinkSnapshot,
-    Refusal, Snapshot, View,
+    AcceptAnswer, Accepted, BatchWish, Command, Draft, Engine, IntakeClosed, LinkSnapshot, Refusal, Snapshot,
+    View,
 };
 use nudged::http::App;
 use nudged::http::auth::{Scope, TokenFile};
@@ -119,10 +119,6 @@ impl Core {
                 self.other.push(format!("resume {link:?} by {by}"));
                 reply.send(Ok(())).unwrap();
             }
-            Command::Change { changes, reply, .. } => {
-                let refusal = ChangeRefusal::State(String::from("nothing is set up here"));
-                reply.send(changes.iter().map(|_| Err(refusal.clone())).collect()).unwrap();
-            }
             Command::AcceptClock { by, reply } => {
                 self.other.push(format!("accept the clock by {by}"));
                 reply.send(Ok(())).unwrap();
@@ -146,6 +142,10 @@ impl Core {
             Command::ReleaseHold { party, by, reply } => {
                 self.other.push(format!("release {party} by {by}"));
                 reply.send(Ok(())).unwrap();
+            }
+            Command::Webhook { progress, reply } => {
+                self.other.push(format!("webhook {}", progress.name));
+                reply.send(Ok(0)).unwrap();
             }
         }
     }

@@ -125,6 +125,8 @@ const OPTIONS: Options = Options {
     ballast_bytes: 4 << 10,
     cache_bytes: 64 << 20,
     compact_above: 1 << 40,
+    history_bytes: 0,
+    hold_bytes: 0,
 };
 
 fn set_up(stage: &mut Stage, setup: Vec<Change>) -> Result<(), RehearseError> {

@@ -11,8 +11,9 @@
 //! settle.rs     what became of the messages         hear.rs      replies: menus, reviews
 //! looks.rs      what is due without a link          tasks.rs     what a person must do
 //! answers.rs    automatic answers, payment links    subscriptions.rs  periods
-//! happened.rs   what becomes of obligations         reference.rs the dispatch key
-//! seeds.rs      seed tables as changes
+//! happened.rs   what becomes of obligations         told.rs      the same as the outside reads it
+//! reference.rs  the dispatch key
+//! view.rs       reading it all beside the core  seeds.rs     seed tables as changes
 //! ```
 //! Invariants: an obligation's record, the ledger of its steps and its timer change in one batch; a step with a note
 //! of having gone is never queued again in its cycle; nothing is rendered before a link can take it; every decision
@@ -39,6 +40,8 @@ pub mod settle;
 pub mod situation;
 pub mod subscriptions;
 pub mod tasks;
+pub mod told;
+pub mod view;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -144,7 +144,7 @@ impl Board {
             name: signed.name.to_string(),
             form_key: signed.form_key.clone(),
             changes: signed.changes(),
-            troubles: problems::of(snapshot),
+            troubles: problems::with_webhooks(problems::of(snapshot), app.engine().webhooks()),
             clock_doubted: snapshot.clock_doubt.is_some(),
             paused: paused.map(|pause| (pause.by.to_string(), Since::of(pause.since, now.wall))),
             links: snapshot.links.iter().map(|link| LinkRow::of(link, now)).collect(),

@@ -4,12 +4,15 @@ use super::board::REASON;
 use super::say::{counted, spoken, visible};
 use super::verdict::{count, shown};
 use crate::engine::doubt::{Doubt, Why};
+use crate::engine::webhook::{self, Standing, Webhooks};
 use crate::engine::{LinkSnapshot, Refusal, Snapshot};
 use crate::link::{Connection, ModemStatus, Registration};
 use crate::message::Status;
 
 /// Lines shown; the verdict tells the worst.
 const MOST: usize = 20;
+/// Characters of a webhook's name; config allows no more.
+const NAME: usize = 32;
 /// Below it messages get lost on the air.
 const WEAK_DBM: i16 = -105;
 /// Slots of a memory, in percent, from which replies may soon be turned away.
@@ -41,6 +44,42 @@ pub fn of(snapshot: &Snapshot) -> Vec<Trouble> {
             .push(Trouble { what, remedy: "Read it under Held, then release it or treat it as an opt-out." });
     }
     troubles.truncate(MOST);
+    troubles
+}
+
+/// What is wrong with webhooks behind what is wrong with sending.
+pub fn with_webhooks(mut troubles: Vec<Trouble>, webhooks: &Webhooks) -> Vec<Trouble> {
+    troubles.extend(webhooks.iter().flat_map(|hook| webhook(hook.name().as_str(), &hook.status())));
+    troubles.truncate(MOST);
+    troubles
+}
+
+fn webhook(name: &str, status: &webhook::Status) -> Vec<Trouble> {
+    let trouble =
+        |what: String, remedy| Trouble { what: format!("Webhook {} {what}", visible(name, NAME)), remedy };
+    let mut troubles = Vec::new();
+    let error = status.last_error.as_ref().map_or("", |(_, error)| error.as_str());
+    let error = visible(error, REASON);
+    match &status.standing {
+        Standing::Up => {}
+        Standing::Failing { .. } => troubles.push(trouble(
+            format!("takes no events: {error}."),
+            "It is tried again by itself for a day; mend the endpoint, then post a test by the API.",
+        )),
+        Standing::Parked { .. } => troubles.push(trouble(
+            String::from("is parked: the endpoint answered that it wants no more events (410)."),
+            "Mend the endpoint and post a test by the API, or remove the webhook from the configuration.",
+        )),
+    }
+    if status.dead > 0 {
+        let what = format!("has {}.", counted(status.dead, "dead letter"));
+        troubles.push(trouble(what, "Mend the endpoint, then have them posted again by the API (replay)."));
+    }
+    let lost = status.lost + status.dropped;
+    if lost > 0 {
+        let what = format!("lost {} for good.", counted(lost, "event"));
+        troubles.push(trouble(what, "The endpoint was away too long; have it read the messages by the API."));
+    }
     troubles
 }
 
@@ -171,6 +210,27 @@ mod tests {
             "1 number held: a reply may mean that no more is wanted.",
         ];
         assert_eq!(what, expected);
+    }
+
+    #[test]
+    fn a_webhook_says_what_it_does_not_take_what_is_dead_and_what_is_lost() {
+        let config = crate::engine::webhook::Cursor { dead: 1, dropped: 2, lost: 3, ..Default::default() };
+        let mut status = webhook::Status::new(&config);
+        status.last_error = Some((NOW, String::from("no connection: \u{7}")));
+        let clock = crate::clock::Clock::manual(NOW).now();
+        status.standing = Standing::Failing { since: NOW, tries: 1, next: clock.mono, next_at: NOW };
+        let said = |status: &webhook::Status| {
+            super::webhook("crm", status).into_iter().map(|t| t.what).collect::<Vec<_>>()
+        };
+        let expected = [
+            "Webhook crm takes no events: no connection: ⟨U+0007⟩.",
+            "Webhook crm has 1 dead letter.",
+            "Webhook crm lost 5 events for good.",
+        ];
+        assert_eq!(said(&status), expected);
+        status.standing = Standing::Parked { since: NOW };
+        assert!(said(&status)[0].contains("410"));
+        assert!(said(&webhook::Status::new(&Default::default())).is_empty());
     }
 
     #[test]
