@@ -14,6 +14,7 @@
 //! happened.rs   what becomes of obligations         told.rs      the same as the outside reads it
 //! reference.rs  the dispatch key
 //! view.rs       reading it all beside the core  seeds.rs     seed tables as changes
+//! simulate.rs   the same decisions over imagined time
 //! ```
 //! Invariants: an obligation's record, the ledger of its steps and its timer change in one batch; a step with a note
 //! of having gone is never queued again in its cycle; nothing is rendered before a link can take it; every decision
@@ -37,6 +38,7 @@ pub mod records;
 pub mod reference;
 pub mod seeds;
 pub mod settle;
+pub mod simulate;
 pub mod situation;
 pub mod subscriptions;
 pub mod tasks;
