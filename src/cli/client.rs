@@ -39,6 +39,8 @@ pub struct Call<'a> {
     pub query: Vec<(&'static str, String)>,
     pub body: Option<Body>,
     pub idempotency_key: Option<String>,
+    /// How long the answer may take.
+    pub within: Duration,
 }
 
 /// What a request carries.
@@ -46,6 +48,8 @@ pub struct Call<'a> {
 pub enum Body {
     Json(Value),
     Csv(Vec<u8>),
+    /// A file of another media type.
+    File(&'static str, Vec<u8>),
 }
 
 /// Why a client command ends without an answer to show; each has its exit code.
@@ -65,7 +69,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    fn tell(&self) -> ExitCode {
+    /// Says it, and gives the exit code.
+    pub fn tell(&self) -> ExitCode {
         eprintln!("nudged: {}", plain(&self.to_string()));
         self.code()
     }
@@ -83,7 +88,8 @@ impl Failure {
 
 impl Call<'_> {
     pub fn get<'a>(path: &'a [&'a str]) -> Call<'a> {
-        Call { method: Method::GET, path, query: Vec::new(), body: None, idempotency_key: None }
+        let (query, body, idempotency_key) = (Vec::new(), None, None);
+        Call { method: Method::GET, path, query, body, idempotency_key, within: ANSWER_WITHIN }
     }
 
     pub fn post<'a>(path: &'a [&'a str]) -> Call<'a> {
@@ -109,6 +115,16 @@ impl Server {
             Ok(value) => answer(&show(&value), judge(&value)),
             Err(failure) => failure.tell(),
         }
+    }
+
+    /// Makes the call, for commands that make several.
+    pub fn ask(&self, call: Call<'_>) -> Result<Value, Failure> {
+        self.wait(self.exchange(call))
+    }
+
+    /// The answer is for a program.
+    pub fn is_json(&self) -> bool {
+        self.json
     }
 
     /// Makes the call and copies its answer to standard output as it comes: a file, of any length.
@@ -171,7 +187,7 @@ impl Server {
 
     fn request(&self, call: Call<'_>) -> Result<RequestBuilder, Failure> {
         let builder = reqwest::Client::builder()
-            .timeout(ANSWER_WITHIN)
+            .timeout(call.within)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none());
         let (builder, base) = match self.url.strip_prefix("unix:") {
@@ -190,6 +206,7 @@ impl Server {
         Ok(match call.body {
             Some(Body::Json(value)) => request.json(&value),
             Some(Body::Csv(file)) => request.header("Content-Type", "text/csv; charset=utf-8").body(file),
+            Some(Body::File(media, file)) => request.header("Content-Type", media).body(file),
             None => request,
         })
     }

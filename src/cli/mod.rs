@@ -10,6 +10,7 @@ pub mod completions;
 pub mod config_file;
 pub mod debug;
 pub mod demo;
+pub mod import;
 pub mod inbound;
 pub mod links;
 pub mod listing;
@@ -19,6 +20,7 @@ pub mod messages;
 pub mod optout;
 pub mod pause;
 pub mod run;
+pub mod seed_files;
 pub mod send;
 pub mod sim;
 pub mod status;
@@ -69,6 +71,8 @@ enum Command {
     Messages(messages::Args),
     /// Show replies
     Inbound(inbound::Args),
+    /// Import cases, payments and what is set up
+    Import(import::Args),
     /// List and change who gets no messages
     Optout(optout::Args),
     /// Pause all sending, or one link
@@ -113,6 +117,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Links(args) => links::run(args),
         Command::Messages(args) => messages::run(args),
         Command::Inbound(args) => inbound::run(args),
+        Command::Import(args) => import::run(args),
         Command::Optout(args) => optout::run(args),
         Command::Pause(args) => pause::run(args, "pause"),
         Command::Resume(args) => pause::resume(args),

@@ -13,6 +13,7 @@ mod fields;
 mod guard;
 mod health;
 mod holds;
+mod imports;
 mod inbound;
 mod links;
 mod listing;
@@ -178,6 +179,7 @@ impl App {
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
             .route("/metrics", get(health::metrics))
+            .merge(imports::routes())
             .merge(page::routes())
             .fallback(|| async { Problem::not_found() })
             .with_state(self.clone())

@@ -30,6 +30,7 @@ pub mod recurrence;
 pub mod reply;
 pub mod rules;
 pub mod schedule;
+pub mod seed;
 pub mod sequence;
 pub mod subscription;
 pub mod suppression;

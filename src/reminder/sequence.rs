@@ -14,7 +14,6 @@ pub const STEPS_MAX: usize = 32;
 #[serde(deny_unknown_fields)]
 pub struct Sequence {
     pub key: Key,
-    #[serde(rename = "step", alias = "steps")]
     pub steps: Vec<Step>,
     /// What ends it early, besides payment, STOP and what closes the debt.
     #[serde(default)]

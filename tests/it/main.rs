@@ -39,6 +39,7 @@ mod replies;
 mod restart;
 mod retry;
 mod routes;
+mod seeds;
 mod sim_mail;
 mod sim_modem;
 mod sim_modem_faults;

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::change::{AccountDraft, ObligationDraft, Owner, Who};
+use super::catalog::Catalog;
+use super::change::{AccountDraft, ChangeRefusal, ObligationDraft, Owner, Who};
+use super::debts::unfit;
+use super::records::Records;
 use crate::clock::Timestamp;
 use crate::message::{Msisdn, TokenName};
 use crate::reminder::consent::{Actor, ConsentEvent, ConsentKind};
 use crate::reminder::contact::{Contact, ContactKind, ContactPhone};
 use crate::reminder::import::case::{self, Case};
 use crate::reminder::zone::Zone;
+use crate::store::StoreError;
 
 /// What a row names.
 pub struct Parts {
@@ -74,6 +78,41 @@ pub fn parts(case: Case, by: &str, now: Timestamp) -> Parts {
         restart: false,
     };
     Parts { contact, account, obligation, consent }
+}
+
+/// Why a row cannot be taken as things are; the core and dry runs ask the same.
+pub fn refusal<R: Records>(
+    records: &R,
+    catalog: &Catalog,
+    parts: &Parts,
+    now: Timestamp,
+) -> Result<Option<ChangeRefusal>, StoreError> {
+    let bad = |field, why: String| Ok(Some(ChangeRefusal::Field { field, why }));
+    let Parts { contact, account, obligation, consent } = parts;
+    if let Err((field, why)) = contact.check() {
+        return bad(field, why.to_string());
+    }
+    if catalog.creditor(&account.creditor).is_none() {
+        return bad("creditor", String::from("is not set up"));
+    }
+    if let Some(Err(why)) = consent.as_ref().map(|(_, event)| event.check(now)) {
+        return bad("consent", why.to_string());
+    }
+    if let Some(refusal) = unfit(catalog, obligation, &account.creditor) {
+        return Ok(Some(refusal));
+    }
+    if let Some(known) = records.account(&account.external_id, &account.creditor)?
+        && records.contact_id(&contact.external_id)? != Some(known.contact)
+    {
+        return bad("account", String::from("is another contact's"));
+    }
+    let Some(id) = records.obligation_of(&obligation.external_id, &account.creditor)? else { return Ok(None) };
+    match records.obligation(id)? {
+        Some(known) if known.amount.currency() != obligation.amount.currency() => {
+            bad("currency", String::from("the currency of an obligation cannot change"))
+        }
+        _ => Ok(None),
+    }
 }
 
 const fn kind(kind: case::ConsentKind) -> ConsentKind {

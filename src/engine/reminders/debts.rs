@@ -5,6 +5,7 @@
 
 use jiff::civil::Date;
 
+use super::catalog::Catalog;
 use super::change::{ChangeRefusal, Changed, How, ObligationDraft, Owner, Subject, Which};
 use super::happened::Happened;
 use super::records::{Account, Records};
@@ -48,6 +49,36 @@ pub(super) fn changed(id: ObligationId, how: How, version: u64) -> Made {
     Ok(Ok(Changed { subject: Subject::Obligation(id), how, version }))
 }
 
+/// The sequence of obligations that name none.
+pub(super) fn standard(catalog: &Catalog) -> Option<Key> {
+    let standard = Key::parse(STANDARD).ok()?;
+    catalog.sequence(&standard).map(|_| standard)
+}
+
+/// Why what is wanted cannot be, whatever there is.
+pub(super) fn unfit(catalog: &Catalog, draft: &ObligationDraft, creditor: &Key) -> Option<ChangeRefusal> {
+    let bad = |field, why: &str| Some(ChangeRefusal::Field { field, why: why.to_owned() });
+    if !draft.amount.is_positive() {
+        return bad("amount", "must be more than nothing");
+    }
+    if let Some(least) = draft.min_due
+        && (least.currency() != draft.amount.currency() || least.minor() > draft.amount.minor())
+    {
+        return bad("min_due", "must be of the amount's currency, and not more than it");
+    }
+    if let Some(sequence) = &draft.sequence
+        && catalog.sequence(sequence).is_none()
+    {
+        return bad("sequence", "is not set up");
+    }
+    if let (Some(link), Some(creditor)) = (&draft.link, catalog.creditor(creditor))
+        && let Err(why) = Target::parse(link, &creditor.link_hosts)
+    {
+        return bad("link", &why.to_string());
+    }
+    None
+}
+
 impl Core {
     /// Makes an obligation, or changes the one of its external id.
     pub(super) fn change_obligation(
@@ -61,7 +92,7 @@ impl Core {
             Ok(account) => (account.creditor.clone(), account),
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if let Some(refusal) = self.unfit(&draft, &creditor) {
+        if let Some(refusal) = unfit(&self.reminders.catalog, &draft, &creditor) {
             return Ok(Err(refusal));
         }
         let place = keys::obligation_id(&draft.external_id, &creditor);
@@ -76,30 +107,6 @@ impl Core {
         }
     }
 
-    /// Why what is wanted cannot be, whatever there is.
-    fn unfit(&self, draft: &ObligationDraft, creditor: &Key) -> Option<ChangeRefusal> {
-        let bad = |field, why: &str| Some(ChangeRefusal::Field { field, why: why.to_owned() });
-        if !draft.amount.is_positive() {
-            return bad("amount", "must be more than nothing");
-        }
-        if let Some(least) = draft.min_due
-            && (least.currency() != draft.amount.currency() || least.minor() > draft.amount.minor())
-        {
-            return bad("min_due", "must be of the amount's currency, and not more than it");
-        }
-        if let Some(sequence) = &draft.sequence
-            && self.reminders.catalog.sequence(sequence).is_none()
-        {
-            return bad("sequence", "is not set up");
-        }
-        if let (Some(link), Some(creditor)) = (&draft.link, self.reminders.catalog.creditor(creditor))
-            && let Err(why) = Target::parse(link, &creditor.link_hosts)
-        {
-            return bad("link", &why.to_string());
-        }
-        None
-    }
-
     pub(super) fn make_obligation(
         &mut self,
         draft: ObligationDraft,
@@ -112,7 +119,7 @@ impl Core {
         let id = ObligationId::from_u64(self.counters.ids.next(work.wall()));
         work.txn.put_new(keys::obligation_id(&draft.external_id, &account.creditor), &id);
         work.txn.put_new(keys::of_contact(account.contact, id), &());
-        let named = draft.sequence.clone().or_else(|| self.standard());
+        let named = draft.sequence.clone().or_else(|| standard(&self.reminders.catalog));
         let obligation = Obligation {
             external_id: draft.external_id,
             creditor: account.creditor.clone(),
@@ -145,11 +152,6 @@ impl Core {
         }
         self.keep(debt, work)?;
         changed(id, How::Created, 1)
-    }
-
-    fn standard(&self) -> Option<Key> {
-        let standard = Key::parse(STANDARD).ok()?;
-        self.reminders.catalog.sequence(&standard).map(|_| standard)
     }
 
     /// Takes over what the firm says anew.

@@ -12,8 +12,8 @@
 //! looks.rs      what is due without a link          tasks.rs     what a person must do
 //! answers.rs    automatic answers, payment links    subscriptions.rs  periods
 //! happened.rs   what becomes of obligations         told.rs      the same as the outside reads it
-//! reference.rs  the dispatch key
-//! view.rs       reading it all beside the core
+//! reference.rs  the dispatch key                    seeds.rs     seed tables as changes
+//! imagine.rs    what a row would come to            view.rs      reading it all beside the core
 //! ```
 //! Invariants: an obligation's record, the ledger of its steps and its timer change in one batch; a step with a note
 //! of having gone is never queued again in its cycle; nothing is rendered before a link can take it; every decision
@@ -29,12 +29,14 @@ pub mod enrol;
 pub mod feed;
 pub mod happened;
 pub mod hear;
+pub mod imagine;
 pub mod looks;
 pub mod obey;
 pub mod people;
 pub mod plan;
 pub mod records;
 pub mod reference;
+pub mod seeds;
 pub mod settle;
 pub mod situation;
 pub mod subscriptions;

@@ -43,6 +43,10 @@ pub trait Records {
         self.fetch(&keys::account(external, creditor))
     }
 
+    fn obligation_of(&self, external: &ExternalId, creditor: &Key) -> Result<Option<ObligationId>, StoreError> {
+        self.fetch(&keys::obligation_id(external, creditor))
+    }
+
     /// A number nobody knows has the record of one that nothing went to.
     fn phone(&self, number: Msisdn) -> Result<Phone, StoreError> {
         Ok(self.fetch(&keys::phone(number))?.unwrap_or_default())

@@ -149,5 +149,5 @@ fn sequences_name_templates_and_menus_that_are_shipped() {
         );
     }
     let offsets = sequences[0]["step"].as_array().unwrap().iter().filter_map(|step| step["offset"].as_str());
-    assert!(offsets.eq(["-7d", "-2d", "0d", "3d", "10d", "20d"]));
+    assert!(offsets.eq(["-7d", "-2d", "0d", "+3d", "+10d", "+20d"]));
 }
