@@ -21,6 +21,7 @@ mod messages;
 mod optouts;
 mod page;
 pub mod problem;
+mod reminders;
 pub mod serve;
 mod session;
 mod show;
@@ -180,6 +181,7 @@ impl App {
             .route("/readyz", get(health::ready))
             .route("/metrics", get(health::metrics))
             .merge(imports::routes())
+            .merge(reminders::routes())
             .merge(page::routes())
             .fallback(|| async { Problem::not_found() })
             .with_state(self.clone())

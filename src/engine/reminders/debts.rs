@@ -88,6 +88,11 @@ impl Core {
         by: &str,
         work: &mut Work,
     ) -> Made {
+        if let Owner::Inline { creditor, .. } = &draft.owner
+            && let Some(refusal) = self.unfit_inline(&draft, creditor, work)?
+        {
+            return Ok(Err(refusal));
+        }
         let (creditor, account) = match self.owner(draft.owner.clone(), by, work)? {
             Ok(account) => (account.creditor.clone(), account),
             Err(refusal) => return Ok(Err(refusal)),
@@ -105,6 +110,26 @@ impl Core {
                 self.rewrite(Debt { id, obligation }, draft, &account, row, by, work)
             }
         }
+    }
+
+    /// The same before its contact and account are made: of what is refused nothing is stored.
+    fn unfit_inline(
+        &self,
+        draft: &ObligationDraft,
+        creditor: &Key,
+        work: &Work,
+    ) -> Result<Option<ChangeRefusal>, StoreError> {
+        if self.reminders.catalog.creditor(creditor).is_none() {
+            let why = String::from("is not set up");
+            return Ok(Some(ChangeRefusal::Field { field: "creditor", why }));
+        }
+        let known = work.txn.get::<ObligationId>(&keys::obligation_id(&draft.external_id, creditor))?;
+        let known = known.map(|id| work.txn.obligation(id)).transpose()?.flatten();
+        if known.is_some_and(|known| known.amount.currency() != draft.amount.currency()) {
+            let why = String::from("the currency of an obligation cannot change");
+            return Ok(Some(ChangeRefusal::Field { field: "amount", why }));
+        }
+        Ok(unfit(&self.reminders.catalog, draft, creditor))
     }
 
     pub(super) fn make_obligation(
@@ -300,15 +325,18 @@ impl Core {
     pub(super) fn reverse(&mut self, mut debt: Debt, payment: Payment, by: &str, work: &mut Work) -> Made {
         let obligation = &mut debt.obligation;
         let known = obligation.payments.iter_mut().find(|p| p.external_id == payment.external_id);
-        match known {
+        let amount = match known {
             Some(known) if known.reversed => {
                 return changed(debt.id, How::Unchanged, debt.obligation.version);
             }
-            Some(known) => known.reversed = true,
+            Some(known) => {
+                known.reversed = true;
+                known.amount
+            }
             None => return refused("external_id", "names no payment of this obligation"),
-        }
+        };
         obligation.version += 1;
-        let (external_id, amount, balance) = (payment.external_id, payment.amount, obligation.balance());
+        let (external_id, balance) = (payment.external_id, obligation.balance());
         self.happen(debt.id, Happened::Reversed { external_id, amount, balance }, by, work);
         if matches!(debt.obligation.status, ObligationStatus::Paid | ObligationStatus::PartiallyPaid) {
             let to = debt.obligation.status_by_payments();

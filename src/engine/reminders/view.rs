@@ -3,6 +3,7 @@
 //! As in [`crate::engine::view`], what is read is durable and a page looks at a bounded number of rows: one with a
 //! sparse filter may be short and still go on. Nothing here knows who asks.
 
+mod audience;
 mod timeline;
 
 use std::fmt;
@@ -26,6 +27,7 @@ use crate::reminder::task::{Task, TaskState};
 use crate::store::keys::{self, family};
 use crate::store::{StoreError, record};
 
+pub use audience::Previewed;
 pub use timeline::{Line, LineKind, Timeline};
 
 /// Rows read at once, where the page is smaller.
