@@ -27,7 +27,7 @@ use axum::routing::{get, post};
 
 use super::say::{Since, visible};
 use super::{doing, forms as page_forms, html, refused, refused_login};
-use crate::clock::Timestamp;
+use crate::clock::{Now, Timestamp};
 use crate::engine::View;
 use crate::engine::reminders::Catalog;
 use crate::engine::reminders::records::StoredContact;
@@ -89,6 +89,7 @@ struct Look {
     catalog: Arc<Catalog>,
     frame: Frame,
     now: Timestamp,
+    clock: Now,
     asked: Asked,
 }
 
@@ -148,11 +149,12 @@ async fn look<P: Send + 'static>(
     asked: Asked,
     make: impl FnOnce(Look) -> Result<P, Problem> + Send + 'static,
 ) -> Result<P, Problem> {
-    let (view, now) = (app.engine().view().clone(), app.now().wall);
+    let (view, clock) = (app.engine().view().clone(), app.now());
+    let now = clock.wall;
     let frame = Frame::of(signed, now);
     let looked = tokio::task::spawn_blocking(move || {
         let catalog = view.catalog()?;
-        make(Look { view, catalog, frame, now, asked })
+        make(Look { view, catalog, frame, now, clock, asked })
     });
     looked.await.map_err(|_| Problem::internal())?
 }

@@ -11,7 +11,7 @@ use super::{Frame, Look, SHOWN, in_path, name_of, page, tasks};
 use crate::clock::Timestamp;
 use crate::engine::reminders::Happened;
 use crate::engine::reminders::records::StoredContact;
-use crate::engine::reminders::view::{Line, LineKind, Stretch, TaskFilter, TaskStage};
+use crate::engine::reminders::view::{Line, LineKind, Stretch, TaskFilter};
 use crate::engine::{MessageView, ReadError, ReplyView, View};
 use crate::http::page::say::visible;
 use crate::http::problem::Problem;
@@ -20,6 +20,7 @@ use crate::id::ObligationId;
 use crate::message::Msisdn;
 use crate::reminder::obligation::{Obligation, ObligationStatus, Payment};
 use crate::reminder::promise::PromiseState;
+use crate::reminder::task::TaskState;
 use crate::reminder::zone::ZoneSet;
 
 /// Characters of a text: a message of ten segments has fewer.
@@ -205,7 +206,7 @@ fn promise(o: &Obligation) -> Option<String> {
 fn open_tasks(view: &View, id: ObligationId, now: Timestamp) -> Result<Vec<tasks::Row>, ReadError> {
     let filter = TaskFilter { obligation: Some(id), ..TaskFilter::default() };
     let found = view.tasks(&filter, &Stretch { after: None, back: true, limit: TASKS })?.rows;
-    let open = found.iter().filter(|(_, task)| !TaskStage::Done.is_of(task));
+    let open = found.iter().filter(|(_, task)| !matches!(task.state, TaskState::Done { .. }));
     open.map(|(id, task)| tasks::Row::read(view, *id, task, now)).collect()
 }
 

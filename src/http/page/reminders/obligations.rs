@@ -101,7 +101,7 @@ pub async fn list(State(app): State<App>, parts: Parts) -> Response {
 type Found = Vec<(ObligationId, Obligation)>;
 
 fn made(look: Look) -> Result<List, Problem> {
-    let Look { view, catalog, frame, now, asked } = look;
+    let Look { view, catalog, frame, now, asked, .. } = look;
     let status = asked.parse("status", |text| {
         let found = ObligationStatus::ALL.into_iter().find(|status| status.as_str() == text);
         found.ok_or("is no status of an obligation")

@@ -42,16 +42,16 @@ struct List {
 
 /// One task in a list.
 pub struct Row {
-    id: String,
-    kind: String,
-    state: &'static str,
-    assignee: Option<String>,
-    due: When,
-    is_late: bool,
-    note: String,
+    pub id: String,
+    pub kind: String,
+    pub state: &'static str,
+    pub assignee: Option<String>,
+    pub due: When,
+    pub is_late: bool,
+    pub note: String,
     /// What it is about: the firm's id and where it is.
-    about: Option<(String, String)>,
-    outcome: Option<String>,
+    pub about: Option<(String, String)>,
+    pub outcome: Option<String>,
 }
 
 impl Row {
@@ -135,11 +135,10 @@ pub async fn show(State(app): State<App>, id: Segment, parts: Parts) -> Response
 }
 
 fn one(id: TaskId, look: Look) -> Result<One, Problem> {
-    let Look { view, catalog, frame, now, .. } = look;
+    let Look { view, catalog, frame, now, clock, .. } = look;
     let task = view.task(id)?.ok_or_else(Problem::not_found)?;
     let contact = task.contact.map(|id| Ok::<_, ReadError>((id, view.contact(id)?))).transpose()?;
     let reply = task.reply.map(|id| view.reply(id)).transpose()?.flatten();
-    let wall = crate::clock::Now { wall: now, ..look.clock };
     let owed = match task.obligation {
         None => None,
         Some(id) => view.obligation(id)?.map(|o| Owed::read(&view, &catalog, id, &o, now)).transpose()?,
@@ -154,7 +153,7 @@ fn one(id: TaskId, look: Look) -> Result<One, Problem> {
             (id.to_string(), name.unwrap_or_else(|| id.to_string()))
         }),
         reply_gone: task.reply.is_some() && reply.is_none(),
-        reply: reply.map(|reply| ReplyRow::read(&view, &reply, wall)).transpose()?,
+        reply: reply.map(|reply| ReplyRow::read(&view, &reply, clock)).transpose()?,
         outcomes: outcomes(&task),
         task: Row::read(&view, id, &task, now)?,
         owed: owed.into_iter().collect(),
