@@ -10,6 +10,7 @@ pub mod correspondence;
 pub mod dispatch;
 pub mod doubt;
 pub mod feed;
+pub mod imports;
 pub mod inbound;
 pub mod intake;
 pub mod lanes;

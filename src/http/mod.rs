@@ -46,6 +46,7 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::clock::{Clock, Now};
+use crate::engine::imports::Imports;
 use crate::engine::{Engine, ReadError, View};
 use crate::message::TokenName;
 use crate::sms::national::Language;
@@ -72,6 +73,7 @@ struct Shared {
     tokens: Tokens,
     sessions: Sessions,
     traffic: Traffic,
+    imports: Imports,
     clock: Clock,
     languages: Vec<Language>,
     /// Places for streams of events.
@@ -88,8 +90,9 @@ impl App {
     pub fn with_tables(engine: Engine, clock: Clock, state_dir: &Path, languages: Vec<Language>) -> App {
         let tokens = Tokens::new(TokenFile::new(state_dir), clock.clone());
         let sessions = Sessions::new(clock.clone());
+        let imports = Imports::new(engine.clone(), clock.clone(), state_dir);
         let (traffic, streams) = (Traffic::default(), Arc::new(Semaphore::new(events::STREAMS)));
-        App(Arc::new(Shared { engine, tokens, sessions, traffic, clock, languages, streams }))
+        App(Arc::new(Shared { engine, tokens, sessions, traffic, imports, clock, languages, streams }))
     }
 
     fn streams(&self) -> Arc<Semaphore> {
@@ -110,6 +113,10 @@ impl App {
 
     fn sessions(&self) -> &Sessions {
         &self.0.sessions
+    }
+
+    fn imports(&self) -> &Imports {
+        &self.0.imports
     }
 
     fn traffic(&self) -> &Traffic {

@@ -60,6 +60,8 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 const BATCH_WITHIN: Duration = Duration::from_secs(60);
 /// A test waits for the endpoint's answer, which has 12 s.
 const HOOK_WITHIN: Duration = Duration::from_secs(20);
+/// A file of a hundred thousand rows, on a slow line and a slow machine.
+const IMPORT_WITHIN: Duration = Duration::from_secs(600);
 const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
 const UNIX_SOCKET_MODE: u32 = 0o660;
 
@@ -365,6 +367,7 @@ impl Service {
             "/v1/messages/batch" => BATCH_WITHIN,
             "/v1/events" => super::events::WAIT_MOST + REQUEST_WITHIN,
             path if path.starts_with("/v1/webhooks/") => HOOK_WITHIN,
+            path if path.starts_with("/v1/imports") || path == "/page/imports" => IMPORT_WITHIN,
             _ => REQUEST_WITHIN,
         };
         let called = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind();

@@ -14,6 +14,7 @@ mod events;
 mod holds;
 mod http;
 mod http_inbound;
+mod imports;
 mod inbound;
 mod intake;
 mod links;

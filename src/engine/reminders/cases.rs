@@ -106,7 +106,9 @@ pub fn refusal<R: Records>(
     {
         return bad("account", String::from("is another contact's"));
     }
-    let Some(id) = records.obligation_of(&obligation.external_id, &account.creditor)? else { return Ok(None) };
+    let Some(id) = records.obligation_of(&obligation.external_id, &account.creditor)? else {
+        return Ok(None);
+    };
     match records.obligation(id)? {
         Some(known) if known.amount.currency() != obligation.amount.currency() => {
             bad("currency", String::from("the currency of an obligation cannot change"))

@@ -122,7 +122,9 @@ impl Imagining<'_> {
         let situation = match Situation::read(row, self.catalog, self.rules, obligation)? {
             Ok(situation) => situation,
             Err(Lack::Number) => return Ok(Outlook::NoText(String::from("no number can be texted"))),
-            Err(lack) => return Ok(Outlook::NoText(format!("something is missing: {lack:?}").to_lowercase())),
+            Err(lack) => {
+                return Ok(Outlook::NoText(format!("something is missing: {lack:?}").to_lowercase()));
+            }
         };
         let Ok(planned) = plan(&situation, obligation, self.now) else {
             return Ok(Outlook::NoText(String::from("no hour is lawful in all zones it may be in")));

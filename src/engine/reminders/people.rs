@@ -304,7 +304,8 @@ impl Core {
         let creditor = case.creditor.clone();
         let parts = super::cases::parts(case, by, work.wall());
         // Before anything is written: a row is taken whole or not at all.
-        if let Some(refusal) = super::cases::refusal(&work.txn, &self.reminders.catalog, &parts, work.wall())? {
+        if let Some(refusal) = super::cases::refusal(&work.txn, &self.reminders.catalog, &parts, work.wall())?
+        {
             return Ok(Err(refusal));
         }
         if let Err(refusal) = self.change_contact(parts.contact, by, work)? {

@@ -43,7 +43,11 @@ pub trait Records {
         self.fetch(&keys::account(external, creditor))
     }
 
-    fn obligation_of(&self, external: &ExternalId, creditor: &Key) -> Result<Option<ObligationId>, StoreError> {
+    fn obligation_of(
+        &self,
+        external: &ExternalId,
+        creditor: &Key,
+    ) -> Result<Option<ObligationId>, StoreError> {
         self.fetch(&keys::obligation_id(external, creditor))
     }
 
