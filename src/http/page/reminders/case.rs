@@ -118,7 +118,8 @@ fn read(
     });
     let currency = entries.required("currency", |text| Currency::parse(&text.to_ascii_uppercase()));
     let amount = currency.and_then(|currency| entries.required("amount", |text| amount(text, currency)));
-    let min_due = currency.and_then(|currency| entries.optional("min_due", |text| self::amount(text, currency)));
+    let min_due =
+        currency.and_then(|currency| entries.optional("min_due", |text| self::amount(text, currency)));
     let due_date = entries.required("due_date", day);
     let sequence = entries.optional("sequence", Key::parse);
     let (description, link) = (entries.short("description", SAID_MAX), entries.short("link", SAID_MAX));
@@ -140,7 +141,15 @@ fn read(
     let number = contact.best_number();
     let owner = Owner::Inline { creditor, contact: Box::new(contact) };
     let draft = ObligationDraft {
-        external_id, owner, amount, min_due, due_date, description, link, sequence, restart: false,
+        external_id,
+        owner,
+        amount,
+        min_due,
+        due_date,
+        description,
+        link,
+        sequence,
+        restart: false,
     };
     Ok(Some(Entered { draft, consent: number.zip(consent) }))
 }
@@ -171,7 +180,10 @@ fn contact(view: &View, entries: &mut Entries) -> Result<Option<Contact>, ReadEr
         region: entries.short("region", SAID_MAX),
         postcode: entries.short("postcode", SAID_MAX),
         timezone: entries.optional("timezone", Zone::parse),
-        phones: phone.map(|number| ContactPhone { number, primary: true, verified: false }).into_iter().collect(),
+        phones: phone
+            .map(|number| ContactPhone { number, primary: true, verified: false })
+            .into_iter()
+            .collect(),
         not_before: None,
         not_after: None,
         days: Vec::new(),

@@ -67,9 +67,8 @@ pub async fn change(State(app): State<App>, path: Two, request: Request) -> Resp
     let done = async {
         let (signed, form) = admitted_with(&app, request, Scope::Reminders, FORM_MAX).await?;
         let id: ObligationId = path.0.parse().map_err(|_| Problem::not_found())?;
-        let (obligation, home) = app
-            .read(move |view| Ok((view.obligation(id)?, view.catalog()?.home.clone())))
-            .await?;
+        let (obligation, home) =
+            app.read(move |view| Ok((view.obligation(id)?, view.catalog()?.home.clone()))).await?;
         let obligation = obligation.ok_or_else(Problem::not_found)?;
         let said = Said { which: Which::Id(id), obligation, home, now: app.now().wall };
         let mut entries = Entries::of(form);
@@ -98,7 +97,8 @@ impl Said {
             "reverse" => Change::Reverse { which, payment: self.reversed(entries)? },
             "promise" => {
                 let date = entries.required("date", day)?;
-                let amount = entries.optional("amount", |text| amount(text, self.obligation.amount.currency()));
+                let amount =
+                    entries.optional("amount", |text| amount(text, self.obligation.amount.currency()));
                 Change::Promise { which, date, amount }
             }
             "dispute" => {
@@ -233,7 +233,9 @@ mod tests {
     fn a_form_that_there_is_not_changes_nothing() {
         let mut entries = Entries::default();
         assert!(said().change("forgive", &mut entries).is_none() && entries.check().is_ok());
-        for (what, field) in [("promise", "date"), ("dispute", "reason"), ("exit", "reason"), ("status", "to")] {
+        for (what, field) in
+            [("promise", "date"), ("dispute", "reason"), ("exit", "reason"), ("status", "to")]
+        {
             let mut entries = Entries::default();
             assert!(said().change(what, &mut entries).is_none());
             assert!(entries.fault(field).is_some(), "{what}");

@@ -57,7 +57,11 @@ fn people(look: Look) -> Result<Contacts, Problem> {
     let found = look.view.contacts(&filter, &Stretch { after: before, back: true, limit: ROWS })?;
     let rows = found.rows.iter().map(|(id, stored)| {
         let person = &stored.contact;
-        let place = [person.country.as_ref().map(ToString::to_string), person.region.clone(), person.postcode.clone()];
+        let place = [
+            person.country.as_ref().map(ToString::to_string),
+            person.region.clone(),
+            person.postcode.clone(),
+        ];
         Person {
             id: id.to_string(),
             external_id: visible(person.external_id.as_str(), SHOWN),
@@ -225,7 +229,8 @@ fn entered(entries: &mut Entries) -> Option<Creditor> {
         "third_party" => Ok(SenderRole::ThirdParty),
         _ => Err("must be first_party or third_party"),
     });
-    let words = |text: &str| text.split([',', ' ']).filter(|w| !w.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let words =
+        |text: &str| text.split([',', ' ']).filter(|w| !w.is_empty()).map(str::to_owned).collect::<Vec<_>>();
     let packs = entries.optional("packs", |text| words(text).iter().map(|word| Key::parse(word)).collect());
     let hosts =
         entries.optional("link_hosts", |text| words(text).into_iter().map(LinkHost::try_from).collect());

@@ -6,11 +6,13 @@
 //! form. Nothing is decided here: reads are [`View`]'s, changes are the engine's.
 
 mod case;
-mod obligations;
-mod obligation;
 mod entries;
 mod forms;
+mod imports;
 mod lists;
+mod multipart;
+mod obligation;
+mod obligations;
 mod sequences;
 mod tasks;
 mod templates;
@@ -53,6 +55,8 @@ pub fn routes() -> Router<App> {
         .route("/templates/{key}/{language}", get(templates::show))
         .route("/sequences", get(sequences::list))
         .route("/sequences/{key}", get(sequences::show))
+        .route("/imports", get(imports::list))
+        .route("/imports/{id}", get(imports::show))
         .route("/subscriptions", get(lists::subscriptions))
         .route("/contacts", get(lists::contacts))
         .route("/creditors", get(lists::creditors))
@@ -60,6 +64,8 @@ pub fn routes() -> Router<App> {
         .route("/page/obligations/{id}/{what}", post(forms::change))
         .route("/page/tasks/{id}/{what}", post(tasks::change))
         .route("/page/templates", post(templates::save))
+        .route("/page/imports", post(imports::upload))
+        .route("/page/imports/{id}/commit", post(imports::commit))
         .route("/page/creditors", post(lists::make_creditor))
 }
 
@@ -178,7 +184,9 @@ fn in_path(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b':' => shown.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b':' => {
+                shown.push(char::from(byte))
+            }
             _ => shown.push_str(&format!("%{byte:02X}")),
         }
     }

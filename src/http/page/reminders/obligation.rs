@@ -137,7 +137,10 @@ fn made(id: ObligationId, look: Look) -> Result<One, Problem> {
         facts: facts(o),
         creditor: creditor.map_or(o.creditor.to_string(), |creditor| visible(&creditor.name, SHOWN)),
         who: whose(o, contact.as_ref(), &place),
-        sequence: o.enrolment.as_ref().map(|e| (in_path(e.sequence.as_str()), format!("{}, version {}", e.sequence, e.version))),
+        sequence: o
+            .enrolment
+            .as_ref()
+            .map(|e| (in_path(e.sequence.as_str()), format!("{}, version {}", e.sequence, e.version))),
         waits: words::waits(o, zones, now),
         reminders: o.enrolment.as_ref().map(|enrolment| enrolment.reminders_accepted),
         payments: o.payments.iter().map(|payment| paid(payment, zones, now)).collect(),
@@ -176,7 +179,8 @@ fn whose(o: &Obligation, contact: Option<&StoredContact>, place: &crate::reminde
     Whose {
         id: o.contact.to_string(),
         name: named.or_else(by_id).unwrap_or_else(|| String::from("not known")),
-        numbers: contact.map_or_else(Vec::new, |stored| stored.contact.numbers().map(Msisdn::to_e164).collect()),
+        numbers: contact
+            .map_or_else(Vec::new, |stored| stored.contact.numbers().map(Msisdn::to_e164).collect()),
         zones: zones.join(", "),
         basis: words::basis(place.basis),
     }
@@ -212,7 +216,8 @@ fn open_tasks(view: &View, id: ObligationId, now: Timestamp) -> Result<Vec<tasks
 
 fn may(o: &Obligation) -> May {
     let runs = o.enrolment.as_ref().filter(|enrolment| !enrolment.state.is_over());
-    let is_paused = matches!(runs.map(|e| &e.state), Some(crate::reminder::enrolment::EnrolmentState::Paused { .. }));
+    let is_paused =
+        matches!(runs.map(|e| &e.state), Some(crate::reminder::enrolment::EnrolmentState::Paused { .. }));
     May {
         pay: o.balance().is_positive(),
         is_open: o.status.is_open(),
@@ -239,7 +244,9 @@ fn told(line: &Line, zones: &ZoneSet, now: Timestamp) -> Told {
         }
     };
     let task = match &line.kind {
-        LineKind::Happened(Happened::TaskOpened { task, .. } | Happened::TaskDone { task, .. }) => Some(task.to_string()),
+        LineKind::Happened(Happened::TaskOpened { task, .. } | Happened::TaskDone { task, .. }) => {
+            Some(task.to_string())
+        }
         _ => None,
     };
     Told {

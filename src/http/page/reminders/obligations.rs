@@ -219,7 +219,8 @@ mod tests {
     #[test]
     fn the_next_stretch_is_narrowed_as_this_one() {
         let place: Place = "0a0b".parse().unwrap();
-        let narrowed = [("status", Some("open".to_owned())), ("creditor", None), ("q", Some("a&b=".to_owned()))];
+        let narrowed =
+            [("status", Some("open".to_owned())), ("creditor", None), ("q", Some("a&b=".to_owned()))];
         assert_eq!(older(&narrowed, &place), "/obligations?status=open&q=a%26b%3D&before=0a0b");
     }
 

@@ -110,7 +110,10 @@ pub async fn list(State(app): State<App>, parts: Parts) -> Response {
 }
 
 pub async fn show(State(app): State<App>, key: Segment, parts: Parts) -> Response {
-    page(app, parts, &["due", "creditor", "language", "timezone", "obligation"], move |look| made(&key.0, look)).await
+    page(app, parts, &["due", "creditor", "language", "timezone", "obligation"], move |look| {
+        made(&key.0, look)
+    })
+    .await
 }
 
 fn made(key: &str, look: Look) -> Result<One, Problem> {
@@ -210,7 +213,10 @@ impl Person {
     }
 
     fn forecast(&self, look: &Look, step: &Step, about: Option<&Obligation>) -> Forecast {
-        let calendar = self.creditor.as_ref().and_then(|creditor| look.catalog.calendars.get(creditor.calendar.as_ref()?));
+        let calendar = self
+            .creditor
+            .as_ref()
+            .and_then(|creditor| look.catalog.calendars.get(creditor.calendar.as_ref()?));
         let timing = StepTiming {
             due: self.due,
             offset: step.offset,
@@ -218,7 +224,8 @@ impl Person {
             grace: step.grace,
             calendar: calendar.map(|calendar| &**calendar),
         };
-        let noted = about.and_then(|o| o.steps.iter().rev().find(|n| n.cycle == o.cycle && n.step == step.id));
+        let noted =
+            about.and_then(|o| o.steps.iter().rev().find(|n| n.cycle == o.cycle && n.step == step.id));
         let mut forecast = Forecast {
             step: step.id.to_string(),
             from: None,
@@ -250,7 +257,12 @@ impl Person {
         };
         let has: Vec<Language> = languages.keys().cloned().collect();
         let home = self.creditor.as_ref().and_then(|creditor| creditor.language.clone());
-        let picked = pick::pick(&has, std::slice::from_ref(&self.language), &home.unwrap_or_else(|| self.language.clone()), true);
+        let picked = pick::pick(
+            &has,
+            std::slice::from_ref(&self.language),
+            &home.unwrap_or_else(|| self.language.clone()),
+            true,
+        );
         let saved = match picked {
             Ok(language) => languages.get(language),
             Err(_) => None,
@@ -301,7 +313,8 @@ fn fields(
 ) -> Fields {
     let mut fields = Fields::sample().with(FieldName::DueDate, Field::Date(due));
     if let Some(creditor) = creditor {
-        fields = fields.text(FieldName::Creditor, &creditor.name).text(FieldName::CreditorShort, creditor.short());
+        fields =
+            fields.text(FieldName::Creditor, &creditor.name).text(FieldName::CreditorShort, creditor.short());
         if let Some(phone) = &creditor.phone {
             fields = fields.text(FieldName::Phone, phone);
         }

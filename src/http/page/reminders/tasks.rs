@@ -59,7 +59,9 @@ impl Row {
         let utc = ZoneSet::one(view.catalog()?.home.clone());
         let about = match task.obligation {
             None => None,
-            Some(id) => view.obligation(id)?.map(|o| (id.to_string(), visible(o.external_id.as_str(), SHOWN))),
+            Some(id) => {
+                view.obligation(id)?.map(|o| (id.to_string(), visible(o.external_id.as_str(), SHOWN)))
+            }
         };
         Ok(Row {
             id: id.to_string(),
@@ -113,14 +115,18 @@ fn listed(look: Look) -> Result<List, Problem> {
     let back = stage == TaskStage::Done;
     let found = look.view.tasks(&filter, &Stretch { after: before, back, limit: ROWS })?;
     let rows = found.rows.iter().map(|(id, task)| Row::read(&look.view, *id, task, look.now));
-    let more = assignee.as_ref().map(|who| {
-        form_urlencoded::Serializer::new(String::from("&")).append_pair("assignee", who).finish()
-    });
+    let more = assignee
+        .as_ref()
+        .map(|who| form_urlencoded::Serializer::new(String::from("&")).append_pair("assignee", who).finish());
     Ok(List {
         here: "/tasks",
-        stages: STAGES.map(|(value, _)| Choice { value: value.into(), word: value.into(), chosen: value == word }).into(),
+        stages: STAGES
+            .map(|(value, _)| Choice { value: value.into(), word: value.into(), chosen: value == word })
+            .into(),
         rows: rows.collect::<Result<_, _>>()?,
-        older: found.next.map(|next| format!("/tasks?state={word}&before={next}{}", more.unwrap_or_default())),
+        older: found
+            .next
+            .map(|next| format!("/tasks?state={word}&before={next}{}", more.unwrap_or_default())),
         assignee,
         frame: look.frame,
     })
@@ -239,7 +245,8 @@ mod tests {
             assert!(said(TaskId::from_u64(1), "done", &mut entries).is_none());
             assert!(entries.fault(field).is_some(), "{word}");
         }
-        let mut entries = Entries::with(&[("outcome", "extend"), ("due_date", "2026-04-01"), ("version", "2")]);
+        let mut entries =
+            Entries::with(&[("outcome", "extend"), ("due_date", "2026-04-01"), ("version", "2")]);
         let due_date = jiff::civil::date(2026, 4, 1);
         let change = said(TaskId::from_u64(1), "done", &mut entries);
         let outcome = TaskOutcome::Extend { due_date };

@@ -284,7 +284,8 @@ pub async fn save(State(app): State<App>, request: Request) -> Response {
         return again(&app, &signed, entries, Some(compiled)).await;
     }
     let template = compiled.template();
-    let back = format!("/templates/{}/{}", in_path(template.key.as_str()), in_path(template.language.as_str()));
+    let back =
+        format!("/templates/{}/{}", in_path(template.key.as_str()), in_path(template.language.as_str()));
     let expect = entries.optional("version", |text| text.parse::<u32>()).or(Some(0));
     let change = Change::Template { template: Box::new(template.clone()), expect };
     match make(&app, change, signed.name.clone()).await {

@@ -226,7 +226,9 @@ pub fn happened(what: &Happened, zones: &ZoneSet, now: Timestamp) -> String {
         Happened::Changed => String::from("Amount, words or link changed"),
         Happened::Moved { from, to } => format!("Due date moved from {from} to {to}"),
         Happened::Status { from, to } => format!("{} became {}", plain(from.as_str()), plain(to.as_str())),
-        Happened::Enrolled { sequence, version, .. } => format!("Sequence {sequence}, version {version}, began"),
+        Happened::Enrolled { sequence, version, .. } => {
+            format!("Sequence {sequence}, version {version}, began")
+        }
         Happened::Refused { step, gate, pack, rule, next } => {
             let said = refusal(gate, pack.as_ref().map(|pack| pack.as_str()), rule);
             let again = until(next).map(|at| format!("; asked again {at}")).unwrap_or_default();
@@ -348,7 +350,8 @@ mod tests {
 
     #[test]
     fn sums_never_mix_currencies_and_never_lie() {
-        let money = |text: &str, currency: &str| Money::parse(text, Currency::parse(currency).unwrap()).unwrap();
+        let money =
+            |text: &str, currency: &str| Money::parse(text, Currency::parse(currency).unwrap()).unwrap();
         let all = [money("1.10", "EUR"), money("500", "JPY"), money("2.20", "EUR")];
         assert_eq!(sums(all), ["3.30 EUR", "500 JPY"]);
         let most = money("1000000000000.00", "EUR");
@@ -360,7 +363,11 @@ mod tests {
     fn an_instant_is_read_in_each_zone_it_may_be_in() {
         let zones = ["America/New_York", "America/Chicago"].map(|name| Zone::parse(name).unwrap());
         let at = Timestamp::parse_rfc3339("2026-11-22T10:00:00Z").unwrap();
-        let when = When::of(at, &ZoneSet::new(zones).unwrap(), at.saturating_add(std::time::Duration::from_secs(7200)));
+        let when = When::of(
+            at,
+            &ZoneSet::new(zones).unwrap(),
+            at.saturating_add(std::time::Duration::from_secs(7200)),
+        );
         assert_eq!(when.read, "2026-11-22 04:00 America/Chicago, 2026-11-22 05:00 America/New_York");
         assert_eq!(when.away, "2 hours ago");
     }
