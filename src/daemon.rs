@@ -3,7 +3,7 @@
 //! `run`, `demo` and the tests all use [`Daemon`] as it is. What fails at the start is a [`StartError`] that
 //! names an exit code; what fails later ends the whole daemon in order, and systemd starts it again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -32,7 +32,9 @@ use crate::link::modem::connect::ModemConnect;
 use crate::link::run::Connect;
 use crate::link::smpp::connect::SmppConnect;
 use crate::link::{self, LinkEnd, LinkFacts, LinkPort};
+use crate::message::LinkName;
 use crate::pace::Shared;
+use crate::quota::Limits;
 use crate::route::LaneClash;
 use crate::store::{self, Opened, Options, Store, StoreError};
 
@@ -239,21 +241,9 @@ fn ready(
     stop: &CancellationToken,
     tasks: &mut JoinSet<&'static str>,
 ) -> Result<(Engine, Loop), StartError> {
-    let links = config.modems.iter().map(modem_facts).chain(config.smpp.iter().map(smpp_facts));
-    let settings = Settings {
-        queue: config.queue.clone(),
-        inbound: config.inbound.clone(),
-        routes: config.routes.clone(),
-        links: links.collect(),
-        clock_floor: BUILT,
-        reminders: ReminderSettings {
-            home: config.timezone.clone(),
-            link_secret: link_secret(&config.state_dir)?,
-            takes_payments: config.webhooks.iter().any(|hook| hook.takes(EventName::PaymentRequested)),
-        },
-    };
+    let settings = settings(config, link_secret(&config.state_dir)?);
     let now = clock.now();
-    let core = match recover(settings, &mut store, now) {
+    let core = match recover(settings, limits(config), &mut store, now) {
         Err(RecoverError::Store(StoreError::Damaged(why))) => {
             store.suspect(&why)?;
             return Err(StoreError::Damaged(why).into());
@@ -267,6 +257,36 @@ fn ready(
     let (engine, runner) = engine(parts);
     let webhooks = webhook::start(&config.webhooks, &engine, clock, tasks)?;
     Ok((engine.with_webhooks(webhooks), runner))
+}
+
+/// What the core is told; the links in the order of `[[modem]]`, then `[[smpp]]`.
+pub(crate) fn settings(config: &Config, link_secret: [u8; 32]) -> Settings {
+    let links = config.modems.iter().map(modem_facts).chain(config.smpp.iter().map(smpp_facts));
+    Settings {
+        queue: config.queue.clone(),
+        inbound: config.inbound.clone(),
+        routes: config.routes.clone(),
+        links: links.collect(),
+        clock_floor: BUILT,
+        reminders: ReminderSettings {
+            home: config.timezone.clone(),
+            link_secret,
+            takes_payments: config.webhooks.iter().any(|hook| hook.takes(EventName::PaymentRequested)),
+        },
+    }
+}
+
+/// What each link may take in a period.
+pub(crate) fn limits(config: &Config) -> BTreeMap<LinkName, Limits> {
+    let modems = config.modems.iter().map(|modem| {
+        let Modem { name, quota, recipients, sticky, .. } = modem;
+        (name.clone(), Limits { segments: quota.clone(), recipients: *recipients, sticky: *sticky })
+    });
+    let binds = config
+        .smpp
+        .iter()
+        .map(|bind| (bind.name.clone(), Limits { segments: bind.quota.clone(), ..Limits::default() }));
+    modems.chain(binds).collect()
 }
 
 fn modem_facts(modem: &Modem) -> LinkFacts {
@@ -309,13 +329,18 @@ fn start_links(
 }
 
 /// The core as the store has it, with everything a crash or another configuration changed written down.
-fn recover(settings: Settings, store: &mut Store, now: Now) -> Result<Core, RecoverError> {
+pub(crate) fn recover(
+    settings: Settings,
+    limits: BTreeMap<LinkName, Limits>,
+    store: &mut Store,
+    now: Now,
+) -> Result<Core, RecoverError> {
     let (mut core, batch) = Core::recover(settings, &store.reader(), now)?;
     store.commit(&batch, now.wall)?;
     loop {
         let moved = core.move_lanes(&store.reader(), now)?;
         if moved.is_empty() {
-            return Ok(core);
+            return Ok(core.limit(limits, &store.reader(), now)?);
         }
         store.commit(&moved, now.wall)?;
     }

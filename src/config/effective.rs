@@ -68,7 +68,10 @@ fn write_inbound(out: &mut String, inbound: &Inbound) -> fmt::Result {
 }
 
 fn write_modem(out: &mut String, link: &Modem) -> fmt::Result {
-    let Modem { name, port, baud, pin, smsc, vendor, rate, receipts } = link;
+    #[rustfmt::skip]
+    let Modem {
+        name, port, baud, pin, smsc, vendor, rate, quota, recipients, sticky, receipts,
+    } = link;
     let pin = pin.as_ref().map_or("", |_| MASKED);
     let smsc = smsc.as_ref().map(|number| number.to_e164()).unwrap_or_default();
     writeln!(out, "\n[[modem]]")?;
@@ -79,13 +82,16 @@ fn write_modem(out: &mut String, link: &Modem) -> fmt::Result {
     writeln!(out, "smsc = {}", quoted(&smsc))?;
     writeln!(out, "vendor = {}", quoted(show_word(*vendor, &VENDORS)))?;
     writeln!(out, "rate = {}", quoted(&value::show_rate(*rate)))?;
+    writeln!(out, "quota = {}", list(quota, |quota| value::show_quota(Some(*quota))))?;
+    writeln!(out, "recipients = {}", quoted(&value::show_quota(*recipients)))?;
+    writeln!(out, "sticky = {}", quoted(&show_duration(*sticky)))?;
     writeln!(out, "receipts = {receipts}")
 }
 
 fn write_smpp(out: &mut String, link: &Smpp) -> fmt::Result {
     #[rustfmt::skip]
     let Smpp {
-        name, account, address, system_id, password: _, system_type, window, rate, sender,
+        name, account, address, system_id, password: _, system_type, window, rate, quota, sender,
         source, dest, alphabet, long, receipt_id, enquire_link, response_timeout, status,
     } = link;
     let sender = sender.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -102,6 +108,7 @@ fn write_smpp(out: &mut String, link: &Smpp) -> fmt::Result {
     writeln!(out, "system_type = {}", quoted(system_type))?;
     writeln!(out, "window = {window}")?;
     writeln!(out, "rate = {}", quoted(&value::show_rate(*rate)))?;
+    writeln!(out, "quota = {}", list(quota, |quota| value::show_quota(Some(*quota))))?;
     writeln!(out, "sender = {}", quoted(&sender))?;
     write_numbering(out, "source", *source)?;
     write_numbering(out, "dest", *dest)?;

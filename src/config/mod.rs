@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use crate::message::{Class, HookName, LinkName, Msisdn, OnUnknown, Sender};
 use crate::pace::Rate;
+use crate::quota::Quota;
 use crate::reminder::zone::Zone;
 use crate::retry::RetryClass;
 use crate::sms::national::Language;
@@ -100,6 +101,12 @@ pub struct Modem {
     pub vendor: Vendor,
     /// `None`: unlimited.
     pub rate: Option<Rate>,
+    /// Segments.
+    pub quota: Vec<Quota>,
+    /// Different numbers; `None`: any.
+    pub recipients: Option<Quota>,
+    /// How long a number waits for the SIM it knows.
+    pub sticky: Duration,
     /// Status reports are asked for where the message wants a receipt.
     pub receipts: bool,
 }
@@ -143,6 +150,8 @@ pub struct Smpp {
     pub window: u16,
     /// `None`: unlimited.
     pub rate: Option<Rate>,
+    /// Segments.
+    pub quota: Vec<Quota>,
     /// Source address where the message names none.
     pub sender: Option<Sender>,
     pub source: Numbering,

@@ -20,6 +20,7 @@ pub mod optout;
 pub mod order;
 pub mod outbox;
 pub mod outcomes;
+pub mod quota;
 pub mod receipts;
 pub mod recover;
 pub mod reminders;
@@ -41,6 +42,7 @@ use crate::clock::Timestamp;
 use crate::id::{BatchId, MessageId};
 use crate::link::{LinkFacts, LinkStatus};
 use crate::message::{Class, Encoding, LinkName, Msisdn, OnUnknown, Priority, Sender, Status, TokenName};
+use crate::quota::Quota;
 use crate::reminder::suppression::{Intent, Party};
 use crate::store::StoreError;
 
@@ -480,6 +482,24 @@ pub struct LinkSnapshot {
     pub paused: Option<Pause>,
     /// Segments leased and unanswered.
     pub leased: u16,
+    pub quotas: Vec<QuotaUse>,
+    /// Of different numbers.
+    pub recipients: Option<QuotaUse>,
+}
+
+/// How much of a quota is used in the period that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaUse {
+    pub quota: Quota,
+    pub used: u32,
+    /// When there is room again, were there none.
+    pub until: Timestamp,
+}
+
+impl QuotaUse {
+    pub fn is_used_up(&self) -> bool {
+        self.used >= self.quota.count
+    }
 }
 
 /// Time from a step's first command to its answer being allowed, in seconds.

@@ -90,6 +90,9 @@ impl Core {
         let asked_back = self.cancels.contains_key(&id) || to.is_some_and(|to| self.must_not_go(to, id));
         if let Some(seat) = self.links.get_mut(link) {
             seat.leased = seat.leased.saturating_sub(1);
+            if outcome == Outcome::Unwritten {
+                self.quotas.give_back(link, number);
+            }
             if outcome == Outcome::Unwritten && !asked_back {
                 // It did not want it: leased again at once, it would come back at once.
                 seat.rests_until = Some(work.now.mono + REST);

@@ -344,6 +344,8 @@ impl Loop {
             status: port.status.borrow().clone(),
             paused: self.parts.core.pause_of(&port.facts.name),
             leased: self.parts.core.leased_by(at),
+            quotas: self.parts.core.quotas_of(at),
+            recipients: self.parts.core.recipients_of(at),
         }
     }
 }

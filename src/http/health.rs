@@ -13,7 +13,7 @@ use super::auth::Scope;
 use super::problem::Problem;
 use super::{App, Peer};
 use crate::engine::webhook::{self, Hook, Standing, Webhooks};
-use crate::engine::{COMMIT_BUCKETS, Snapshot};
+use crate::engine::{COMMIT_BUCKETS, LinkSnapshot, QuotaUse, Snapshot};
 use crate::link::{Connection, LinkStatus, ModemStatus, Registration, SUBMIT_BUCKETS};
 use crate::message::{LinkName, Status};
 use crate::reminder::suppression::Intent;
@@ -207,7 +207,7 @@ const fn is_open(status: Status) -> bool {
 }
 
 fn links(text: &mut Text, snapshot: &Snapshot) {
-    type Read = fn(&crate::engine::LinkSnapshot) -> u64;
+    type Read = fn(&LinkSnapshot) -> u64;
     let families: [(&str, &str, &str, Read); 6] = [
         ("nudged_link_up", "gauge", "1 when the link is up and not paused.", |link| {
             u64::from(super::links::state_of(link) == "up")
@@ -229,6 +229,7 @@ fn links(text: &mut Text, snapshot: &Snapshot) {
             text.line(format_args!("{name}{{link=\"{label}\"}} {}", read(link)));
         }
     }
+    quotas(text, snapshot);
     unknowns(text, snapshot);
     let modems =
         snapshot.links.iter().filter_map(|link| Some((&link.facts.name, link.status.modem.as_ref()?)));
@@ -242,6 +243,28 @@ fn links(text: &mut Text, snapshot: &Snapshot) {
         let label = format!("link=\"{}\",", Label(link.facts.name.as_str()));
         let LinkStatus { submit_buckets, submit_sum, .. } = &link.status;
         text.histogram(name, &label, &SUBMIT_BUCKETS, submit_buckets, submit_sum.as_secs_f64());
+    }
+}
+
+/// Segments by period; numbers have families of their own, because they do not add up with them.
+fn quotas(text: &mut Text, snapshot: &Snapshot) {
+    type Read = fn(&LinkSnapshot) -> &[QuotaUse];
+    let families: [(&str, &str, Read); 2] = [
+        ("nudged_link_quota", "segments", |link| &link.quotas),
+        ("nudged_link_recipients", "different numbers", |link| link.recipients.as_slice()),
+    ];
+    for (name, what, read) in families {
+        let mut family = |end: &str, help: String, value: fn(&QuotaUse) -> u32| {
+            text.family(&format!("{name}_{end}"), "gauge", &help);
+            for (link, quota) in
+                snapshot.links.iter().flat_map(|link| read(link).iter().map(move |q| (link, q)))
+            {
+                let (label, per) = (Label(link.facts.name.as_str()), quota.quota.per.as_str());
+                text.line(format_args!("{name}_{end}{{link=\"{label}\",period=\"{per}\"}} {}", value(quota)));
+            }
+        };
+        family("used", format!("Of the quota of {what} in the period that runs."), |quota| quota.used);
+        family("limit", format!("The quota of {what} in a period."), |quota| quota.quota.count);
     }
 }
 

@@ -20,6 +20,7 @@
 //! q | party 9                                          who may not want any, until a person says so
 //! t | recipient 8                                      who was told of an opt-out; value: when
 //! e | time ms 8 | n 4                                  receipts that matched nothing yet
+//! s | number 8 | link hash 8                           links that wrote to a number; value: the period it counts in
 //! v | webhook hash 8 | 0                               how far a webhook is
 //! v | webhook hash 8 | 1 | event 8                     events it did not take within a day
 //! c | name                                             counters, allotter, pauses: one record each
@@ -63,6 +64,7 @@ pub mod family {
     pub const HOLD: u8 = b'q';
     pub const CONFIRMED: u8 = b't';
     pub const ORPHAN: u8 = b'e';
+    pub const WROTE_TO: u8 = b's';
     pub const WEBHOOK: u8 = b'v';
     pub const CORE: u8 = b'c';
 
@@ -300,6 +302,15 @@ pub fn confirmed(to: Msisdn) -> Vec<u8> {
 
 pub fn orphan(at: Timestamp, n: u32) -> Vec<u8> {
     key(family::ORPHAN, &[&at.as_millis().to_be_bytes(), &n.to_be_bytes()])
+}
+
+pub fn wrote_to(number: Msisdn, link: u64) -> Vec<u8> {
+    key(family::WROTE_TO, &[&number.as_u64().to_be_bytes(), &link.to_be_bytes()])
+}
+
+/// Prefix of the links that wrote to a number.
+pub fn wrote_to_of(number: Msisdn) -> Vec<u8> {
+    key(family::WROTE_TO, &[&number.as_u64().to_be_bytes()])
 }
 
 pub fn webhook(hash: u64) -> Vec<u8> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nudged::config::effective::MASKED;
 use nudged::config::{Config, Port, Problem, Secret, Vendor, check, effective};
+use nudged::quota::{Period, Quota};
 use nudged::sms::national::Language;
 
 const LINK: &str = "[[smpp]]\nname = 'c'\naddress = 'h:1'\nsystem_id = 's'\npassword_file = 'pw'\n";
@@ -164,9 +165,10 @@ fn problems_of_a_modem_say_line_key_why_and_remedy() {
             ("vendor = 'nokia'\n", 1, "modem[1].vendor", "not one of", "\"huawei\""),
             ("rate = '10/day'\n", 1, "modem[1].rate", "not a rate", "unlimited"),
             ("receipts = 'yes'\n", 1, "modem[1].receipts", "string", "true or false"),
-            ("quota = ['500/day']\n", 1, "modem[1].quota", "not supported", "remove"),
-            ("recipients = '250/month'\n", 1, "modem[1].recipients", "not supported", "remove"),
-            ("sticky = '30m'\n", 1, "modem[1].sticky", "not supported", "remove"),
+            ("quota = ['500/week']\n", 1, "modem[1].quota", "not a quota", "/month"),
+            ("quota = ['5/day', '6/day']\n", 1, "modem[1].quota", "two for a day", "lower"),
+            ("recipients = '250'\n", 1, "modem[1].recipients", "not a quota", "unlimited"),
+            ("sticky = '2d'\n", 1, "modem[1].sticky", "out of range", "1d"),
             ("imei = '1'\n", 1, "modem[1].imei", "not supported", "remove"),
             ("auto = true\n", 1, "modem[1].auto", "not supported", "remove"),
             ("ussd_balance = '*100#'\n", 1, "modem[1].ussd_balance", "not supported", "remove"),
@@ -201,13 +203,17 @@ fn a_modem_has_the_defaults_of_the_contract_and_routes_may_name_it() {
     assert_eq!((modem.baud, modem.vendor, modem.receipts), (115_200, Vendor::Auto, true));
     assert_eq!((&modem.pin, &modem.smsc), (&None, &None));
     assert_eq!(modem.rate.unwrap().per_second(), 10.0 / 60.0);
+    assert_eq!(modem.quota, [Quota { count: 500, per: Period::Day }]);
+    assert_eq!(modem.recipients, Some(Quota { count: 250, per: Period::Month }));
+    assert_eq!((modem.sticky, &config.smpp[0].quota[..]), (Duration::from_secs(1_800), &[][..]));
     assert_eq!(config.routes[0].via.len(), 2);
 }
 
 #[test]
 fn the_effective_modem_reads_back_to_itself_and_masks_the_pin() {
     let text = "[[modem]]\nname = 'm'\nport = 'tcp:[::1]:2000'\nbaud = 9600\npin_file = 'pin'\nsmsc = '+491710760000'\n\
-                vendor = 'huawei'\nrate = 'unlimited'\nreceipts = false\n";
+                vendor = 'huawei'\nrate = 'unlimited'\nreceipts = false\n\
+                quota = ['3/min', '9000/month']\nrecipients = 'unlimited'\nsticky = '0s'\n";
     let config = read(text).unwrap();
     assert_eq!(config.modems[0].port, Port::Tcp(String::from("[::1]:2000")));
     let shown = effective(&config);

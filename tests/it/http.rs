@@ -11,8 +11,8 @@ use std::time::Duration;
 use nudged::clock::{Clock, Now, Timestamp};
 use nudged::config::{Http, Listen};
 use nudged::engine::{
-    AcceptAnswer, Accepted, BatchWish, ChangeRefusal, Command, Draft, Engine, IntakeClosed, LinkSnapshot,
-    Refusal, Snapshot, View,
+    AcceptAnswer, Accepted, BatchWish, Command, Draft, Engine, IntakeClosed, LinkSnapshot, Refusal, Snapshot,
+    View,
 };
 use nudged::http::App;
 use nudged::http::auth::{Scope, TokenFile};
@@ -119,10 +119,6 @@ impl Core {
                 self.other.push(format!("resume {link:?} by {by}"));
                 reply.send(Ok(())).unwrap();
             }
-            Command::Change { changes, reply, .. } => {
-                let refusal = ChangeRefusal::State(String::from("nothing is set up here"));
-                reply.send(changes.iter().map(|_| Err(refusal.clone())).collect()).unwrap();
-            }
             Command::AcceptClock { by, reply } => {
                 self.other.push(format!("accept the clock by {by}"));
                 reply.send(Ok(())).unwrap();
@@ -174,7 +170,8 @@ pub struct Rig {
 fn snapshot(now: Now) -> Snapshot {
     let facts = LinkFacts { name: "carrier".into(), account: "carrier".into(), kind: "smpp", window: 64 };
     let status = LinkStatus { connection: Connection::Up, ..LinkStatus::new(now.wall) };
-    let links = vec![LinkSnapshot { facts, status, paused: None, leased: 3 }];
+    let links =
+        vec![LinkSnapshot { facts, status, paused: None, leased: 3, quotas: Vec::new(), recipients: None }];
     Snapshot { links, ..Snapshot::empty(now.wall) }
 }
 

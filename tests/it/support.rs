@@ -152,6 +152,7 @@ pub fn smpp() -> Smpp {
         system_type: String::new(),
         window: 4,
         rate: None,
+        quota: Vec::new(),
         sender: None,
         source: Numbering::default(),
         dest: Numbering::default(),

@@ -108,13 +108,25 @@ impl Core {
     /// Whether steps that are due may go at all.
     pub(in crate::engine) fn may_feed(&self) -> bool {
         let stops = self.stopping || self.intake.is_some() || self.clock_in_doubt();
-        !stops && self.any_credit() && self.reminders.feed.waiting.len() < self.feed_ahead()
+        !stops && self.feed_ahead() > 0 && self.reminders.feed.waiting.len() < self.feed_ahead()
     }
 
-    /// No more than the links can take soon.
+    /// No more than the links can take soon. A link without quota counts: its steps are told to wait.
     fn feed_ahead(&self) -> usize {
-        let credits: usize = (0..self.links.len()).map(|link| usize::from(self.credits(link))).sum();
-        credits.min(AHEAD)
+        let left = (0..self.links.len()).map(|link| usize::from(self.window_left(link)));
+        left.sum::<usize>().min(AHEAD)
+    }
+
+    /// Until when no link that serves its lane has quota for this number.
+    fn quota_until_of(&mut self, draft: &Draft, work: &Work) -> Result<Option<Timestamp>, StoreError> {
+        if !self.quotas.are_set() {
+            return Ok(None);
+        }
+        let body = self.body(draft.clone(), None, work.wall());
+        match self.router.lane(&body, None) {
+            Some(lane) => self.quota_until(lane, draft.to, work),
+            None => Ok(None),
+        }
     }
 
     fn feed_one(
@@ -140,11 +152,12 @@ impl Core {
             return Ok(Fed::Done);
         };
         let draft = self.blank(&debt, &situation);
-        if !self.has_room(&draft, work) {
+        let quota_until = self.quota_until_of(&draft, work)?;
+        if quota_until.is_none() && !self.has_room(&draft, work) {
             return Ok(Fed::NoRoom);
         }
         let classes: Vec<&str> = situation.creditor.route_class.iter().map(String::as_str).collect();
-        let around = self.around(situation.number, &classes, work.wall());
+        let around = Circumstances { quota_until, ..self.around(situation.number, &classes, work.wall()) };
         let catalog = self.reminders.catalog.clone();
         let (link, token) = self.link_of(&debt, &situation);
         let decision = decide(&situation, &debt.obligation, &catalog, around, link.as_deref());
@@ -181,6 +194,7 @@ impl Core {
             now,
             is_suppressed: self.opt_outs.of(number).next().is_some(),
             is_held: self.holds.of(number).next().is_some(),
+            // Quotas hold back at the lease itself what was queued before they were used up.
             quota_until: None,
             route_classes: classes,
         }

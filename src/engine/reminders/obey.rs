@@ -33,7 +33,29 @@ impl Core {
             let refusal = ChangeRefusal::Closed(why);
             return Ok(changes.iter().map(|_| Err(refusal.clone())).collect());
         }
-        changes.into_iter().map(|change| self.make(change, by, work)).collect()
+        changes.into_iter().map(|change| self.make_whole(change, by, work)).collect()
+    }
+
+    /// Makes a change, or leaves no trace of it.
+    fn make_whole(&mut self, change: Change, by: &str, work: &mut Work) -> Made {
+        let counters = self.counters.reminders.clone();
+        let (events, reminded) = (work.txn.batch.events.len(), work.reminded.len());
+        let (withdraw, replan, stopped) = (work.withdraw.len(), work.replan.len(), work.stopped.len());
+        let controls = work.controls.len();
+        work.txn.begin();
+        let made = self.make(change, by, work)?;
+        if made.is_err() {
+            work.txn.roll_back();
+            self.counters.reminders = counters;
+            work.txn.batch.events.truncate(events);
+            work.reminded.truncate(reminded);
+            work.withdraw.truncate(withdraw);
+            work.replan.truncate(replan);
+            work.stopped.truncate(stopped);
+            work.controls.truncate(controls);
+        }
+        work.txn.end();
+        Ok(made)
     }
 
     /// Payments, STOP and tasks are taken while the disk still takes anything; only the end of all refuses them.

@@ -150,8 +150,15 @@ impl Core {
             phone.ledger.take_back(at);
             work.txn.put(keys::phone(settled.to), &phone);
         }
+        let current = note.cycle == debt.obligation.cycle;
         let what = Happened::TakenBack { step: note.step, message: settled.id };
         self.happen(debt.id, what, "", work);
+        if let Some(enrolment) = debt.obligation.enrolment.as_mut().filter(|_| current)
+            && matches!(enrolment.state, EnrolmentState::Completed { .. })
+        {
+            // It was the last step, and has still to go.
+            enrolment.state = EnrolmentState::Active;
+        }
         let opted_out = settled.cause.as_ref().is_some_and(|cause| cause.reason == Reason::PolicyOptedOut);
         if opted_out {
             self.exit(debt, ExitReason::OptedOut, "", work);

@@ -217,8 +217,15 @@ impl Core {
                 self.correct_number(contact, *number, work)?;
                 self.clear_review(Some(contact), reply, by, work)?;
             }
+            // Whatever was decided, the reply was read.
+            _ if reply.is_some() => self.clear_review(contact, reply, by, work)?,
             _ => {}
         }
+        // It may have been planned anew meanwhile.
+        let debt = match debt.map(|debt| self.debt(&Which::Id(debt.id), work)).transpose()? {
+            Some(Ok(debt)) => Some(debt),
+            _ => None,
+        };
         let Some(debt) = debt else {
             return if matches!(outcome, TaskOutcome::Resume | TaskOutcome::CorrectNumber { .. }) {
                 Ok(Ok(()))

@@ -132,6 +132,7 @@ fn name_hash(name: &HookName) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::reminders::ReminderSettings;
     use std::sync::Arc;
 
     use crate::clock::{Clock, Now};
@@ -144,8 +145,14 @@ mod tests {
 
     fn core(now: Now, memory: &Memory) -> Core {
         let config = config::check("", &|_| Ok(config::Secret::unread())).unwrap();
-        let settings =
-            Settings { queue: config.queue, inbound: config.inbound, routes: Vec::new(), links: Vec::new() };
+        let settings = Settings {
+            queue: config.queue,
+            inbound: config.inbound,
+            routes: Vec::new(),
+            links: Vec::new(),
+            clock_floor: Timestamp::MIN,
+            reminders: ReminderSettings::for_tests(),
+        };
         Core::recover(settings, memory, now).unwrap().0
     }
 

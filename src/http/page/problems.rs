@@ -5,7 +5,7 @@ use super::say::{counted, spoken, visible};
 use super::verdict::{count, shown};
 use crate::engine::doubt::{Doubt, Why};
 use crate::engine::webhook::{self, Standing, Webhooks};
-use crate::engine::{LinkSnapshot, Refusal, Snapshot};
+use crate::engine::{LinkSnapshot, QuotaUse, Refusal, Snapshot};
 use crate::link::{Connection, ModemStatus, Registration};
 use crate::message::Status;
 
@@ -29,6 +29,7 @@ pub struct Trouble {
 pub fn of(snapshot: &Snapshot) -> Vec<Trouble> {
     let mut troubles = whole(snapshot);
     troubles.extend(snapshot.links.iter().filter_map(state));
+    troubles.extend(snapshot.links.iter().flat_map(quotas));
     let modems = snapshot.links.iter().filter_map(|link| Some((link, link.status.modem.as_ref()?)));
     troubles.extend(modems.flat_map(|(link, status)| modem(link, status)));
     let unknown = count(snapshot, Status::Unknown);
@@ -130,6 +131,22 @@ fn state(link: &LinkSnapshot) -> Option<Trouble> {
     Some(Trouble { what: format!("{} is {state}{}.", shown(link), reason.unwrap_or_default()), remedy })
 }
 
+/// Nothing is wrong with the link: it waits.
+fn quotas(link: &LinkSnapshot) -> Vec<Trouble> {
+    let trouble = |quota: &QuotaUse, what: &str| {
+        let (count, per, until) = (quota.quota.count, quota.quota.per.as_str(), quota.until.to_rfc3339());
+        let what = format!("{} has used up its {count} {what} a {per} until {until}.", shown(link));
+        Trouble {
+            what,
+            remedy: "What must go by it waits until then; add a link to its route, or raise the quota.",
+        }
+    };
+    let segments = link.quotas.iter().filter(|quota| quota.is_used_up());
+    let recipients = link.recipients.iter().filter(|quota| quota.is_used_up());
+    let segments = segments.map(|quota| trouble(quota, "segments"));
+    segments.chain(recipients.map(|quota| trouble(quota, "numbers"))).collect()
+}
+
 /// A new start of the daemon is needed only where its configuration or a file that it names was changed.
 fn parked_remedy(kind: &str) -> &'static str {
     match kind {
@@ -172,6 +189,7 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::engine::{IntakeClosed, Pause};
     use crate::link::{LinkFacts, LinkStatus};
+    use crate::quota::{Period, Quota};
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_269_900_000);
 
@@ -179,7 +197,7 @@ mod tests {
         let facts = LinkFacts { name: "gsm1".into(), account: "gsm1".into(), kind: "modem", window: 1 };
         let reason = Some(String::from("SIM PUK\u{7}"));
         let status = LinkStatus { connection, reason, modem, ..LinkStatus::new(NOW) };
-        LinkSnapshot { facts, status, paused: None, leased: 0 }
+        LinkSnapshot { facts, status, paused: None, leased: 0, quotas: Vec::new(), recipients: None }
     }
 
     #[test]
@@ -190,8 +208,14 @@ mod tests {
             storage: Some((8, 10)),
             ..ModemStatus::default()
         };
+        let used = |used| QuotaUse { quota: Quota { count: 500, per: Period::Day }, used, until: NOW };
+        let used_up = LinkSnapshot {
+            quotas: vec![used(499), used(500)],
+            recipients: Some(used(500)),
+            ..link(Connection::Up, Some(modem))
+        };
         let mut snapshot = Snapshot {
-            links: vec![link(Connection::Parked, None), link(Connection::Up, Some(modem))],
+            links: vec![link(Connection::Parked, None), used_up],
             paused: Some(Pause { since: NOW, by: "crm".into() }),
             intake_closed: Some(IntakeClosed { why: Refusal::DiskLow, since: NOW }),
             holds: 1,
@@ -203,6 +227,8 @@ mod tests {
             "Nothing is accepted: the disk has too little free space.",
             "All sending is paused by crm.",
             "gsm1 is parked: SIM PUK⟨U+0007⟩.",
+            "gsm1 has used up its 500 segments a day until 2026-11-21T14:05:00.000Z.",
+            "gsm1 has used up its 500 numbers a day until 2026-11-21T14:05:00.000Z.",
             "gsm1 is denied by the network.",
             "gsm1 has hardly any signal.",
             "gsm1 has its memory nearly full.",
