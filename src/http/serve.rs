@@ -394,7 +394,7 @@ impl Service {
             "/v1/messages/batch" => BATCH_WITHIN,
             "/v1/events" => super::events::WAIT_MOST + REQUEST_WITHIN,
             path if path.starts_with("/v1/webhooks/") => HOOK_WITHIN,
-            path if path.starts_with("/v1/imports") => IMPORT_WITHIN,
+            path if path.starts_with("/v1/imports") || path == "/page/imports" => IMPORT_WITHIN,
             _ => REQUEST_WITHIN,
         };
         let called = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind();
