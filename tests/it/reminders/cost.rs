@@ -113,7 +113,11 @@ fn a_reminder_costs_12_key_operations_from_its_due_step_to_its_delivery() {
     let sum: f64 = shown.values().sum();
     let expected = [('N', 2.0), ('O', 2.0), ('T', 2.0), ('b', 1.0), ('d', 1.0), ('h', 2.0), ('r', 2.0)];
     assert_eq!((sum, shown), (12.0, BTreeMap::from(expected)));
-    assert!(bill.at_lease <= 6 * REMINDERS as usize + 3, "body, chain, timer, obligation, phone: {}", bill.at_lease);
+    assert!(
+        bill.at_lease <= 6 * REMINDERS as usize + 3,
+        "body, chain, timer, obligation, phone: {}",
+        bill.at_lease
+    );
 }
 
 /// In batches of 64; the text is 73 characters of it, and the obligation is written twice.

@@ -96,7 +96,8 @@ fn what_waits_is_made_anew_with_what_is_still_owed() {
 
 #[test]
 fn a_partial_payment_ends_it_where_the_sequence_says_so() {
-    let set_up = SET_UP.replace("key = \"standard\"\n", "key = \"standard\"\nexits = [\"partial_payment\"]\n");
+    let set_up =
+        SET_UP.replace("key = \"standard\"\n", "key = \"standard\"\nexits = [\"partial_payment\"]\n");
     let mut firm = Firm::with(&set_up);
     let id = firm.owe("inv-1", 1, november(25));
     firm.pay(id, "p1", 2_000);
@@ -180,7 +181,10 @@ fn what_is_refused_leaves_nothing() {
     let which = || Which::Id(id);
     let wrong = [
         Change::Obligation(Box::new(ObligationDraft { amount: eur(0), ..draft("inv-2", 2, november(25)) })),
-        Change::Obligation(Box::new(ObligationDraft { sequence: Some(key("none")), ..draft("inv-2", 2, november(25)) })),
+        Change::Obligation(Box::new(ObligationDraft {
+            sequence: Some(key("none")),
+            ..draft("inv-2", 2, november(25))
+        })),
         Change::Obligation(Box::new(ObligationDraft {
             link: Some(String::from("https://elsewhere.example/x")),
             ..draft("inv-2", 2, november(25))
@@ -193,7 +197,10 @@ fn what_is_refused_leaves_nothing() {
             ..draft("inv-2", 2, november(25))
         })),
         Change::Pay { which: which(), payment: firm.payment("p1", 9) },
-        Change::Pay { which: Which::External { id: external("none"), creditor: None }, payment: firm.payment("p1", 9) },
+        Change::Pay {
+            which: Which::External { id: external("none"), creditor: None },
+            payment: firm.payment("p1", 9),
+        },
         Change::Reverse { which: which(), payment: firm.payment("p9", 9) },
         Change::Promise { which: which(), date: november(1), amount: None },
         Change::Plan { which: which(), parts: Vec::new() },
@@ -274,8 +281,12 @@ fn instalments_paid_one_by_one_pay_the_whole() {
 fn a_promise_pauses_and_money_keeps_it() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.change(Change::Promise { which: Which::Id(id), date: november(27), amount: Some(eur(5_000)) }).unwrap();
-    assert!(matches!(firm.state_of(id), EnrolmentState::Paused { reason: PauseReason::Promise, until: Some(_) }));
+    firm.change(Change::Promise { which: Which::Id(id), date: november(27), amount: Some(eur(5_000)) })
+        .unwrap();
+    assert!(matches!(
+        firm.state_of(id),
+        EnrolmentState::Paused { reason: PauseReason::Promise, until: Some(_) }
+    ));
     firm.live(DAY * 2 + HOUR * 4);
     assert!(firm.sent.is_empty());
     firm.pay(id, "p1", 5_000);
@@ -314,7 +325,10 @@ fn a_dispute_pauses_opens_a_task_and_ends_by_a_person() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
     firm.change(Change::Dispute { which: Which::Id(id), reason: String::from("not mine") }).unwrap();
-    assert_eq!((firm.obligation(id).status, firm.open_kinds()), (ObligationStatus::Disputed, vec!["dispute".into()]));
+    assert_eq!(
+        (firm.obligation(id).status, firm.open_kinds()),
+        (ObligationStatus::Disputed, vec!["dispute".into()])
+    );
     firm.live(DAY * 3);
     assert!(firm.sent.is_empty());
     firm.done("dispute", TaskOutcome::Resume).unwrap();

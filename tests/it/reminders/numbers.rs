@@ -79,7 +79,11 @@ fn a_delivery_that_fails_again_and_again_is_a_task() {
         let (link, submission) = firm.open[0].clone();
         let reference = nudged::message::Reference(submission.id.to_string());
         firm.answer(&nudged::link::Outcome::Accepted { reference: reference.clone() });
-        let receipt = receipt(reference, submission.to, ReceiptState::Failed(Cause::plain(Reason::NetworkUndeliverable)));
+        let receipt = receipt(
+            reference,
+            submission.to,
+            ReceiptState::Failed(Cause::plain(Reason::NetworkUndeliverable)),
+        );
         firm.step(vec![nudged::engine::core::Input::Inbound {
             link,
             token: InboundToken(9),

@@ -207,12 +207,16 @@ fn the_other_options_pause_ask_and_answer() {
         let held = match check {
             "plan" => {
                 firm.open_kinds() == ["plan"]
-                    && matches!(firm.state_of(id), EnrolmentState::Paused { reason: PauseReason::Hardship, .. })
+                    && matches!(
+                        firm.state_of(id),
+                        EnrolmentState::Paused { reason: PauseReason::Hardship, .. }
+                    )
             }
             "pause" => matches!(firm.state_of(id), EnrolmentState::Paused { until: Some(_), .. }),
-            "webhook" => firm.happened(id).iter().any(
-                |what| matches!(what, Happened::Asked { event, .. } if event.as_str() == "more"),
-            ),
+            "webhook" => firm
+                .happened(id)
+                .iter()
+                .any(|what| matches!(what, Happened::Asked { event, .. } if event.as_str() == "more")),
             _ => firm.sent.last().unwrap().text == "Help: Acme GmbH.",
         };
         assert!(held, "{digit}: {:?} {:?} {:?}", firm.state_of(id), firm.open_kinds(), firm.texts());
@@ -234,7 +238,8 @@ fn two_machines_that_answer_each_other_come_to_an_end() {
 
 #[test]
 fn a_reply_ends_it_where_the_sequence_says_so() {
-    let mut firm = Firm::with(&SET_UP.replace("key = \"standard\"\n", "key = \"standard\"\nexits = [\"reply\"]\n"));
+    let mut firm =
+        Firm::with(&SET_UP.replace("key = \"standard\"\n", "key = \"standard\"\nexits = [\"reply\"]\n"));
     let id = firm.owe("inv-1", 1, november(25));
     firm.reply(1, "I will call you");
     assert!(matches!(firm.state_of(id), EnrolmentState::Exited { .. }));

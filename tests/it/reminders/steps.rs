@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use nudged::engine::reminders::change::{ObligationDraft, Owner, Which};
 use nudged::engine::reminders::{Change, Happened};
-use nudged::message::{OnUnknown, Resolution, Status};
 use nudged::engine::{Command, Draft};
+use nudged::message::{OnUnknown, Resolution, Status};
 use nudged::reminder::enrolment::{EnrolmentState, ExitReason, PauseReason, StepOutcome};
 use nudged::store::keys::family;
 use tokio::sync::oneshot;
@@ -61,7 +61,8 @@ fn no_more_is_rendered_than_links_have_credit_for() {
 
 #[test]
 fn after_an_outage_only_the_latest_step_that_applies_goes() {
-    let mut firm = Firm::without_link(&SET_UP.replace("template = \"due\"\n", "template = \"due\"\ngrace = \"6d\"\n"));
+    let mut firm =
+        Firm::without_link(&SET_UP.replace("template = \"due\"\n", "template = \"due\"\ngrace = \"6d\"\n"));
     let id = firm.owe("inv-1", 1, november(25));
     // "before" is of the 23rd with six days' grace, "after" of Saturday, the 28th.
     firm.pass(DAY * 5 + HOUR * 6);
@@ -228,7 +229,8 @@ fn a_pause_with_an_end_goes_on_by_itself_and_one_without_waits_for_a_word() {
     let mut firm = Firm::new();
     let (id, other) = (firm.owe("inv-1", 1, november(25)), firm.owe("inv-2", 2, november(25)));
     let until = Some(firm.clock.now().wall.saturating_add(DAY));
-    let pause = |id, until| Change::PauseEnrolment { which: Which::Id(id), reason: PauseReason::Manual, until };
+    let pause =
+        |id, until| Change::PauseEnrolment { which: Which::Id(id), reason: PauseReason::Manual, until };
     firm.change(pause(id, until)).unwrap();
     firm.change(pause(other, None)).unwrap();
     firm.live(HOUR * 20);
@@ -245,7 +247,8 @@ fn a_pause_takes_back_what_waits() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
     firm.to_next(id);
-    firm.change(Change::PauseEnrolment { which: Which::Id(id), reason: PauseReason::Manual, until: None }).unwrap();
+    firm.change(Change::PauseEnrolment { which: Which::Id(id), reason: PauseReason::Manual, until: None })
+        .unwrap();
     assert_eq!(firm.recalled.len(), 1);
     firm.hand_back();
     firm.live(DAY * 3);
@@ -315,7 +318,8 @@ fn a_text_that_cannot_be_made_is_a_task_and_goes_once_it_can() {
     let id = firm.owe("inv-1", 1, november(25));
     firm.live(HOUR * 6);
     assert_eq!((firm.sent.len(), firm.open_kinds()), (0, vec![String::from("render")]));
-    firm.try_owe(ObligationDraft { description: Some("rent".into()), ..draft("inv-1", 1, november(25)) }).unwrap();
+    firm.try_owe(ObligationDraft { description: Some("rent".into()), ..draft("inv-1", 1, november(25)) })
+        .unwrap();
     firm.live(HOUR * 2);
     assert!(firm.texts()[0].contains("Due: rent 120.00 EUR"), "{:?} {:?}", firm.texts(), firm.obligation(id));
 }

@@ -122,7 +122,8 @@ fn a_task_is_done_once_and_only_as_it_was_seen() {
 fn a_task_that_waits_too_long_says_so_once() {
     let (mut firm, _) = doubtful();
     firm.live(DAY * 5);
-    let overdue = firm.notices.iter().filter(|notice| matches!(notice, NoticeKind::TaskOverdue { .. })).count();
+    let overdue =
+        firm.notices.iter().filter(|notice| matches!(notice, NoticeKind::TaskOverdue { .. })).count();
     assert_eq!(overdue, 1);
 }
 
@@ -132,10 +133,10 @@ fn after_so_many_reminders_a_person_decides() {
     let mut firm = Firm::with(&SET_UP.replace("key = \"standard\"\n", escalate));
     firm.owe("inv-1", 1, november(25));
     firm.live(DAY * 20);
-    assert_eq!((firm.steps_sent(), firm.open_kinds()), (
-        vec![String::from("before"), String::from("after")],
-        vec![String::from("follow_up")]
-    ));
+    assert_eq!(
+        (firm.steps_sent(), firm.open_kinds()),
+        (vec![String::from("before"), String::from("after")], vec![String::from("follow_up")])
+    );
     firm.done("follow_up", TaskOutcome::Final).unwrap();
     firm.live(DAY * 2);
     assert_eq!(firm.steps_sent().len(), 2, "the time of the last step is over");
