@@ -14,6 +14,8 @@ mod events;
 mod holds;
 mod http;
 mod http_inbound;
+mod http_reminders;
+mod imports;
 mod inbound;
 mod intake;
 mod links;
