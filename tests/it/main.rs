@@ -15,6 +15,7 @@ mod holds;
 mod http;
 mod http_inbound;
 mod http_reminders;
+mod http_reminders_more;
 mod inbound;
 mod intake;
 mod links;
