@@ -41,6 +41,11 @@ async fn an_enrolment_is_paused_resumed_ended_and_begun_anew() {
         assert_eq!((status, &why["code"]), (409, &json!("state_forbids")), "{call}: {why}");
     }
     assert_eq!(api.make(&format!("{path}/exit"), json!({})).await["result"], "unchanged");
+    let order = async |call: &str, body: &'static str| {
+        Api::answer(api.request(Method::POST, &format!("{path}/{call}")).body(body)).await.status
+    };
+    assert_eq!(order("exit", "").await, 200, "an order needs no body");
+    assert_eq!(order("exit", "now").await, 415);
     let anew = api
         .make("/v1/enrolments", json!({"obligation": "inv-1", "creditor": "acme", "sequence": "standard"}))
         .await;
