@@ -12,6 +12,7 @@ pub mod debug;
 pub mod demo;
 pub mod export;
 pub mod import;
+pub mod import_clicks;
 pub mod inbound;
 pub mod links;
 pub mod listing;
@@ -80,6 +81,8 @@ enum Command {
     Tasks(tasks::Args),
     /// Write all of a resource as CSV or JSON
     Export(export::Args),
+    /// Count visits to payment links out of an access log
+    ImportClicks(import_clicks::Args),
     /// List and change who gets no messages
     Optout(optout::Args),
     /// Pause all sending, or one link
@@ -129,6 +132,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Import(args) => import::run(args),
         Command::Tasks(args) => tasks::run(args),
         Command::Export(args) => export::run(args),
+        Command::ImportClicks(args) => import_clicks::run(args),
         Command::Optout(args) => optout::run(args),
         Command::Pause(args) => pause::run(args, "pause"),
         Command::Resume(args) => pause::resume(args),

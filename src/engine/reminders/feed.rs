@@ -90,7 +90,10 @@ impl Core {
             match self.feed_one(ObligationId::from_u64(id), at, &key, work)? {
                 Fed::Done => {}
                 Fed::NoRoom => self.reminders.feed.left = true,
-                Fed::Full => return Ok(()),
+                Fed::Full => {
+                    self.reminders.feed.rests_until = Some(work.now.mono + REST);
+                    return Ok(());
+                }
             }
             self.reminders.feed.cursor = Some([key.as_slice(), &[0]].concat());
         }
