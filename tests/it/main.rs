@@ -15,6 +15,7 @@ mod holds;
 mod http;
 mod http_inbound;
 mod http_reminders;
+mod http_reminders_more;
 mod imports;
 mod inbound;
 mod intake;
