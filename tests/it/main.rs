@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it stands")]
 
 mod alone;
+mod bank;
 mod browser;
 mod budget;
 mod cancel;
@@ -34,6 +35,7 @@ mod process;
 mod pty;
 mod quarantine;
 mod receipts;
+mod redirect;
 mod replies;
 mod restart;
 mod retry;
