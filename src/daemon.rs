@@ -3,7 +3,7 @@
 //! `run`, `demo` and the tests all use [`Daemon`] as it is. What fails at the start is a [`StartError`] that
 //! names an exit code; what fails later ends the whole daemon in order, and systemd starts it again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -20,20 +20,22 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::cli::{EXIT_CONFIG, EXIT_IO, EXIT_LOCKED};
 use crate::clock::{BUILT, Clock, Now};
-use crate::config::{Config, Modem, Smpp};
+use crate::config::{Config, EventName, Modem, Smpp};
 use crate::engine::core::{Core, Settings};
 use crate::engine::imports::drop;
 use crate::engine::memory::Memory;
 use crate::engine::recover::RecoverError;
 use crate::engine::reminders::ReminderSettings;
 use crate::engine::run::{Loop, Parts, engine, quarantined};
-use crate::engine::{Engine, View};
+use crate::engine::{Engine, View, webhook};
 use crate::http::{App, serve};
 use crate::link::modem::connect::ModemConnect;
 use crate::link::run::Connect;
 use crate::link::smpp::connect::SmppConnect;
 use crate::link::{self, LinkEnd, LinkFacts, LinkPort};
+use crate::message::LinkName;
 use crate::pace::Shared;
+use crate::quota::Limits;
 use crate::route::LaneClash;
 use crate::store::{self, Opened, Options, Store, StoreError};
 
@@ -56,6 +58,8 @@ pub enum StartError {
     Lanes(#[from] LaneClash),
     #[error("cannot listen: {0}")]
     Listen(io::Error),
+    #[error(transparent)]
+    Webhooks(#[from] webhook::StartError),
     #[error("cannot use the state directory {0}: {1}")]
     StateDir(String, io::Error),
 }
@@ -66,7 +70,8 @@ impl StartError {
             StartError::Store(StoreError::Locked(_)) => ExitCode::from(EXIT_LOCKED),
             StartError::Store(_) | StartError::StateDir(..) => ExitCode::from(EXIT_IO),
             StartError::Lanes(_) => ExitCode::from(EXIT_CONFIG),
-            StartError::Listen(_) => ExitCode::FAILURE,
+            StartError::Webhooks(webhook::StartError::Store(_)) => ExitCode::from(EXIT_IO),
+            StartError::Listen(_) | StartError::Webhooks(_) => ExitCode::FAILURE,
         }
     }
 }
@@ -274,20 +279,7 @@ fn ready(
     stop: &CancellationToken,
     tasks: &mut JoinSet<&'static str>,
 ) -> Result<(Engine, Loop), StartError> {
-    let links = config.modems.iter().map(modem_facts).chain(config.smpp.iter().map(smpp_facts));
-    let settings = Settings {
-        queue: config.queue.clone(),
-        inbound: config.inbound.clone(),
-        routes: config.routes.clone(),
-        links: links.collect(),
-        clock_floor: BUILT,
-        reminders: ReminderSettings {
-            home: config.timezone.clone(),
-            link_secret: link_secret(&config.state_dir)?,
-            redirect: Some(config.redirect.base.clone()).filter(|base| !base.is_empty()),
-            takes_payments: false,
-        },
-    };
+    let settings = settings(config, link_secret(&config.state_dir)?);
     let now = clock.now();
     let core = match recover(settings, &mut store, now) {
         Err(RecoverError::Store(StoreError::Damaged(why))) => {
@@ -296,11 +288,45 @@ fn ready(
         }
         other => other?,
     };
+    let core = core.limit(limits(config), &store.reader(), now)?;
     let bell = Arc::new(Notify::new());
     let ports = start_links(config, &bell, clock, tasks)?;
     let min_free = config.queue.min_free;
     let parts = Parts { store, core, ports, bell, clock: clock.clone(), min_free, stop: stop.clone() };
-    Ok(engine(parts))
+    let (engine, runner) = engine(parts);
+    let webhooks = webhook::start(&config.webhooks, &engine, clock, tasks)?;
+    Ok((engine.with_webhooks(webhooks), runner))
+}
+
+/// What each link may send.
+pub(crate) fn limits(config: &Config) -> BTreeMap<LinkName, Limits> {
+    let modems = config.modems.iter().map(|modem| {
+        let Modem { name, quota, recipients, sticky, .. } = modem;
+        (name.clone(), Limits { segments: quota.clone(), recipients: *recipients, sticky: *sticky })
+    });
+    let binds = config
+        .smpp
+        .iter()
+        .map(|bind| (bind.name.clone(), Limits { segments: bind.quota.clone(), ..Limits::default() }));
+    modems.chain(binds).collect()
+}
+
+/// What the core is told; the links in the order of `[[modem]]`, then `[[smpp]]`.
+pub(crate) fn settings(config: &Config, link_secret: [u8; 32]) -> Settings {
+    let links = config.modems.iter().map(modem_facts).chain(config.smpp.iter().map(smpp_facts));
+    Settings {
+        queue: config.queue.clone(),
+        inbound: config.inbound.clone(),
+        routes: config.routes.clone(),
+        links: links.collect(),
+        clock_floor: BUILT,
+        reminders: ReminderSettings {
+            home: config.timezone.clone(),
+            link_secret,
+            redirect: Some(config.redirect.base.clone()).filter(|base| !base.is_empty()),
+            takes_payments: config.webhooks.iter().any(|hook| hook.takes(EventName::PaymentRequested)),
+        },
+    }
 }
 
 fn modem_facts(modem: &Modem) -> LinkFacts {
@@ -343,7 +369,7 @@ fn start_links(
 }
 
 /// The core as the store has it, with everything a crash or another configuration changed written down.
-fn recover(settings: Settings, store: &mut Store, now: Now) -> Result<Core, RecoverError> {
+pub(crate) fn recover(settings: Settings, store: &mut Store, now: Now) -> Result<Core, RecoverError> {
     let (mut core, batch) = Core::recover(settings, &store.reader(), now)?;
     store.commit(&batch, now.wall)?;
     loop {

@@ -85,6 +85,8 @@ id!(/// A file of cases.
     ImportId, "imp_");
 id!(/// Messages accepted by one request.
     BatchId, "bat_");
+id!(/// A published event: its number in the journal and no time.
+    EventId, "evt_");
 
 fn write_base32(raw: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for digit in (0..DIGITS as u32).rev() {

@@ -29,6 +29,7 @@ pub mod config;
 pub mod id;
 pub mod message;
 pub mod pace;
+pub mod quota;
 pub mod reminder;
 pub mod retry;
 pub mod route;

@@ -9,13 +9,14 @@ use std::path::Path;
 const FILE_MAX: usize = 24 * 1024;
 
 /// Floors of the modules directly below `src/`. A file may name lower floors and its own module only.
-const FLOORS: [(&str, u8); 18] = [
+const FLOORS: [(&str, u8); 19] = [
     ("config", 0),
     ("clock", 0),
     ("id", 0),
     ("sms", 0),
     ("message", 0),
     ("pace", 0),
+    ("quota", 0),
     ("retry", 0),
     ("route", 0),
     ("reminder", 0),

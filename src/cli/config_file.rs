@@ -39,7 +39,7 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
 /// service may read.
 pub fn state_dir(path: &Path) -> Result<PathBuf, Vec<Problem>> {
     let text = read_text(path).map_err(|why| vec![file_problem(path, why)])?;
-    let config = config::check(&text, &|_| Ok(Secret::new(String::from("unread"))))?;
+    let config = config::check(&text, &|_| Ok(Secret::unread()))?;
     Ok(beside(path).join(config.state_dir))
 }
 
@@ -194,6 +194,10 @@ mod tests {
         let (directory, path) = directory(&format!("state_dir = 'state'\n{LINK}"), b"x", 0o644);
         assert!(load(&path).is_err());
         assert_eq!(state_dir(&path), Ok(directory.path().join("state")));
+        let others = "[[modem]]\nname = 'm'\nport = '/dev/x'\npin_file = 'pw'\n[[webhook]]\nname = 'h'\n\
+                      url = 'http://h/'\nsecret_file = 'pw'\nevents = ['*']\n";
+        std::fs::write(&path, format!("state_dir = 'state'\n{LINK}{others}")).unwrap();
+        assert_eq!(state_dir(&path), Ok(directory.path().join("state")), "of whatever form a secret must be");
     }
 
     #[test]

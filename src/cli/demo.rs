@@ -424,11 +424,15 @@ response_timeout = "1s"
 name = "gsm1"
 port = {gsm1}
 rate = "unlimited"
+quota = []
+recipients = "unlimited"
 
 [[modem]]
 name = "gsm2"
 port = {gsm2}
 rate = "unlimited"
+quota = []
+recipients = "unlimited"
 
 [[route]]
 to = ["+44"]

@@ -20,6 +20,7 @@ pub mod man;
 pub mod messages;
 pub mod optout;
 pub mod pause;
+pub mod rehearse;
 pub mod run;
 pub mod seed_files;
 pub mod send;
@@ -84,6 +85,8 @@ enum Command {
     Resume(pause::ResumeArgs),
     /// Run the daemon against two simulated carriers
     Demo(demo::Args),
+    /// Show what sequences would do with a file of cases, without sending
+    Rehearse(rehearse::Args),
     /// Run a simulator alone
     Sim(sim::Args),
     /// Say what texts and receipts on standard input mean
@@ -126,6 +129,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Pause(args) => pause::run(args, "pause"),
         Command::Resume(args) => pause::resume(args),
         Command::Demo(args) => demo::run(args),
+        Command::Rehearse(args) => rehearse::run(args),
         Command::Sim(args) => sim::run(args),
         Command::Debug(args) => debug::run(args),
         Command::Completions(args) => completions::run(args),

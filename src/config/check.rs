@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::hook;
 use super::raw::{self, Section};
 use super::value::{self, Bad};
 use super::{
@@ -17,6 +18,7 @@ use super::{
 };
 use crate::message::{LinkName, Msisdn};
 use crate::pace::Rate;
+use crate::quota::{Period, Quota};
 use crate::reminder::zone::Zone;
 use crate::sms::segment;
 
@@ -50,25 +52,21 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 /// Keys of the contract that nothing reads yet; silence about them would be a promise not kept.
-const LATER: [&str; 8] =
-    ["country", "webhook", "alert", "smpp_server", "kannel", "spool", "mail", "alertmanager"];
+const LATER: [&str; 7] = ["country", "alert", "smpp_server", "kannel", "spool", "mail", "alertmanager"];
 const LATER_HTTP: [&str; 1] = ["tls"];
 const LATER_QUEUE: [&str; 1] = ["normal_per_hour"];
-const LATER_MODEM: [&str; 12] = [
+const LATER_MODEM: [&str; 9] = [
     "imei",
     "iccid",
     "imsi",
     "usb_path",
     "auto",
-    "quota",
-    "recipients",
-    "sticky",
     "ussd_balance",
     "balance_regex",
     "balance_every",
     "balance_min",
 ];
-const LATER_SMPP: [&str; 7] = ["tls", "tls_ca_file", "tls_name", "bind", "version", "instances", "quota"];
+const LATER_SMPP: [&str; 6] = ["tls", "tls_ca_file", "tls_name", "bind", "version", "instances"];
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -94,6 +92,11 @@ const MIN_FREE: RangeInclusive<u64> = (1 << 20)..=(1 << 40);
 const BAUD: RangeInclusive<u64> = 300..=4_000_000;
 /// What a network and a SIM bear for long without suspicion.
 const MODEM_RATE: Rate = Rate { segments: 10, per: MINUTE };
+/// What consumer contracts call normal use.
+const MODEM_QUOTA: Quota = Quota { count: 500, per: Period::Day };
+const MODEM_RECIPIENTS: Quota = Quota { count: 250, per: Period::Month };
+/// Longer than a queue of an evening; a day is as long as a reminder can wait.
+const STICKY: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 /// Digits of a PIN (3GPP TS 31.101 section 9.5.1).
 const PIN: RangeInclusive<usize> = 4..=8;
 /// Segments unanswered bound the damage of a crash; carriers grant from 1 to a few hundred.
@@ -175,6 +178,7 @@ pub fn check(text: &str, secrets: Secrets<'_>) -> Result<Config, Vec<Problem>> {
     for section in top.tables("route") {
         routes.push(route(section, &names, &mut problems));
     }
+    let webhooks = hook::hooks(top.tables("webhook"), secrets, &mut problems);
     problems.extend(top.end(&LATER));
     if problems.is_empty() {
         return Ok(Config {
@@ -188,6 +192,7 @@ pub fn check(text: &str, secrets: Secrets<'_>) -> Result<Config, Vec<Problem>> {
             modems,
             smpp,
             routes,
+            webhooks,
         });
     }
     problems.sort_by(|a, b| (a.line, &a.key).cmp(&(b.line, &b.key)));
@@ -399,10 +404,24 @@ fn modems(
             smsc: section.text("smsc", None, smsc),
             vendor: section.text("vendor", Vendor::Auto, |text| value::word(text, &VENDORS)),
             rate: section.text("rate", Some(MODEM_RATE), value::rate),
+            quota: quotas(section, vec![MODEM_QUOTA]),
+            recipients: section.text("recipients", Some(MODEM_RECIPIENTS), value::maybe_quota),
+            sticky: span(section, "sticky", Duration::from_secs(1_800), STICKY),
             receipts: section.switch("receipts", true),
         };
         Some(Modem { port: port?, ..rest })
     })
+}
+
+/// One a period at most: of two the lower counts anyway.
+fn quotas(section: &mut Section<'_>, default: Vec<Quota>) -> Vec<Quota> {
+    let quotas = section.texts("quota", default, value::quota);
+    let twice = quotas.iter().enumerate().find(|(i, quota)| quotas[..*i].iter().any(|q| q.per == quota.per));
+    if let Some((_, quota)) = twice {
+        let why = format!("names two for a {}", quota.per.as_str());
+        section.refuse_value("quota", Bad::new(why, "keep the lower"));
+    }
+    quotas
 }
 
 /// Empty: none.
@@ -413,6 +432,9 @@ fn pin(file: &str, secrets: Secrets<'_>) -> Result<Option<Secret>, Bad> {
     let remedy = "name a file that holds the PIN alone, readable by its owner only";
     let secret = secrets(file).map_err(|why| Bad::new(why, remedy))?;
     let digits = secret.expose();
+    if secret == Secret::unread() {
+        return Ok(Some(secret));
+    }
     if PIN.contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(Some(secret));
     }
@@ -451,6 +473,7 @@ fn smpp(
             .text("system_type", String::new(), |text| value::c_octets(text, SYSTEM_TYPE_MAX)),
         window: small(section.number("window", 64, WINDOW)),
         rate: section.text("rate", None, value::rate),
+        quota: quotas(section, Vec::new()),
         sender: section.text("sender", None, value::sender),
         source: numbering(section, "source_ton", "source_npi"),
         dest: numbering(section, "dest_ton", "dest_npi"),

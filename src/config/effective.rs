@@ -9,7 +9,7 @@ use super::check::{ALPHABETS, LONGS, POLICIES, RECEIPT_IDS, VENDORS};
 use super::value::{
     self, CLASSES, LANGUAGES, ON_UNKNOWN, RETRY_CLASSES, show_duration, show_listen, show_word,
 };
-use super::{Config, Http, Inbound, Modem, Numbering, Payments, Queue, Redirect, Route, Smpp};
+use super::{Config, Http, Inbound, Modem, Numbering, Payments, Queue, Redirect, Route, Smpp, Webhook};
 
 /// Stands where the name of a secret's file stood, which the checked configuration no longer knows.
 pub const MASKED: &str = "(masked)";
@@ -27,7 +27,7 @@ pub fn effective(config: &Config) -> String {
 fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     #[rustfmt::skip]
     let Config {
-        state_dir, timezone, http, queue, inbound, payments, redirect, modems, smpp, routes,
+        state_dir, timezone, http, queue, inbound, payments, redirect, modems, smpp, routes, webhooks,
     } = config;
     writeln!(out, "state_dir = {}", quoted(&state_dir.display().to_string()))?;
     writeln!(out, "timezone = {}", quoted(timezone.name()))?;
@@ -38,7 +38,8 @@ fn write_config(out: &mut String, config: &Config) -> fmt::Result {
     write_redirect(out, redirect)?;
     modems.iter().try_for_each(|link| write_modem(out, link))?;
     smpp.iter().try_for_each(|link| write_smpp(out, link))?;
-    routes.iter().try_for_each(|route| write_route(out, route))
+    routes.iter().try_for_each(|route| write_route(out, route))?;
+    webhooks.iter().try_for_each(|hook| write_hook(out, hook))
 }
 
 fn write_http(out: &mut String, http: &Http) -> fmt::Result {
@@ -87,7 +88,10 @@ fn write_redirect(out: &mut String, redirect: &Redirect) -> fmt::Result {
 }
 
 fn write_modem(out: &mut String, link: &Modem) -> fmt::Result {
-    let Modem { name, port, baud, pin, smsc, vendor, rate, receipts } = link;
+    #[rustfmt::skip]
+    let Modem {
+        name, port, baud, pin, smsc, vendor, rate, quota, recipients, sticky, receipts,
+    } = link;
     let pin = pin.as_ref().map_or("", |_| MASKED);
     let smsc = smsc.as_ref().map(|number| number.to_e164()).unwrap_or_default();
     writeln!(out, "\n[[modem]]")?;
@@ -98,13 +102,16 @@ fn write_modem(out: &mut String, link: &Modem) -> fmt::Result {
     writeln!(out, "smsc = {}", quoted(&smsc))?;
     writeln!(out, "vendor = {}", quoted(show_word(*vendor, &VENDORS)))?;
     writeln!(out, "rate = {}", quoted(&value::show_rate(*rate)))?;
+    writeln!(out, "quota = {}", list(quota, |quota| value::show_quota(Some(*quota))))?;
+    writeln!(out, "recipients = {}", quoted(&value::show_quota(*recipients)))?;
+    writeln!(out, "sticky = {}", quoted(&show_duration(*sticky)))?;
     writeln!(out, "receipts = {receipts}")
 }
 
 fn write_smpp(out: &mut String, link: &Smpp) -> fmt::Result {
     #[rustfmt::skip]
     let Smpp {
-        name, account, address, system_id, password: _, system_type, window, rate, sender,
+        name, account, address, system_id, password: _, system_type, window, rate, quota, sender,
         source, dest, alphabet, long, receipt_id, enquire_link, response_timeout, status,
     } = link;
     let sender = sender.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -121,6 +128,7 @@ fn write_smpp(out: &mut String, link: &Smpp) -> fmt::Result {
     writeln!(out, "system_type = {}", quoted(system_type))?;
     writeln!(out, "window = {window}")?;
     writeln!(out, "rate = {}", quoted(&value::show_rate(*rate)))?;
+    writeln!(out, "quota = {}", list(quota, |quota| value::show_quota(Some(*quota))))?;
     writeln!(out, "sender = {}", quoted(&sender))?;
     write_numbering(out, "source", *source)?;
     write_numbering(out, "dest", *dest)?;
@@ -147,6 +155,16 @@ fn write_route(out: &mut String, route: &Route) -> fmt::Result {
     writeln!(out, "token = {}", list(token, ToString::to_string))?;
     writeln!(out, "via = {}", list(via, ToString::to_string))?;
     writeln!(out, "policy = {}", quoted(show_word(*policy, &POLICIES)))
+}
+
+fn write_hook(out: &mut String, hook: &Webhook) -> fmt::Result {
+    let Webhook { name, url, key: _, events, include_text } = hook;
+    writeln!(out, "\n[[webhook]]")?;
+    writeln!(out, "name = {}", quoted(name.as_str()))?;
+    writeln!(out, "url = {}", quoted(url))?;
+    writeln!(out, "secret_file = {}", quoted(MASKED))?;
+    writeln!(out, "events = {}", list(events, |pattern| pattern.as_str().to_owned()))?;
+    writeln!(out, "include_text = {include_text}")
 }
 
 fn quoted(text: &str) -> String {

@@ -6,6 +6,8 @@
 
 pub mod check;
 pub mod effective;
+pub mod event;
+mod hook;
 pub mod raw;
 pub mod value;
 
@@ -17,14 +19,17 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::message::{Class, LinkName, Msisdn, OnUnknown, Sender};
+use crate::message::{Class, HookName, LinkName, Msisdn, OnUnknown, Sender};
 use crate::pace::Rate;
+use crate::quota::Quota;
 use crate::reminder::zone::Zone;
 use crate::retry::RetryClass;
 use crate::sms::national::Language;
 
 pub use check::{Problem, check};
 pub use effective::effective;
+pub use event::{EventName, Pattern};
+pub use hook::SigningKey;
 
 /// Everything a daemon is told, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +45,7 @@ pub struct Config {
     pub modems: Vec<Modem>,
     pub smpp: Vec<Smpp>,
     pub routes: Vec<Route>,
+    pub webhooks: Vec<Webhook>,
 }
 
 /// `[http]`: where the API and the status page are.
@@ -117,6 +123,12 @@ pub struct Modem {
     pub vendor: Vendor,
     /// `None`: unlimited.
     pub rate: Option<Rate>,
+    /// Segments.
+    pub quota: Vec<Quota>,
+    /// Different numbers; `None`: any.
+    pub recipients: Option<Quota>,
+    /// How long a number waits for the SIM it knows.
+    pub sticky: Duration,
     /// Status reports are asked for where the message wants a receipt.
     pub receipts: bool,
 }
@@ -160,6 +172,8 @@ pub struct Smpp {
     pub window: u16,
     /// `None`: unlimited.
     pub rate: Option<Rate>,
+    /// Segments.
+    pub quota: Vec<Quota>,
     /// Source address where the message names none.
     pub sender: Option<Sender>,
     pub source: Numbering,
@@ -233,6 +247,25 @@ pub enum Policy {
     Balance,
 }
 
+/// One endpoint that is told of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    pub name: HookName,
+    /// `http:`, without user or password.
+    pub url: String,
+    pub key: SigningKey,
+    /// What one of these fits is posted.
+    pub events: Vec<Pattern>,
+    /// Numbers, texts and `metadata` are posted too.
+    pub include_text: bool,
+}
+
+impl Webhook {
+    pub fn takes(&self, name: EventName) -> bool {
+        self.events.iter().any(|pattern| pattern.fits(name))
+    }
+}
+
 /// A password or token: never shown, never logged.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -240,6 +273,11 @@ pub struct Secret(String);
 impl Secret {
     pub fn new(text: String) -> Secret {
         Secret(text)
+    }
+
+    /// Stands for one that this program may not read and does not need; no file holds an empty one.
+    pub fn unread() -> Secret {
+        Secret(String::new())
     }
 
     /// The one way to the text, so that every use can be found.

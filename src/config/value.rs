@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::{Listen, Port};
 use crate::message::{Class, LinkName, OnUnknown, Sender, TokenName};
 use crate::pace::Rate;
+use crate::quota::{Period, Quota};
 use crate::retry::RetryClass;
 use crate::sms::national::Language;
 
@@ -36,12 +37,16 @@ const UNIX_PATH_MAX: usize = 107;
 const RATE_MAX: u32 = 100_000;
 /// RFC 1035 2.3.4: 255 octets on the wire are 253 written.
 const HOST_MAX: usize = 253;
+/// More than the fastest link sends in a month.
+const QUOTA_MAX: u32 = 1_000_000_000;
 
 const DURATION_UNITS: [(&str, u64); 5] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 const SIZE_UNITS: [(&str, u64); 5] =
     [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 const RATE_UNITS: [(&str, u64); 3] = [("s", 1), ("min", 60), ("h", 3_600)];
+
+const PERIODS: [Period; 4] = [Period::Minute, Period::Hour, Period::Day, Period::Month];
 
 /// A whole number and ms, s, m, h or d.
 pub fn duration(text: &str) -> Result<Duration, Bad> {
@@ -83,6 +88,28 @@ pub fn rate(text: &str) -> Result<Option<Rate>, Bad> {
     Ok(Some(Rate { segments, per: Duration::from_secs(*seconds) }))
 }
 
+/// `"60/hour"`, `"500/day"`, `"10000/month"`; the period is the clock's minute or hour, or the firm's day or month.
+pub fn quota(text: &str) -> Result<Quota, Bad> {
+    let bad = || {
+        Bad::new(
+            format!("{text:?} is not a quota"),
+            format!("write 1 to {QUOTA_MAX} and /min, /hour, /day or /month, such as \"500/day\""),
+        )
+    };
+    let (count, period) = text.split_once('/').ok_or_else(bad)?;
+    let count = whole(count).and_then(|n| u32::try_from(n).ok()).ok_or_else(bad)?;
+    let per = PERIODS.into_iter().find(|per| per.as_str() == period).ok_or_else(bad)?;
+    if (1..=QUOTA_MAX).contains(&count) { Ok(Quota { count, per }) } else { Err(bad()) }
+}
+
+/// A quota, or `"unlimited"` as `None`.
+pub fn maybe_quota(text: &str) -> Result<Option<Quota>, Bad> {
+    if text == "unlimited" {
+        return Ok(None);
+    }
+    quota(text).map(Some).map_err(|bad| Bad { remedy: format!("{}, or \"unlimited\"", bad.remedy), ..bad })
+}
+
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (count, unit) = text.split_at(digits);
@@ -111,6 +138,10 @@ pub fn show_rate(rate: Option<Rate>) -> String {
         || format!("{}/{:?}", rate.segments, rate.per),
         |(u, _)| format!("{}/{u}", rate.segments),
     )
+}
+
+pub fn show_quota(quota: Option<Quota>) -> String {
+    quota.map_or_else(|| String::from("unlimited"), |quota| format!("{}/{}", quota.count, quota.per.as_str()))
 }
 
 fn show_scaled(value: u64, units: &[(&str, u64)]) -> String {
@@ -344,6 +375,20 @@ mod tests {
         for bad in ["", "256", "256MB", "1.5GiB", "99999999999TiB"] {
             assert!(size(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn quotas_name_a_count_and_a_period_and_read_back() {
+        for good in ["1/min", "60/hour", "500/day", "10000/month"] {
+            assert_eq!(quota(good).map(|quota| show_quota(Some(quota))), Ok(good.to_owned()));
+        }
+        for bad in
+            ["", "500", "0/day", "5/week", "-1/day", "1.5/day", "4294967296/day", "unlimited", "5/day/day"]
+        {
+            assert!(quota(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(maybe_quota("unlimited"), Ok(None));
+        assert!(maybe_quota("").unwrap_err().remedy.contains("unlimited"));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::lanes::Lanes;
 use super::notice::{Notice, NoticeKind};
 use super::optout::{Parties, Walk};
 use super::order::Order;
+use super::quota::Quotas;
 use super::receipts::Orphans;
 use super::reminders::settle::Settled;
 use super::reminders::{ChangeAnswer, ReminderCounters, ReminderSettings, Reminders};
@@ -78,6 +79,8 @@ pub struct Step {
     pub answers: Vec<Answer>,
     /// When the core wants to be asked again if nothing happens before; `None`: at the next chance.
     pub wake_at: Option<Instant>,
+    /// The same without the tick of its slow sweeps, for whoever skips idle time: `None`: nothing is awaited.
+    pub awaits: Option<Instant>,
     /// Messages whose lease began or ended, `true`: leased now.
     pub leased: Vec<(MessageId, bool)>,
     /// A doubt about the clock began or ended: to be shown at once.
@@ -219,6 +222,8 @@ pub struct Active {
 pub struct Seat {
     pub facts: LinkFacts,
     pub up: bool,
+    /// It was said that it needs a person, and it was not up since.
+    pub parked: bool,
     /// When it last came up; `None` before the first time.
     pub came_up: Option<Instant>,
     /// Segments leased and unanswered.
@@ -279,6 +284,7 @@ pub struct Core {
     /// From here on messages may wait in lanes that are not theirs any more; only before the first step.
     pub(super) misplaced: Option<Vec<u8>>,
     pub(super) reminders: Reminders,
+    pub(super) quotas: Quotas,
 }
 
 /// How often messages that were skipped are looked at again, where no room became free before.
@@ -298,6 +304,7 @@ impl Core {
         let seat = |facts: &LinkFacts| Seat {
             facts: facts.clone(),
             up: false,
+            parked: false,
             came_up: None,
             leased: 0,
             rests_until: None,
@@ -334,12 +341,14 @@ impl Core {
             rewound_at: None,
             misplaced: None,
             reminders,
+            quotas: Quotas::default(),
         })
     }
 
     /// Decides on everything that has come. The caller puts the batch on the disk before it acts.
     pub fn step(&mut self, state: &dyn Read, inputs: Vec<Input>, now: Now) -> Result<Step, StoreError> {
         let clock_changed = self.see_clock(now);
+        self.see_quotas(now);
         self.rewind_lanes(now);
         self.lanes.refill(state)?;
         let mut work = Work::new(state, now);
@@ -358,9 +367,11 @@ impl Core {
         self.dispatch(&mut work)?;
         self.settle_reminders(&mut work)?;
         self.seal(&mut work);
-        let wake_at = self.wake_at(now);
+        let awaits = self.awaits(now);
+        let wake_at = self.wake_at(awaits, now);
         let Work { txn, submissions, controls, answers, leased, .. } = work;
-        Ok(Step { batch: txn.batch, submissions, controls, answers, wake_at, leased, clock_changed })
+        let batch = txn.batch;
+        Ok(Step { batch, submissions, controls, answers, wake_at, awaits, leased, clock_changed })
     }
 
     /// Reads what the next step will want, a little of it; whether there was anything. Changes no decision:
@@ -455,6 +466,11 @@ impl Core {
                 work.answers.push(Answer::Done(reply, released.then_some(()).ok_or(Refusal::NotFound)));
                 Ok(())
             }
+            Command::Webhook { progress, reply } => {
+                let dead = self.note_webhook(progress, work)?;
+                work.answers.push(Answer::Count(reply, Ok(dead)));
+                Ok(())
+            }
         }
     }
 
@@ -472,25 +488,24 @@ impl Core {
 
     /// Monotonic, so that a wall clock that is set back cannot put the core to sleep; the sweep's tick
     /// finds what a wall clock that is set forward makes due, and the end of a doubt about it.
-    fn wake_at(&self, now: Now) -> Option<Instant> {
+    fn wake_at(&self, awaits: Option<Instant>, now: Now) -> Option<Instant> {
         if !self.walks.is_empty() {
             return None;
         }
         if (self.cut_short || self.lanes.wants_refill()) && self.any_credit() {
             return None;
         }
+        awaits.into_iter().chain([now.mono + self.sweep.wait(now)]).min()
+    }
+
+    fn awaits(&self, now: Now) -> Option<Instant> {
         let next_due = if self.any_credit() { self.lanes.next_due(now.wall) } else { None };
         let next_due = next_due.map(|due| now.mono + due.since(now.wall));
         let cancel = self.cancels.values().flatten().map(|cancel| cancel.deadline).min();
         let rested = self.links.iter().filter_map(|seat| seat.rests_until).min();
         let reminders = self.reminders.wakes(self.may_feed(), now);
-        next_due
-            .into_iter()
-            .chain(cancel)
-            .chain(rested)
-            .chain(reminders)
-            .chain([now.mono + self.sweep.wait(now)])
-            .min()
+        let quotas = self.quotas_wake(now);
+        next_due.into_iter().chain(cancel).chain(rested).chain(reminders).chain(quotas).min()
     }
 
     pub(super) fn any_credit(&self) -> bool {
@@ -499,6 +514,11 @@ impl Core {
 
     /// Segments that may be leased to a link now.
     pub(super) fn credits(&self, link: LinkIndex) -> u16 {
+        self.window_left(link).min(u16::try_from(self.quotas.left(link)).unwrap_or(u16::MAX))
+    }
+
+    /// The same, whatever its quota says.
+    pub(super) fn window_left(&self, link: LinkIndex) -> u16 {
         let Some(seat) = self.links.get(link) else { return 0 };
         let paused = self.pauses.all.is_some() || self.pauses.links.contains_key(&seat.facts.name);
         if !seat.up || paused || self.stopping || seat.rests_until.is_some() {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::core::{Active, Core, Lease, LeasedSegments, LinkIndex, Work, counted};
 use super::lanes::Waiting;
 use super::optout::blocked;
+use super::quota::Choice;
 use crate::config::Policy;
 use crate::id::MessageId;
 use crate::link::{Concat, Submission};
@@ -24,6 +25,7 @@ const MAX_LOOKED_AT: usize = 4096;
 impl Core {
     pub(super) fn dispatch(&mut self, work: &mut Work) -> Result<(), StoreError> {
         let mut looked_at = 0;
+        self.bring_back_aside(work.now);
         loop {
             let mut links: Vec<LinkIndex> = (0..self.links.len()).filter(|&l| self.credits(l) > 0).collect();
             links.sort_by_key(|&link| self.load_of(link));
@@ -39,6 +41,7 @@ impl Core {
         for (_, (number, lease)) in std::mem::take(&mut work.leasing) {
             work.txn.put(keys::lease(number), &lease);
         }
+        self.keep_ledgers(work);
         Ok(())
     }
 
@@ -53,16 +56,19 @@ impl Core {
     fn serve(&mut self, link: LinkIndex, looked_at: &mut usize, work: &mut Work) -> Result<bool, StoreError> {
         if let Some(id) = self.links.get(link).and_then(|seat| seat.unfinished.first().copied()) {
             if !self.expire_between(id, work)? && !self.stop_between(id, work)? {
-                self.go_on(id, link, work);
+                self.go_on(id, link, work)?;
             }
             return Ok(true);
         }
-        while *looked_at < MAX_LOOKED_AT {
+        while *looked_at < MAX_LOOKED_AT && self.credits(link) > 0 {
             let Some((lane, key)) = self.best(link, work) else { return Ok(false) };
             *looked_at += 1;
             self.turn += 1;
             self.served.insert(lane, self.turn);
             let Some(waiting) = self.lanes.remove(key) else { return Ok(false) };
+            if self.quotas.is_aside(key) {
+                continue;
+            }
             if self.waits_for_clock(key, &waiting) {
                 self.lanes.hold(key);
                 continue;
@@ -77,6 +83,18 @@ impl Core {
                 }
                 continue;
             }
+            let link = match self.taker(link, key, to, work)? {
+                Choice::Start(link) => link,
+                Choice::Aside(link) => {
+                    self.quotas.set_aside(key, waiting, link);
+                    continue;
+                }
+                Choice::Hold => {
+                    self.lanes.hold(key);
+                    self.quotas.held(work.now);
+                    continue;
+                }
+            };
             if self.start(key, waiting, link, work)? {
                 return Ok(true);
             }
@@ -106,7 +124,13 @@ impl Core {
         }
     }
 
-    fn usable(&self, link: LinkIndex) -> bool {
+    /// It can send at all: up, not paused, with quota left.
+    pub(super) fn usable(&self, link: LinkIndex) -> bool {
+        self.can_send(link) && self.quotas.left(link) > 0
+    }
+
+    /// The same, whatever its quota says.
+    pub(super) fn can_send(&self, link: LinkIndex) -> bool {
         self.links.get(link).is_some_and(|seat| seat.up && !self.pauses.links.contains_key(&seat.facts.name))
     }
 
@@ -148,6 +172,10 @@ impl Core {
             self.close_waiting(id, &body, &head, event, work)?;
             return Ok(false);
         }
+        if !self.quotas.fits(link, head.unleased(&body).len()) {
+            self.lanes.insert(key, Waiting { body: Some(body), ..waiting });
+            return Ok(false);
+        }
         if !self.may_still_go(id, &body, work)?
             && self.close_waiting(id, &body, &head, Event::Cancel, work)?.is_some()
         {
@@ -163,7 +191,7 @@ impl Core {
         self.recount(Some(counted(&body, &head)), Some(Status::Sending));
         self.active.insert(id, Active { body, head, link, rank: key.rank, held: Vec::new() });
         work.leased.push((id, true));
-        self.go_on(id, link, work);
+        self.go_on(id, link, work)?;
         if let Some(active) = self.active.get(&id) {
             let head = active.head.clone();
             self.tell(id, Status::Sending, &head, work);
@@ -192,19 +220,24 @@ impl Core {
     }
 
     /// Leases the next segments of an active message, as many as there is credit for.
-    pub(super) fn go_on(&mut self, id: MessageId, link: LinkIndex, work: &mut Work) {
+    pub(super) fn go_on(
+        &mut self,
+        id: MessageId,
+        link: LinkIndex,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
         let credits = usize::from(self.credits(link));
-        let Some(active) = self.active.get_mut(&id) else { return };
+        let Some(active) = self.active.get_mut(&id) else { return Ok(()) };
         let mut next = active.head.unleased(&active.body);
         let rest = next.len() > credits;
         next.truncate(credits);
-        let Some(seat) = self.links.get_mut(link) else { return };
+        let Some(seat) = self.links.get_mut(link) else { return Ok(()) };
         seat.unfinished.retain(|&other| other != id);
         if rest {
             seat.unfinished.push(id);
         }
         if next.is_empty() {
-            return;
+            return Ok(());
         }
         let at = work.wall();
         let (number, lease) = work.leasing.entry(link).or_insert_with(|| {
@@ -223,7 +256,7 @@ impl Core {
             Ok(head) => active.head = head,
             Err(stale) => {
                 tracing::error!(event = "lease_refused", %id, error = %stale);
-                return;
+                return Ok(());
             }
         }
         lease.entries.push(LeasedSegments { id, segments: next.clone(), begins });
@@ -233,6 +266,8 @@ impl Core {
             self.lease_of.insert((id, index), *number);
             work.submissions.push((link, submission((id, index, *number), &active.body, at)));
         }
+        let (to, number) = (active.body.to, *number);
+        self.count_lease(link, to, (next.len(), number), work)
     }
 }
 

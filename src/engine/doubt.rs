@@ -267,6 +267,7 @@ impl Core {
         }
         tracing::info!(event = "clock_accepted", %by, at = %work.wall());
         self.clock.accept(work.now);
+        self.accept_periods(work.wall());
         self.lanes.let_go();
         self.put_mark(work);
         Ok(())

@@ -320,6 +320,7 @@ impl Core {
         };
         for key in lanes.into_iter().map(at) {
             self.lanes.remove(key);
+            self.quotas.forget(key);
             self.order.unpark(body.to, key);
             work.txn.delete_if_present(key.encode())?;
         }

@@ -9,6 +9,7 @@ pub mod core;
 pub mod correspondence;
 pub mod dispatch;
 pub mod doubt;
+pub mod feed;
 pub mod imports;
 pub mod inbound;
 pub mod intake;
@@ -17,7 +18,9 @@ pub mod memory;
 pub mod notice;
 pub mod optout;
 pub mod order;
+pub mod outbox;
 pub mod outcomes;
+pub mod quota;
 pub mod receipts;
 pub mod recover;
 pub mod reminders;
@@ -27,6 +30,7 @@ pub mod txn;
 pub mod unknown;
 pub mod view;
 pub mod visits;
+pub mod webhook;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,6 +43,7 @@ use crate::clock::Timestamp;
 use crate::id::{BatchId, MessageId};
 use crate::link::{LinkFacts, LinkStatus};
 use crate::message::{Class, Encoding, LinkName, Msisdn, OnUnknown, Priority, Sender, Status, TokenName};
+use crate::quota::Quota;
 use crate::reminder::suppression::{Intent, Party};
 use crate::store::StoreError;
 
@@ -211,6 +216,11 @@ pub enum Command {
         by: TokenName,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// From a webhook's worker. Answers how many dead letters are kept then.
+    Webhook {
+        progress: webhook::Progress,
+        reply: oneshot::Sender<Result<u64, Refusal>>,
+    },
 }
 
 /// Which batch a group of drafts belongs to.
@@ -246,6 +256,8 @@ pub struct Engine {
     commands: mpsc::Sender<Command>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
     view: View,
+    feed: Option<feed::Feed>,
+    webhooks: webhook::Webhooks,
 }
 
 impl Engine {
@@ -254,7 +266,31 @@ impl Engine {
         snapshot: watch::Receiver<Arc<Snapshot>>,
         view: View,
     ) -> Engine {
-        Engine { commands, snapshot, view }
+        Engine { commands, snapshot, view, feed: None, webhooks: webhook::Webhooks::default() }
+    }
+
+    /// The same with events to follow.
+    pub fn with_feed(self, feed: feed::Feed) -> Engine {
+        Engine { feed: Some(feed), ..self }
+    }
+
+    /// The same with webhooks to look at.
+    pub fn with_webhooks(self, webhooks: webhook::Webhooks) -> Engine {
+        Engine { webhooks, ..self }
+    }
+
+    /// The journal's events; `None` in quarantine.
+    pub fn feed(&self) -> Option<&feed::Feed> {
+        self.feed.as_ref()
+    }
+
+    /// The configured webhooks; none in quarantine.
+    pub fn webhooks(&self) -> &webhook::Webhooks {
+        &self.webhooks
+    }
+
+    async fn note_webhook(&self, progress: webhook::Progress) -> Result<u64, Refusal> {
+        self.ask(|reply| Command::Webhook { progress, reply }).await?
     }
 
     /// Accepts one message; `Ok` only once it is durable.
@@ -447,6 +483,24 @@ pub struct LinkSnapshot {
     pub paused: Option<Pause>,
     /// Segments leased and unanswered.
     pub leased: u16,
+    pub quotas: Vec<QuotaUse>,
+    /// Of different numbers.
+    pub recipients: Option<QuotaUse>,
+}
+
+/// How much of a quota is used in the period that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaUse {
+    pub quota: Quota,
+    pub used: u32,
+    /// When there is room again, were there none.
+    pub until: Timestamp,
+}
+
+impl QuotaUse {
+    pub fn is_used_up(&self) -> bool {
+        self.used >= self.quota.count
+    }
 }
 
 /// Time from a step's first command to its answer being allowed, in seconds.

@@ -33,7 +33,7 @@ impl Core {
                 self.hand_back_unfinished(link, work)?;
             }
             LinkEvent::Parked { reason } => {
-                self.link_is(link, false, |link| NoticeKind::LinkParked { link, reason }, work);
+                self.link_is_parked(link, reason, work);
                 self.hand_back_unfinished(link, work)?;
             }
             LinkEvent::Outcome { id, index, outcome } => self.settle(link, id, index, outcome, work)?,
@@ -57,10 +57,21 @@ impl Core {
         let Some(seat) = self.links.get_mut(link) else { return };
         if seat.up != up {
             seat.up = up;
+            seat.parked &= !up;
             seat.came_up = if up { Some(work.now.mono) } else { seat.came_up };
             let notice = Notice { at: work.now.wall, kind: kind(seat.facts.name.clone()) };
             work.txn.batch.events.push(record::encode(&notice));
         }
+    }
+
+    /// Told once, whether it was up before or never: it tries by itself now and then and is parked again.
+    fn link_is_parked(&mut self, link: LinkIndex, reason: String, work: &mut Work) {
+        let Some(seat) = self.links.get_mut(link) else { return };
+        if !std::mem::replace(&mut seat.parked, true) {
+            // As if it had been up: then the one place that tells of links tells of this.
+            seat.up = true;
+        }
+        self.link_is(link, false, |link| NoticeKind::LinkParked { link, reason }, work);
     }
 
     fn settle(
@@ -79,6 +90,9 @@ impl Core {
         let asked_back = self.cancels.contains_key(&id) || to.is_some_and(|to| self.must_not_go(to, id));
         if let Some(seat) = self.links.get_mut(link) {
             seat.leased = seat.leased.saturating_sub(1);
+            if outcome == Outcome::Unwritten {
+                self.quotas.give_back(link, number);
+            }
             if outcome == Outcome::Unwritten && !asked_back {
                 // It did not want it: leased again at once, it would come back at once.
                 seat.rests_until = Some(work.now.mono + REST);

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::core::{Answer, Core, Input, LinkIndex, Step};
+use super::feed::Feed;
 use super::view::View;
 use super::{ChangeRefusal, Command, CommitHistogram, Engine, LinkSnapshot, Refusal, Snapshot, StatusTotal};
 use crate::clock::{Clock, Now, Timestamp};
@@ -63,8 +64,11 @@ pub fn engine(parts: Parts) -> (Engine, Loop) {
     let view = View::new(Arc::new(parts.store.reader()));
     view.publish_catalog(&parts.core.reminders.catalog);
     let now = parts.clock.now();
+    let events = watch::Sender::new(parts.store.last_event());
+    let feed = Feed::new(parts.store.tail(), events.subscribe(), parts.stop.clone());
     let mut runner = Loop {
         view: view.clone(),
+        events,
         commands: commands_rx,
         snapshot: watch::Sender::new(Arc::new(Snapshot::empty(now.wall))),
         started: now.wall,
@@ -80,7 +84,7 @@ pub fn engine(parts: Parts) -> (Engine, Loop) {
         parts,
     };
     runner.publish(now);
-    (Engine::new(commands, runner.snapshot.subscribe(), view), runner)
+    (Engine::new(commands, runner.snapshot.subscribe(), view).with_feed(feed), runner)
 }
 
 pub struct Loop {
@@ -88,6 +92,8 @@ pub struct Loop {
     view: View,
     commands: mpsc::Receiver<Command>,
     snapshot: watch::Sender<Arc<Snapshot>>,
+    /// Number of the last event that is applied.
+    events: watch::Sender<u64>,
     started: Timestamp,
     /// `None`: at once.
     wake_at: Option<Instant>,
@@ -156,12 +162,15 @@ impl Loop {
         let Parts { store, ports, clock, .. } = &mut self.parts;
         let decided = clock.now().mono;
         let mut durable = decided;
-        store.commit_then(&batch, now.wall, || {
+        let committed = store.commit_then(&batch, now.wall, || {
             durable = clock.now().mono;
             // Before any of it is out: what is on the wire never shows as queued.
             self.view.update_leased(leased.iter().filter(|(_, begun)| *begun));
             hand_out(ports, submissions, controls);
         })?;
+        if !batch.events.is_empty() {
+            self.events.send_replace(committed.first_event + batch.events.len() as u64 - 1);
+        }
         if !batch.is_empty() {
             self.sync_took = (self.sync_took * 7 + durable.saturating_duration_since(decided)) / 8;
             self.count_commit(now);
@@ -335,6 +344,8 @@ impl Loop {
             status: port.status.borrow().clone(),
             paused: self.parts.core.pause_of(&port.facts.name),
             leased: self.parts.core.leased_by(at),
+            quotas: self.parts.core.quotas_of(at),
+            recipients: self.parts.core.recipients_of(at),
         }
     }
 }
@@ -505,9 +516,9 @@ impl Command {
                 let refusal = ChangeRefusal::Closed(why.clone());
                 Answer::Changes(reply, changes.iter().map(|_| Err(refusal.clone())).collect())
             }
-            Command::ResolveMany { reply, .. } | Command::OptOut { reply, .. } => {
-                Answer::Count(reply, Err(why.clone()))
-            }
+            Command::ResolveMany { reply, .. }
+            | Command::OptOut { reply, .. }
+            | Command::Webhook { reply, .. } => Answer::Count(reply, Err(why.clone())),
             Command::Pause { reply, .. }
             | Command::Resume { reply, .. }
             | Command::AcceptClock { reply, .. }

@@ -30,6 +30,8 @@ const BATCH_GRACE: Duration = Duration::from_secs(31 * 24 * 3600);
 #[derive(Debug, Default)]
 pub struct Sweep {
     last: Option<Instant>,
+    /// Longer than [`TICK`] where whole weeks pass in seconds.
+    seldom: Option<Duration>,
     lanes: Cursor,
     receipts: Cursor,
     keys: Cursor,
@@ -43,7 +45,8 @@ pub struct Sweep {
 impl Sweep {
     /// Until the next tick.
     pub fn wait(&self, now: Now) -> Duration {
-        self.last.map_or(Duration::ZERO, |last| (last + TICK).saturating_duration_since(now.mono))
+        let tick = self.seldom.unwrap_or(TICK);
+        self.last.map_or(Duration::ZERO, |last| (last + tick).saturating_duration_since(now.mono))
     }
 }
 
@@ -74,6 +77,17 @@ impl Cursor {
 }
 
 impl Core {
+    /// Sweeps no more often than this: for rehearsals, whose weeks have a million ticks and few of them find
+    /// anything.
+    pub fn sweep_seldom(&mut self, tick: Duration) {
+        self.sweep.seldom = Some(tick);
+    }
+
+    /// The next step sweeps, whatever the tick.
+    pub fn sweep_now(&mut self) {
+        self.sweep.last = None;
+    }
+
     pub(super) fn sweep_due(&mut self, work: &mut Work) -> Result<(), StoreError> {
         self.end_cancels(work);
         if !self.sweep.wait(work.now).is_zero() {

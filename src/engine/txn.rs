@@ -15,11 +15,21 @@ pub struct Txn<'a> {
     pub batch: Batch,
     /// Keys made in this step that the state cannot have: deleting one again costs nothing.
     fresh: BTreeSet<Vec<u8>>,
+    /// What the writes since the last [`Txn::begin`] replaced, oldest first.
+    undo: Option<Vec<Undo>>,
+}
+
+/// One write, to be taken back.
+struct Undo {
+    key: Vec<u8>,
+    /// What the batch held before; `None`: nothing.
+    before: Option<Option<Vec<u8>>>,
+    was_fresh: bool,
 }
 
 impl<'a> Txn<'a> {
     pub fn new(state: &'a dyn Read) -> Txn<'a> {
-        Txn { state, batch: Batch::default(), fresh: BTreeSet::new() }
+        Txn { state, batch: Batch::default(), fresh: BTreeSet::new(), undo: None }
     }
 
     pub fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
@@ -38,20 +48,54 @@ impl<'a> Txn<'a> {
     }
 
     pub fn put<T: Serialize>(&mut self, key: Vec<u8>, value: &T) {
+        self.remember(&key);
         self.batch.writes.insert(key, Some(record::encode(value)));
     }
 
     /// A put of a key that cannot exist yet.
     pub fn put_new<T: Serialize>(&mut self, key: Vec<u8>, value: &T) {
-        self.fresh.insert(key.clone());
-        self.put(key, value);
+        self.put(key.clone(), value);
+        self.fresh.insert(key);
     }
 
     pub fn delete(&mut self, key: Vec<u8>) {
+        self.remember(&key);
         if self.fresh.remove(&key) {
             self.batch.writes.remove(&key);
         } else {
             self.batch.writes.insert(key, None);
+        }
+    }
+
+    /// From here on writes can be taken back, until the next call.
+    pub fn begin(&mut self) {
+        self.undo = Some(Vec::new());
+    }
+
+    /// Takes back every write since [`Txn::begin`].
+    pub fn roll_back(&mut self) {
+        for Undo { key, before, was_fresh } in self.undo.take().unwrap_or_default().into_iter().rev() {
+            if was_fresh {
+                self.fresh.insert(key.clone());
+            } else {
+                self.fresh.remove(&key);
+            }
+            match before {
+                Some(before) => self.batch.writes.insert(key, before),
+                None => self.batch.writes.remove(&key),
+            };
+        }
+    }
+
+    /// Nothing more is to be taken back.
+    pub fn end(&mut self) {
+        self.undo = None;
+    }
+
+    fn remember(&mut self, key: &[u8]) {
+        if let Some(undo) = &mut self.undo {
+            let before = self.batch.writes.get(key).cloned();
+            undo.push(Undo { key: key.to_vec(), before, was_fresh: self.fresh.contains(key) });
         }
     }
 
@@ -116,6 +160,24 @@ mod tests {
         let keys = |entries: Entries| entries.into_iter().map(|(k, _)| k[1]).collect::<Vec<_>>();
         assert_eq!(keys(txn.scan(b"a", b"b", 2).unwrap()), [2, 3]);
         assert_eq!(keys(txn.scan_back(b"a", b"b", 2).unwrap()), [9, 4]);
+    }
+
+    #[test]
+    fn what_is_rolled_back_leaves_the_batch_as_it_was() {
+        let memory = Memory::default();
+        let mut txn = Txn::new(&memory);
+        txn.put(b"xa".to_vec(), &1u8);
+        txn.put_new(b"xb".to_vec(), &1u8);
+        let before = txn.batch.clone();
+        txn.begin();
+        txn.put(b"xa".to_vec(), &2u8);
+        txn.delete(b"xb".to_vec());
+        txn.put_new(b"xc".to_vec(), &3u8);
+        txn.delete(b"xd".to_vec());
+        txn.roll_back();
+        assert_eq!(txn.batch, before);
+        txn.delete(b"xb".to_vec());
+        assert!(!txn.batch.writes.contains_key(b"xb".as_slice()), "it is fresh as before");
     }
 
     #[test]

@@ -48,6 +48,11 @@ impl<'a> Fields<'a> {
         Ok(Fields { rest: members, errors, malformed: false })
     }
 
+    /// For those who read the body by a type of their own: refuses names that stand twice.
+    pub fn check_once(self) -> Result<(), Problem> {
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::fields(self.errors)) }
+    }
+
     /// First 16 bytes of BLAKE3 over names and compacted values in order of name: equal for bodies that
     /// differ only in blanks or order.
     pub fn digest(&self) -> [u8; 16] {
@@ -167,7 +172,7 @@ fn shown(name: &str) -> String {
 }
 
 /// serde_json's sentence without its position, which counts inside the field.
-fn reason(error: &serde_json::Error) -> String {
+pub fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or_default().to_owned()
 }

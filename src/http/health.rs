@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use super::auth::Scope;
 use super::problem::Problem;
 use super::{App, Peer};
-use crate::engine::{COMMIT_BUCKETS, Snapshot};
+use crate::engine::webhook::{self, Hook, Standing, Webhooks};
+use crate::engine::{COMMIT_BUCKETS, LinkSnapshot, QuotaUse, Snapshot};
 use crate::link::{Connection, LinkStatus, ModemStatus, Registration, SUBMIT_BUCKETS};
 use crate::message::{LinkName, Status};
 use crate::reminder::suppression::Intent;
@@ -51,7 +52,9 @@ pub async fn metrics(State(app): State<App>, parts: Parts) -> Result<Response, P
     if !local || is_forwarded(&parts.headers) {
         app.allow(&parts, Scope::Read).await?;
     }
-    let text = render(&app.engine().snapshot());
+    let mut text = Text(render(&app.engine().snapshot()));
+    webhooks(&mut text, app.engine().webhooks());
+    let text = text.0;
     Ok(super::typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
 }
 
@@ -204,7 +207,7 @@ const fn is_open(status: Status) -> bool {
 }
 
 fn links(text: &mut Text, snapshot: &Snapshot) {
-    type Read = fn(&crate::engine::LinkSnapshot) -> u64;
+    type Read = fn(&LinkSnapshot) -> u64;
     let families: [(&str, &str, &str, Read); 6] = [
         ("nudged_link_up", "gauge", "1 when the link is up and not paused.", |link| {
             u64::from(super::links::state_of(link) == "up")
@@ -226,6 +229,7 @@ fn links(text: &mut Text, snapshot: &Snapshot) {
             text.line(format_args!("{name}{{link=\"{label}\"}} {}", read(link)));
         }
     }
+    quotas(text, snapshot);
     unknowns(text, snapshot);
     let modems =
         snapshot.links.iter().filter_map(|link| Some((&link.facts.name, link.status.modem.as_ref()?)));
@@ -242,6 +246,28 @@ fn links(text: &mut Text, snapshot: &Snapshot) {
     }
 }
 
+/// Segments by period; numbers have families of their own, because they do not add up with them.
+fn quotas(text: &mut Text, snapshot: &Snapshot) {
+    type Read = fn(&LinkSnapshot) -> &[QuotaUse];
+    let families: [(&str, &str, Read); 2] = [
+        ("nudged_link_quota", "segments", |link| &link.quotas),
+        ("nudged_link_recipients", "different numbers", |link| link.recipients.as_slice()),
+    ];
+    for (name, what, read) in families {
+        let mut family = |end: &str, help: String, value: fn(&QuotaUse) -> u32| {
+            text.family(&format!("{name}_{end}"), "gauge", &help);
+            for (link, quota) in
+                snapshot.links.iter().flat_map(|link| read(link).iter().map(move |q| (link, q)))
+            {
+                let (label, per) = (Label(link.facts.name.as_str()), quota.quota.per.as_str());
+                text.line(format_args!("{name}_{end}{{link=\"{label}\",period=\"{per}\"}} {}", value(quota)));
+            }
+        };
+        family("used", format!("Of the quota of {what} in the period that runs."), |quota| quota.used);
+        family("limit", format!("The quota of {what} in a period."), |quota| quota.quota.count);
+    }
+}
+
 /// A link that is no longer configured may have left some.
 fn unknowns(text: &mut Text, snapshot: &Snapshot) {
     let name = "nudged_unknown_messages";
@@ -251,6 +277,39 @@ fn unknowns(text: &mut Text, snapshot: &Snapshot) {
     counts.extend(snapshot.unknown_by_link.iter().map(|(link, count)| (link, *count)));
     for (link, count) in counts {
         text.line(format_args!("{name}{{link=\"{}\"}} {count}", Label(link.as_str())));
+    }
+}
+
+fn webhooks(text: &mut Text, hooks: &Webhooks) {
+    let hooks: Vec<_> = hooks.iter().map(|hook| (hook, hook.status())).collect();
+    if hooks.is_empty() {
+        return;
+    }
+    let name = "nudged_webhook_deliveries_total";
+    text.family(name, "counter", "Posts to webhooks since the start, and events given up.");
+    for (hook, status) in &hooks {
+        let totals =
+            [("taken", status.taken_total), ("refused", status.refused_total), ("dead", status.dead_total)];
+        for (result, count) in totals {
+            let webhook = Label(hook.name().as_str());
+            text.line(format_args!("{name}{{webhook=\"{webhook}\",result=\"{result}\"}} {count}"));
+        }
+    }
+    type Read = fn(&Hook, &webhook::Status) -> u64;
+    let families: [(&str, &str, Read); 4] = [
+        ("nudged_webhook_up", "1 when the last post was taken.", |_, status| {
+            u64::from(status.standing == Standing::Up)
+        }),
+        ("nudged_webhook_backlog", "Events not done with, wanted or not.", Hook::backlog),
+        ("nudged_webhook_dead_letters", "Events given up and kept.", |_, status| status.dead),
+        ("nudged_webhook_lost_events", "Events the journal did not hold any more.", |_, status| status.lost),
+    ];
+    for (name, help, read) in families {
+        text.family(name, "gauge", help);
+        for (hook, status) in &hooks {
+            let webhook = Label(hook.name().as_str());
+            text.line(format_args!("{name}{{webhook=\"{webhook}\"}} {}", read(hook, status)));
+        }
     }
 }
 

@@ -13,9 +13,10 @@ use super::auth::Scope;
 use super::problem::Problem;
 use super::{App, BODY_WITHIN, NO_BODY, Segment, no_query, read_body, show};
 use crate::engine::doubt::Doubt;
-use crate::engine::{LinkSnapshot, Pause, Refusal, Snapshot};
+use crate::engine::{LinkSnapshot, Pause, QuotaUse, Refusal, Snapshot};
 use crate::link::{Connection, ModemStatus, Registration};
 use crate::message::{LinkName, TokenName};
+use crate::quota::Quota;
 
 /// The word of the API for a link's state; a pause by a person goes before what the link says.
 pub fn state_of(link: &LinkSnapshot) -> &'static str {
@@ -44,8 +45,27 @@ pub struct LinkJson<'a> {
     submitted_total: u64,
     throttled_total: u64,
     sessions_total: u64,
+    quotas: Vec<QuotaJson>,
+    /// Of different numbers; `null` = any.
+    recipients: Option<QuotaJson>,
     #[serde(flatten)]
     modem: Option<ModemJson<'a>>,
+}
+
+/// Segments, or numbers, of the period that runs; at `until` there is room again.
+#[derive(Serialize)]
+struct QuotaJson {
+    per: &'static str,
+    limit: u32,
+    used: u32,
+    until: String,
+}
+
+impl QuotaJson {
+    fn of(quota: &QuotaUse) -> QuotaJson {
+        let QuotaUse { quota: Quota { count, per }, used, until } = quota;
+        QuotaJson { per: per.as_str(), limit: *count, used: *used, until: until.to_rfc3339() }
+    }
 }
 
 /// What a modem said of itself; `null` what it has not said yet. A bind has none of these fields.
@@ -115,6 +135,8 @@ impl<'a> LinkJson<'a> {
             submitted_total: status.submitted_total,
             throttled_total: status.throttled_total,
             sessions_total: status.sessions_total,
+            quotas: link.quotas.iter().map(QuotaJson::of).collect(),
+            recipients: link.recipients.as_ref().map(QuotaJson::of),
             modem: status.modem.as_ref().map(ModemJson::of),
         }
     }
@@ -193,7 +215,7 @@ async fn set_pause(app: &App, name: Option<&Segment>, request: Request, on: bool
 }
 
 /// Whose order without a body this is.
-async fn ordered(app: &App, request: Request) -> Result<TokenName, Problem> {
+pub(super) async fn ordered(app: &App, request: Request) -> Result<TokenName, Problem> {
     let (parts, body) = request.into_parts();
     let by = app.allow(&parts, Scope::Admin).await?;
     no_query(&parts.uri)?;

@@ -29,7 +29,7 @@ impl Wish {
         let mut errors = Vec::new();
         for (name, value) in &pairs {
             if let Err(why) = wish.set(name, value, &mut filter) {
-                errors.push(FieldError::new(name.chars().take(NAME_SHOWN).collect::<String>(), why));
+                errors.push(FieldError::new(shown(name), why));
             }
         }
         if errors.is_empty() { Ok(wish) } else { Err(Problem::fields(errors)) }
@@ -56,6 +56,11 @@ impl Wish {
         let Some(text) = &self.cursor else { return Ok(None) };
         parse(text).map(Some).ok_or_else(|| Problem::field("cursor", "is no cursor"))
     }
+}
+
+/// The name of a parameter that was refused.
+pub fn shown(name: &str) -> String {
+    name.chars().take(NAME_SHOWN).collect()
 }
 
 /// A + that was not escaped arrives as a blank.

@@ -9,6 +9,7 @@ mod batch;
 mod clicks;
 mod csv;
 mod draft;
+mod events;
 mod fields;
 mod guard;
 mod health;
@@ -22,9 +23,11 @@ mod optouts;
 mod page;
 pub mod problem;
 mod redirect;
+mod reminders;
 pub mod serve;
 mod session;
 mod show;
+mod webhooks;
 mod wire;
 
 use std::net::IpAddr;
@@ -42,6 +45,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use crate::clock::{Clock, Now};
 use crate::engine::imports::Imports;
@@ -74,6 +78,8 @@ struct Shared {
     imports: Imports,
     clock: Clock,
     languages: Vec<Language>,
+    /// Places for streams of events.
+    streams: Arc<Semaphore>,
 }
 
 impl App {
@@ -87,8 +93,12 @@ impl App {
         let tokens = Tokens::new(TokenFile::new(state_dir), clock.clone());
         let sessions = Sessions::new(clock.clone());
         let imports = Imports::new(engine.clone(), clock.clone(), state_dir);
-        let traffic = Traffic::default();
-        App(Arc::new(Shared { engine, tokens, sessions, traffic, imports, clock, languages }))
+        let (traffic, streams) = (Traffic::default(), Arc::new(Semaphore::new(events::STREAMS)));
+        App(Arc::new(Shared { engine, tokens, sessions, traffic, imports, clock, languages, streams }))
+    }
+
+    fn streams(&self) -> Arc<Semaphore> {
+        self.0.streams.clone()
     }
 
     fn languages(&self) -> &[Language] {
@@ -167,6 +177,12 @@ impl App {
             .route("/v1/links/{name}/pause", post(links::pause))
             .route("/v1/links/{name}/resume", post(links::resume))
             .route("/v1/links/{name}/restart", post(links::restart))
+            .route("/v1/events", get(events::list))
+            .route("/v1/webhooks", get(webhooks::list))
+            .route("/v1/webhooks/{name}", get(webhooks::look))
+            .route("/v1/webhooks/{name}/deliveries", get(webhooks::deliveries))
+            .route("/v1/webhooks/{name}/test", post(webhooks::test))
+            .route("/v1/webhooks/{name}/replay", post(webhooks::replay))
             .route("/v1/status", get(links::status))
             .route("/v1/pause", post(links::pause_all))
             .route("/v1/resume", post(links::resume_all))
@@ -176,6 +192,7 @@ impl App {
             .route("/readyz", get(health::ready))
             .route("/metrics", get(health::metrics))
             .merge(imports::routes())
+            .merge(reminders::routes())
             .merge(page::routes())
             .fallback(|| async { Problem::not_found() })
             .with_state(self.clone())

@@ -58,6 +58,8 @@ const WRITE_WITHIN: Duration = Duration::from_secs(30);
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 /// A batch is up to 10,000 messages.
 const BATCH_WITHIN: Duration = Duration::from_secs(60);
+/// A test waits for the endpoint's answer, which has 12 s.
+const HOOK_WITHIN: Duration = Duration::from_secs(20);
 /// A file of a hundred thousand rows, on a slow line and a slow machine.
 const IMPORT_WITHIN: Duration = Duration::from_secs(600);
 const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
@@ -390,7 +392,9 @@ impl Service {
         request.extensions_mut().insert(pattern);
         let limit = match request.uri().path() {
             "/v1/messages/batch" => BATCH_WITHIN,
-            path if path.starts_with("/v1/imports") => IMPORT_WITHIN,
+            "/v1/events" => super::events::WAIT_MOST + REQUEST_WITHIN,
+            path if path.starts_with("/v1/webhooks/") => HOOK_WITHIN,
+            path if path.starts_with("/v1/imports") || path == "/page/imports" => IMPORT_WITHIN,
             _ => REQUEST_WITHIN,
         };
         let called = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind();

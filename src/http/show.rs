@@ -160,18 +160,7 @@ fn cause_json(cause: &Cause) -> ReasonJson {
 }
 
 fn unknown_json(why: UnknownWhy) -> ReasonJson {
-    let (code, sentence) = match why {
-        UnknownWhy::Crash => ("internal.stopped", "The daemon ended before the answer came."),
-        UnknownWhy::LinkLost => ("network.link_lost", "The link was lost before the answer came."),
-        UnknownWhy::NoAnswer => ("smsc.no_answer", "No answer came in time."),
-        UnknownWhy::Restored => {
-            ("internal.restored", "It stood so in a backup; what came after is not known.")
-        }
-        UnknownWhy::Earlier => {
-            ("internal.not_resent", "An earlier attempt was never answered, and no later one was accepted.")
-        }
-    };
-    ReasonJson { code, raw: None, sentence }
+    ReasonJson { code: why.code(), raw: None, sentence: why.sentence() }
 }
 
 /// Each segment once: as accepted in whichever attempt, else as in the last attempt that had it.

@@ -186,6 +186,8 @@ name!(/// The configured name of one modem or one bind. Config has checked its f
     LinkName);
 name!(/// The name of an API token, never the token.
     TokenName);
+name!(/// The configured name of one webhook. Config has checked its form.
+    HookName);
 
 /// What a message is for: routes may tell them apart, and later issues bind hours and caps to reminders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -175,6 +175,30 @@ pub enum UnknownWhy {
     Earlier,
 }
 
+impl UnknownWhy {
+    /// The stable code, as [`Reason::code`].
+    pub const fn code(self) -> &'static str {
+        match self {
+            UnknownWhy::Crash => "internal.stopped",
+            UnknownWhy::LinkLost => "network.link_lost",
+            UnknownWhy::NoAnswer => "smsc.no_answer",
+            UnknownWhy::Restored => "internal.restored",
+            UnknownWhy::Earlier => "internal.not_resent",
+        }
+    }
+
+    /// One sentence for people.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            UnknownWhy::Crash => "The daemon ended before the answer came.",
+            UnknownWhy::LinkLost => "The link was lost before the answer came.",
+            UnknownWhy::NoAnswer => "No answer came in time.",
+            UnknownWhy::Restored => "It stood so in a backup; what came after is not known.",
+            UnknownWhy::Earlier => "An earlier attempt was never answered, and no later one was accepted.",
+        }
+    }
+}
+
 /// How a message ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Final {

@@ -9,7 +9,7 @@ pub mod body;
 pub mod head;
 
 pub use apply::{Event, Outcome, Resolution, Stale, apply};
-pub use body::{Body, Class, Encoding, LinkName, Msisdn, OnUnknown, Priority, Sender, TokenName};
+pub use body::{Body, Class, Encoding, HookName, LinkName, Msisdn, OnUnknown, Priority, Sender, TokenName};
 pub use head::{
     Attempt, Cause, Deferral, Final, Head, RawCode, Reason, ReceiptState, ReceiptWait, Reference,
     SegmentState, State, Status, UnknownWhy,

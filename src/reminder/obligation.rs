@@ -58,11 +58,11 @@ impl ObligationStatus {
     /// Whether a person or a program may set `to` from here; payments move it by themselves.
     pub const fn may_become(self, to: ObligationStatus) -> bool {
         use ObligationStatus::*;
-        match (self, to) {
-            (Open | PartiallyPaid, Disputed | InPlan | HandedOver | Canceled | WrittenOff) => true,
-            (Disputed | InPlan, Open | HandedOver | Canceled | WrittenOff) => true,
-            _ => false,
-        }
+        matches!(
+            (self, to),
+            (Open | PartiallyPaid, Disputed | InPlan | HandedOver | Canceled | WrittenOff)
+                | (Disputed | InPlan, Open | HandedOver | Canceled | WrittenOff)
+        )
     }
 }
 

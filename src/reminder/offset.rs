@@ -123,7 +123,7 @@ impl Slot {
 }
 
 impl Term {
-    pub const TWO_DAYS: Term = Term(Duration::from_hours(48));
+    pub const TWO_DAYS: Term = Term(Duration::from_secs(48 * 3600));
 
     /// # Errors
     /// [`BadTiming::Term`]

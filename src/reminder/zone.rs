@@ -177,6 +177,13 @@ impl Zone {
     pub fn local(&self, at: Timestamp) -> jiff::civil::DateTime {
         self.0.to_datetime(to_jiff(at))
     }
+
+    /// The first instant of a local day; where midnight is skipped, the one after the gap.
+    pub fn begin_of(&self, date: jiff::civil::Date) -> Timestamp {
+        let begins = date.to_zoned(self.0.clone()).and_then(|midnight| midnight.start_of_day());
+        // Beyond the last day there is no other.
+        begins.map_or(Timestamp::MAX, |begins| from_jiff(begins.timestamp()))
+    }
 }
 
 impl ZoneSet {

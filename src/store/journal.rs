@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 
 use super::files::{self, Doing};
 use super::frame::{self, Hash, Position, Scan, Scanner};
+use super::tail::{Holds, Tail};
 use super::{Batch, StoreError};
 use crate::clock::Timestamp;
 
@@ -45,6 +46,10 @@ pub struct Journal {
     next: Position,
     /// Last sequence on the disk, for followers.
     synced: Arc<AtomicU64>,
+    /// Number of the oldest event, for readers of events.
+    oldest_event: Arc<AtomicU64>,
+    /// What they need.
+    holds: Holds,
     appended: u64,
     spare: Spare,
     buffer: Vec<u8>,
@@ -124,6 +129,8 @@ impl Journal {
             offset: HEADER_BYTES as u64,
             next: header.first,
             synced: Arc::new(AtomicU64::new(header.first.seq - 1)),
+            oldest_event: Arc::new(AtomicU64::new(oldest.event)),
+            holds: Holds::default(),
             appended: 0,
             spare: Spare::None,
             buffer: Vec::new(),
@@ -253,6 +260,24 @@ impl Journal {
         Ok(())
     }
 
+    /// First sequence of the segments that make up the last `bytes`, beside the one being written.
+    pub(super) fn within(&self, bytes: u64) -> u64 {
+        let count = usize::try_from(bytes / self.segment_bytes).unwrap_or(usize::MAX);
+        let at = (self.segments.len() - 1).saturating_sub(count);
+        self.segments[at]
+    }
+
+    /// First sequence that a reader of events holds.
+    pub(super) fn held_from(&self) -> Option<u64> {
+        self.holds.first()
+    }
+
+    /// For readers of events, on any thread.
+    pub(super) fn tail(&self) -> Tail {
+        let (synced, oldest) = (self.synced.clone(), self.oldest_event.clone());
+        Tail::new(self.dir.clone(), synced, oldest, self.holds.clone())
+    }
+
     /// Removes the segments that hold only records up to `seq`.
     pub(super) fn drop_through(&mut self, seq: u64) -> Result<(), StoreError> {
         let unneeded = self.segments.windows(2).take_while(|pair| pair[1] <= seq + 1).count();
@@ -265,6 +290,7 @@ impl Journal {
         }
         let path = segment_path(&self.dir, self.segments[0]);
         self.oldest = Header::decode(&read_segment(&path, HEADER_BYTES as u64)?)?.first;
+        self.oldest_event.store(self.oldest.event, Ordering::Release);
         files::sync_dir(&self.dir)
     }
 
@@ -321,7 +347,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    fn start(dir: &Path, first: u64, synced: Arc<AtomicU64>) -> Result<Follower, StoreError> {
+    pub(super) fn start(dir: &Path, first: u64, synced: Arc<AtomicU64>) -> Result<Follower, StoreError> {
         let (file, header) = open_segment(dir, first)?;
         let (offset, expected) = (HEADER_BYTES as u64, header.first);
         Ok(Follower { dir: dir.into(), synced, file, offset, len: header.len, expected, buffer: Vec::new() })
@@ -346,6 +372,18 @@ impl Follower {
         self.offset += taken as u64;
         self.expected = record.next();
         Ok(Some(record))
+    }
+
+    /// Passes over the records whose events all have numbers below `event`.
+    pub(super) fn pass_events_before(&mut self, event: u64) -> Result<(), StoreError> {
+        while let Some((at, next)) = self.read()?.map(|record| (record.at, record.next().event)) {
+            if next > event {
+                self.offset -= self.buffer.len().next_multiple_of(frame::ALIGN) as u64;
+                self.expected = at;
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Brings the record at the place into the buffer; `None` when the segment ends here.
@@ -373,6 +411,24 @@ impl Follower {
         (self.file, self.len, self.offset) = (file, header.len, HEADER_BYTES as u64);
         Ok(())
     }
+}
+
+/// The segment in which the event of this number stands, or would stand.
+pub(super) fn segment_of_event(dir: &Path, event: u64) -> Result<u64, StoreError> {
+    let mut oldest = None;
+    for first in list(dir)?.into_iter().rev() {
+        let header = match open_segment(dir, first) {
+            Ok((_, header)) => header,
+            // Dropped since it was listed, and all before it.
+            Err(StoreError::Damaged(_)) if oldest.is_some() => break,
+            Err(error) => return Err(error),
+        };
+        if header.first.event <= event {
+            return Ok(first);
+        }
+        oldest = Some(header.first.event);
+    }
+    Err(StoreError::Gone { oldest: oldest.unwrap_or(1) })
 }
 
 fn gone(seq: u64) -> StoreError {

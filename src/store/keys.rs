@@ -20,6 +20,9 @@
 //! q | party 9                                          who may not want any, until a person says so
 //! t | recipient 8                                      who was told of an opt-out; value: when
 //! e | time ms 8 | n 4                                  receipts that matched nothing yet
+//! s | number 8 | link hash 8                           links that wrote to a number; value: the period it counts in
+//! v | webhook hash 8 | 0                               how far a webhook is
+//! v | webhook hash 8 | 1 | event 8                     events it did not take within a day
 //! c | name                                             counters, allotter, pauses: one record each
 //!
 //! C | contact 8                                        a contact
@@ -61,6 +64,8 @@ pub mod family {
     pub const HOLD: u8 = b'q';
     pub const CONFIRMED: u8 = b't';
     pub const ORPHAN: u8 = b'e';
+    pub const WROTE_TO: u8 = b's';
+    pub const WEBHOOK: u8 = b'v';
     pub const CORE: u8 = b'c';
 
     pub const CONTACT: u8 = b'C';
@@ -297,6 +302,28 @@ pub fn confirmed(to: Msisdn) -> Vec<u8> {
 
 pub fn orphan(at: Timestamp, n: u32) -> Vec<u8> {
     key(family::ORPHAN, &[&at.as_millis().to_be_bytes(), &n.to_be_bytes()])
+}
+
+pub fn wrote_to(number: Msisdn, link: u64) -> Vec<u8> {
+    key(family::WROTE_TO, &[&number.as_u64().to_be_bytes(), &link.to_be_bytes()])
+}
+
+/// Prefix of the links that wrote to a number.
+pub fn wrote_to_of(number: Msisdn) -> Vec<u8> {
+    key(family::WROTE_TO, &[&number.as_u64().to_be_bytes()])
+}
+
+pub fn webhook(hash: u64) -> Vec<u8> {
+    key(family::WEBHOOK, &[&hash.to_be_bytes(), &[0]])
+}
+
+pub fn dead_letter(hash: u64, event: u64) -> Vec<u8> {
+    key(family::WEBHOOK, &[&hash.to_be_bytes(), &[1], &event.to_be_bytes()])
+}
+
+/// Prefix of a webhook's dead letters.
+pub fn dead_letters_of(hash: u64) -> Vec<u8> {
+    key(family::WEBHOOK, &[&hash.to_be_bytes(), &[1]])
 }
 
 pub fn core(name: &str) -> Vec<u8> {

@@ -2,7 +2,7 @@
 //!
 //! The writer calls [`Store::maintain`] every second or so. Work that takes longer than a commit runs on a
 //! thread of its own, one of each kind at most; its result is collected by a later call. A segment is dropped
-//! once neither a restart (checkpoint) nor a rebuild (snapshot) needs it.
+//! once neither a restart (checkpoint) nor a rebuild (snapshot) needs it, and no reader of events holds it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -169,7 +169,16 @@ impl Store {
             self.upkeep.snapshot_start = Some(extent.start);
         }
         let needed = self.upkeep.snapshot_start.map_or(0, |start| start.min(self.upkeep.durable.seq));
-        self.journal.drop_through(needed)
+        let wanted = self.first_wanted()?;
+        self.journal.drop_through(needed.min(wanted - 1))
+    }
+
+    /// First sequence that readers of events may still want, within their bounds.
+    fn first_wanted(&self) -> Result<u64, StoreError> {
+        let history = self.journal.within(self.options.history_bytes);
+        let Some(held) = self.journal.held_from() else { return Ok(history) };
+        let most = self.options.hold_bytes.min(self.free_bytes()?);
+        Ok(held.max(self.journal.within(most)).min(history).max(1))
     }
 
     fn begin_checkpoint(&mut self, now: Timestamp) -> Result<(), StoreError> {
@@ -222,5 +231,15 @@ impl Store {
             return Ok(());
         }
         files::reserve(path, bytes).map(drop)
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// Neither a restart nor a rebuild needs the first segment any more.
+    pub(super) fn upkeep_is_ahead(&self) -> bool {
+        let segments = self.journal.segments();
+        let needed = self.upkeep.snapshot_start.map_or(0, |start| start.min(self.upkeep.durable.seq));
+        segments.get(1).is_some_and(|&second| second <= needed + 1)
     }
 }

@@ -24,6 +24,7 @@ mod open;
 pub mod record;
 pub mod snapshot;
 mod state;
+mod tail;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ use state::{Applied, State};
 pub use journal::Follower;
 pub use open::{Opened, Recovery, open};
 pub use state::Reader;
+pub use tail::{Event, Events, Hold, Tail};
 
 /// Puts and deletes of one step, and the events it made. Later writes to a key replace earlier ones.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -68,13 +70,17 @@ pub trait Read {
     fn scan_back(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError>;
 }
 
-/// Why the store cannot do what was asked. Each ends the daemon or starts it in quarantine; none is retried.
+/// Why the store cannot do what was asked. Each but `Gone` ends the daemon or starts it in quarantine; none is
+/// retried.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("{doing}: {source}")]
     Io { doing: String, source: std::io::Error },
     #[error("the state is damaged: {0}")]
     Damaged(String),
+    /// Of the events alone: none is lost that the state needs.
+    #[error("the journal begins with event {oldest}")]
+    Gone { oldest: u64 },
     #[error("another nudged uses {0}")]
     Locked(String),
     #[error(
@@ -98,6 +104,10 @@ pub struct Options {
     pub cache_bytes: u64,
     /// A state larger than this and 20 times its snapshot is written anew at the start.
     pub compact_above: u64,
+    /// Journal kept for readers of events who hold nothing, in whole segments.
+    pub history_bytes: u64,
+    /// Journal kept at most for those who do; never more than is still free on the disk.
+    pub hold_bytes: u64,
 }
 
 impl Default for Options {
@@ -109,6 +119,8 @@ impl Default for Options {
             ballast_bytes: 32 << 20,
             cache_bytes: 64 << 20,
             compact_above: 256 << 20,
+            history_bytes: 128 << 20,
+            hold_bytes: 1 << 30,
         }
     }
 }
@@ -123,6 +135,8 @@ impl Options {
             ballast_bytes: 4 << 10,
             cache_bytes: 4 << 20,
             compact_above: 256 << 20,
+            history_bytes: 0,
+            hold_bytes: 256 << 10,
         }
     }
 }
@@ -212,6 +226,16 @@ impl Store {
     /// `Damaged` when the journal does not go back that far.
     pub fn read_from(&self, seq: u64) -> Result<Follower, StoreError> {
         self.journal.follow(seq)
+    }
+
+    /// Reads events beside the writer, from any thread.
+    pub fn tail(&self) -> Tail {
+        self.journal.tail()
+    }
+
+    /// Number of the last durable event; 0 before the first.
+    pub fn last_event(&self) -> u64 {
+        self.journal.next().event - 1
     }
 
     /// Sequence of the last durable batch; 0 before the first.
@@ -376,7 +400,7 @@ mod tests {
     }
 
     /// Calls `maintain` with time going on until `done` says so.
-    fn maintain_until(store: &mut Store, done: impl Fn(&Store) -> bool) -> Result<(), StoreError> {
+    pub(super) fn maintain_until(store: &mut Store, done: impl Fn(&Store) -> bool) -> Result<(), StoreError> {
         let mut now = NOW;
         for _ in 0..200_000 {
             if done(store) {

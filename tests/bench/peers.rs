@@ -107,7 +107,10 @@ pub fn bind(name: &str, smsc: SocketAddr, window: u16) -> String {
 
 /// The modem as a table of the configuration.
 pub fn modem(name: &str, gsm: &Gsm) -> String {
-    format!("[[modem]]\nname = \"{name}\"\nport = \"{}\"\nrate = \"unlimited\"\n", gsm.port.display())
+    format!(
+        "[[modem]]\nname = \"{name}\"\nport = \"{}\"\nrate = \"unlimited\"\nquota = []\nrecipients = \"unlimited\"\n",
+        gsm.port.display()
+    )
 }
 
 /// A reply of `from` by a simulator's control address; `to` is for a carrier, a modem has its own number.

@@ -42,7 +42,7 @@ class Daemon:
             f'state_dir = "{work / "state"}"\n[http]\nlisten = ["127.0.0.1:{self.port}"]\n'
             f'[queue]\nmin_free = "1MiB"\n{queue}'
             + "".join(
-                f'[[modem]]\nname = "{name}"\nport = "{port}"\nrate = "unlimited"\nreceipts = true\n'
+                f'[[modem]]\nname = "{name}"\nport = "{port}"\nrate = "unlimited"\nquota = []\nrecipients = "unlimited"\nreceipts = true\n'
                 for name, port in modems.items()
             )
         )

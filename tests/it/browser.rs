@@ -379,7 +379,14 @@ async fn crowded() -> Rig {
         let name = "a-name-of-a-modem-that-is-as-long-as-it-may-be";
         let facts = LinkFacts { name: name.into(), account: name.into(), kind: "modem", window: 1 };
         let status = LinkStatus { modem: Some(modem), ..LinkStatus::new(snapshot.at) };
-        snapshot.links.push(LinkSnapshot { facts, status, paused: None, leased: 0 });
+        snapshot.links.push(LinkSnapshot {
+            facts,
+            status,
+            paused: None,
+            leased: 0,
+            quotas: Vec::new(),
+            recipients: None,
+        });
         snapshot.by_status = [1_234_567_890; Status::ALL.len()];
         let sent = StatusTotal { status: Status::Sent, link: None, count: 4_711 };
         snapshot.totals = vec![sent];

@@ -5,14 +5,19 @@ use std::time::Duration;
 
 use nudged::config::effective::MASKED;
 use nudged::config::{Config, Port, Problem, Secret, Vendor, check, effective};
+use nudged::quota::{Period, Quota};
 use nudged::sms::national::Language;
 
 const LINK: &str = "[[smpp]]\nname = 'c'\naddress = 'h:1'\nsystem_id = 's'\npassword_file = 'pw'\n";
 const MODEM: &str = "[[modem]]\nname = 'm'\nport = '/dev/ttyUSB0'\n";
 const ANNOTATED: &str = include_str!("../../config/nudged.toml");
 
+/// 24 octets.
+const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
 fn secrets(name: &str) -> Result<Secret, String> {
     match name {
+        name if name.ends_with("whsec") || name == "key" => Ok(Secret::new(String::from(KEY))),
         "missing" => Err(String::from("cannot be read")),
         "pin" => Ok(Secret::new(String::from("0000"))),
         "long" => Ok(Secret::new(String::from("ninechars"))),
@@ -59,7 +64,7 @@ fn problems_of_the_top_level_and_http_say_line_key_why_and_remedy() {
             ("[queue]\nvalidity = '1h'\nvalidity = '2h'\n", 3, "", "not TOML", "syntax"),
             ("\nstate_dri = '/x'\n", 2, "state_dri", "not a key", "did you mean state_dir?"),
             ("zzz = 1\n", 1, "zzz", "not a key", "remove it"),
-            ("timezone = 'UTC'\n", 1, "timezone", "not supported by this version", "remove"),
+            ("timezone = 'Mars/Base'\n", 1, "timezone", "IANA", "Europe/Berlin"),
             ("state_dir = ''\n", 1, "state_dir", "no directory", "path"),
             ("state_dir = 7\n", 1, "state_dir", "integer", "quotes"),
             ("http = 1\n", 1, "http", "integer", "[http]"),
@@ -160,9 +165,10 @@ fn problems_of_a_modem_say_line_key_why_and_remedy() {
             ("vendor = 'nokia'\n", 1, "modem[1].vendor", "not one of", "\"huawei\""),
             ("rate = '10/day'\n", 1, "modem[1].rate", "not a rate", "unlimited"),
             ("receipts = 'yes'\n", 1, "modem[1].receipts", "string", "true or false"),
-            ("quota = ['500/day']\n", 1, "modem[1].quota", "not supported", "remove"),
-            ("recipients = '250/month'\n", 1, "modem[1].recipients", "not supported", "remove"),
-            ("sticky = '30m'\n", 1, "modem[1].sticky", "not supported", "remove"),
+            ("quota = ['500/week']\n", 1, "modem[1].quota", "not a quota", "/month"),
+            ("quota = ['5/day', '6/day']\n", 1, "modem[1].quota", "two for a day", "lower"),
+            ("recipients = '250'\n", 1, "modem[1].recipients", "not a quota", "unlimited"),
+            ("sticky = '2d'\n", 1, "modem[1].sticky", "out of range", "1d"),
             ("imei = '1'\n", 1, "modem[1].imei", "not supported", "remove"),
             ("auto = true\n", 1, "modem[1].auto", "not supported", "remove"),
             ("ussd_balance = '*100#'\n", 1, "modem[1].ussd_balance", "not supported", "remove"),
@@ -197,13 +203,17 @@ fn a_modem_has_the_defaults_of_the_contract_and_routes_may_name_it() {
     assert_eq!((modem.baud, modem.vendor, modem.receipts), (115_200, Vendor::Auto, true));
     assert_eq!((&modem.pin, &modem.smsc), (&None, &None));
     assert_eq!(modem.rate.unwrap().per_second(), 10.0 / 60.0);
+    assert_eq!(modem.quota, [Quota { count: 500, per: Period::Day }]);
+    assert_eq!(modem.recipients, Some(Quota { count: 250, per: Period::Month }));
+    assert_eq!((modem.sticky, &config.smpp[0].quota[..]), (Duration::from_secs(1_800), &[][..]));
     assert_eq!(config.routes[0].via.len(), 2);
 }
 
 #[test]
 fn the_effective_modem_reads_back_to_itself_and_masks_the_pin() {
     let text = "[[modem]]\nname = 'm'\nport = 'tcp:[::1]:2000'\nbaud = 9600\npin_file = 'pin'\nsmsc = '+491710760000'\n\
-                vendor = 'huawei'\nrate = 'unlimited'\nreceipts = false\n";
+                vendor = 'huawei'\nrate = 'unlimited'\nreceipts = false\n\
+                quota = ['3/min', '9000/month']\nrecipients = 'unlimited'\nsticky = '0s'\n";
     let config = read(text).unwrap();
     assert_eq!(config.modems[0].port, Port::Tcp(String::from("[::1]:2000")));
     let shown = effective(&config);
@@ -319,6 +329,49 @@ fn the_effective_configuration_reads_back_to_itself_and_masks_the_secret() {
     assert_eq!(read(&shown).unwrap(), config);
 }
 
+const HOOK: &str = "[[webhook]]\nname = 'h'\nurl = 'http://h/'\nsecret_file = 'key'\nevents = ['*']\n";
+
+#[test]
+fn problems_of_a_webhook_say_line_key_why_and_remedy() {
+    for (key, bad, why, remedy) in [
+        ("name", "'a b'", "not a name", "use"),
+        ("url", "'crm'", "not an address", "http://"),
+        ("url", "'http://u:geheim@crm/'", "password", "leave it out"),
+        ("secret_file", "'missing'", "cannot be read", "whsec_"),
+        ("secret_file", "'long'", "not whsec_", "owner only"),
+        ("events", "[]", "names nothing", "add events"),
+        ("events", "['messages.*']", "no event fits", "message.sent"),
+    ] {
+        let lines = HOOK.lines().map(|line| match line.split_once(" = ") {
+            Some((k, _)) if k == key => format!("{key} = {bad}"),
+            _ => line.to_owned(),
+        });
+        let problems = read(&lines.collect::<Vec<_>>().join("\n")).unwrap_err();
+        assert_eq!(problems.len(), 1, "{bad}: {problems:?}");
+        assert_eq!(problems[0].key, format!("webhook[1].{key}"));
+        assert!(problems[0].why.contains(why), "{}", problems[0]);
+        assert!(problems[0].remedy.contains(remedy), "{}", problems[0]);
+        assert!(!problems[0].to_string().contains("ninechars"), "a key in an error text");
+        assert!(!problems[0].to_string().contains("geheim"), "a password in an error text");
+    }
+    for key in ["name", "url", "secret_file", "events"] {
+        let without: Vec<&str> = HOOK.lines().filter(|line| !line.starts_with(key)).collect();
+        let problems = read(&without.join("\n")).unwrap_err();
+        assert_eq!((problems.len(), problems[0].key.as_str()), (1, &*format!("webhook[1].{key}")));
+    }
+    assert_refused(&[(HOOK, 2, "webhook[2].name", "another webhook", "own")], HOOK);
+}
+
+#[test]
+fn the_effective_webhook_reads_back_to_itself_and_masks_the_key() {
+    let config = read(&format!("{HOOK}include_text = true\n")).unwrap();
+    let shown = effective(&config);
+    assert!(shown.contains("secret_file = \"(masked)\"") && !shown.contains("whsec_"), "{shown}");
+    assert!(!format!("{config:?}").contains("MfKQ9r8G"), "a key is never shown");
+    let keys = |_: &str| Ok(Secret::new(String::from(KEY)));
+    assert_eq!(check(&shown, &keys).unwrap(), config);
+}
+
 #[test]
 fn the_annotated_file_shows_every_key_and_no_other() {
     let config = read(ANNOTATED).unwrap();
@@ -331,7 +384,9 @@ fn the_annotated_file_shows_every_key_and_no_other() {
 fn the_annotated_file_shows_the_defaults() {
     let required = "[[modem]]\nname = 'gsm1'\nport = '/dev/serial/by-id/usb-HUAWEI_Mobile-if02-port0'\n\
                     [[smpp]]\nname = 'carrier'\naddress = 'smsc.example.net:2775'\nsystem_id = 'acme'\n\
-                    password_file = 'carrier.pw'\n[[route]]\nto = ['+49']\nvia = ['carrier']\n";
+                    password_file = 'carrier.pw'\n[[route]]\nto = ['+49']\nvia = ['carrier']\n\
+                    [[webhook]]\nname = 'crm'\nurl = 'http://127.0.0.1:9000/nudged'\nsecret_file = 'crm.whsec'\n\
+                    events = ['message.*', 'inbound.*', 'optout.*', 'task.*', 'payment.requested']\n";
     assert_eq!(read(ANNOTATED).unwrap(), read(required).unwrap());
 }
 

@@ -143,6 +143,10 @@ impl Core {
                 self.other.push(format!("release {party} by {by}"));
                 reply.send(Ok(())).unwrap();
             }
+            Command::Webhook { progress, reply } => {
+                self.other.push(format!("webhook {}", progress.name));
+                reply.send(Ok(0)).unwrap();
+            }
         }
     }
 }
@@ -166,7 +170,8 @@ pub struct Rig {
 fn snapshot(now: Now) -> Snapshot {
     let facts = LinkFacts { name: "carrier".into(), account: "carrier".into(), kind: "smpp", window: 64 };
     let status = LinkStatus { connection: Connection::Up, ..LinkStatus::new(now.wall) };
-    let links = vec![LinkSnapshot { facts, status, paused: None, leased: 3 }];
+    let links =
+        vec![LinkSnapshot { facts, status, paused: None, leased: 3, quotas: Vec::new(), recipients: None }];
     Snapshot { links, ..Snapshot::empty(now.wall) }
 }
 

@@ -180,7 +180,14 @@ async fn the_metrics_of_modems_are_well_formed_and_name_no_sim() {
         for (name, modem) in [("gsm1", heard), ("gsm2", ModemStatus::default())] {
             let facts = LinkFacts { name: name.into(), account: name.into(), kind: "modem", window: 1 };
             let status = LinkStatus { modem: Some(modem), sessions_total: 3, ..LinkStatus::new(snapshot.at) };
-            snapshot.links.push(LinkSnapshot { facts, status, paused: None, leased: 0 });
+            snapshot.links.push(LinkSnapshot {
+                facts,
+                status,
+                paused: None,
+                leased: 0,
+                quotas: Vec::new(),
+                recipients: None,
+            });
         }
         snapshot.unknown_by_link = [("gsm2".into(), 4), ("gone".into(), 1)].into();
     });

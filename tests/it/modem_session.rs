@@ -72,6 +72,9 @@ fn config() -> Modem {
         smsc: None,
         vendor: Vendor::Auto,
         rate: None,
+        quota: Vec::new(),
+        recipients: None,
+        sticky: Duration::ZERO,
         receipts: true,
     }
 }

@@ -17,7 +17,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Carrier, checked, draft, faulty, holding, link, nobody, number, silent, until};
+use crate::receiver::Receiver;
+use crate::support::{
+    Carrier, HOOK_KEY, checked, draft, faulty, holding, link, nobody, number, silent, until,
+};
 
 /// A directory with a configuration, its password file and its state.
 struct Home {
@@ -352,6 +355,42 @@ async fn a_daemon_whose_clock_went_back_while_it_was_down_holds_what_has_a_date_
     assert_eq!(running.terminate().await, Some(0));
     let log = home.log();
     assert!(log.contains("event=\"clock_in_doubt\"") && log.contains("event=\"clock_accepted\""), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_gets_every_event_whatever_is_killed_when() {
+    let receiver = Receiver::start().await;
+    let home = Home::new(&receiver.hook("crm", "events = ['message.*']"));
+    let key = home.dir.path().join("whsec");
+    std::fs::write(&key, HOOK_KEY).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let token = home.token();
+    let mut ids = Vec::new();
+    for round in 0..4 {
+        let mut running = home.run();
+        let known = async || {
+            let (_, hook) = running.call(&token, Method::GET, "/v1/webhooks/crm", None).await;
+            (hook["state"] == "up").then_some(())
+        };
+        until(&home.clock, "the webhook runs", known).await;
+        for n in 0..10 {
+            let message = json!({"to": number(n), "text": format!("{round}.{n}")});
+            ids.push(running.send(&token, message).await);
+        }
+        // Somewhere between nothing posted and everything.
+        receiver.await_posts(round * 5, &home.clock).await;
+        running.child.kill().unwrap();
+        running.child.wait().unwrap();
+    }
+    let running = home.run();
+    let told = async || {
+        let told: BTreeSet<String> =
+            receiver.events().iter().map(|event| event["data"]["id"].as_str().unwrap().to_owned()).collect();
+        ids.iter().all(|id| told.contains(id)).then_some(())
+    };
+    until(&home.clock, "every message is told of", told).await;
+    assert_eq!(running.terminate().await, Some(0));
+    receiver.assert_signed_and_same();
 }
 
 #[tokio::test(flavor = "multi_thread")]

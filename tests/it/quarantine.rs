@@ -48,7 +48,7 @@ async fn a_journal_damaged_in_its_middle_is_read_only_and_says_why() {
     ] {
         assert!(shown[unknown].is_null() && shown.get(unknown).is_some(), "{unknown} in {shown}");
     }
-    for path in ["/v1/links", "/v1/links/carrier"] {
+    for path in ["/v1/links", "/v1/links/carrier", "/v1/events", "/v1/webhooks", "/v1/webhooks/crm"] {
         let (status, problem) = world.call(Method::GET, path, None).await;
         assert_eq!((status, problem["code"].as_str().unwrap()), (503, "quarantined"), "{path}");
     }

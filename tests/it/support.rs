@@ -152,6 +152,7 @@ pub fn smpp() -> Smpp {
         system_type: String::new(),
         window: 4,
         rate: None,
+        quota: Vec::new(),
         sender: None,
         source: Numbering::default(),
         dest: Numbering::default(),
@@ -231,6 +232,9 @@ pub fn link(name: &str, at: SocketAddr, more: &str) -> String {
 /// What the file `pin` holds.
 pub const PIN: &str = "1234";
 
+/// What the file `whsec` holds.
+pub const HOOK_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
 /// A world with one simulated modem behind a link named `gsm1`.
 pub async fn one_modem(options: ModemOptions, more: &str) -> (World, Modem) {
     let modem = Modem::start(options, Clock::system()).await.unwrap();
@@ -245,7 +249,13 @@ pub fn number(n: usize) -> String {
 }
 
 pub fn checked(text: &str) -> Config {
-    let secret = |file: &str| Ok(Secret::new(String::from(if file == "pin" { PIN } else { "pw" })));
+    let secret = |file: &str| {
+        Ok(Secret::new(String::from(match file {
+            "pin" => PIN,
+            "whsec" => HOOK_KEY,
+            _ => "pw",
+        })))
+    };
     check(text, &secret).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"))
 }
 

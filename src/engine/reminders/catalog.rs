@@ -238,6 +238,11 @@ impl Core {
                     &format!("there is no template {} for step {}", step.template, step.id),
                 );
             }
+            if let Some(Err(why)) =
+                step.when.as_ref().map(|when| when.check(super::situation::condition_kind))
+            {
+                return bad("when", &format!("of step {}: {why}", step.id));
+            }
             if let Some(menu) = step.menu.as_ref().filter(|key| !catalog.menus.contains_key(*key)) {
                 return bad("menu", &format!("there is no menu {menu} for step {}", step.id));
             }

@@ -6,8 +6,9 @@
 use jiff::civil::Date;
 
 use super::catalog::Catalog;
-use super::change::{ChangeRefusal, Changed, How, ObligationDraft, Owner, Subject, Which};
+use super::change::{ChangeRefusal, Changed, How, ObligationDraft, Subject, Which};
 use super::happened::Happened;
+use super::instalments::Instalment;
 use super::records::{Account, Records};
 
 use crate::clock::Timestamp;
@@ -16,9 +17,8 @@ use crate::id::ObligationId;
 use crate::reminder::enrolment::{Enrolment, EnrolmentState, ExitReason, PauseReason, StepOutcome};
 use crate::reminder::link::Target;
 use crate::reminder::money::Money;
-use crate::reminder::name::{ExternalId, Key};
+use crate::reminder::name::Key;
 use crate::reminder::obligation::{Obligation, ObligationStatus, Origin, PAYMENTS_MAX, Payment};
-use crate::reminder::plan::{INSTALMENTS_MAX, PlanPart};
 use crate::reminder::promise::{PROMISE_DAYS_MAX, Promise, PromiseState};
 use crate::reminder::sequence::Exit;
 use crate::reminder::task::kind;
@@ -41,7 +41,7 @@ pub(super) struct Debt {
     pub obligation: Obligation,
 }
 
-fn refused(field: &'static str, why: impl Into<String>) -> Made {
+pub(super) fn refused(field: &'static str, why: impl Into<String>) -> Made {
     Ok(Err(ChangeRefusal::Field { field, why: why.into() }))
 }
 
@@ -286,29 +286,47 @@ impl Core {
             return Ok(Err(ChangeRefusal::Full(PAYMENTS_MAX)));
         }
         let (external_id, amount) = (payment.external_id.clone(), payment.amount);
-        obligation.payments.push(Payment { reversed: false, ..payment });
-        obligation.version += 1;
-        let balance = obligation.balance();
-        self.happen(debt.id, Happened::Paid { external_id, amount, balance }, by, work);
-        self.balance_changed(&mut debt, by, work)?;
+        self.take_money(&mut debt, payment.clone(), by, work)?;
         let (id, version) = (debt.id, debt.obligation.version);
-        self.keep(debt, work)?;
+        let paid = Instalment { external_id, amount, at: payment.at };
+        // Written first: what the plan does reads it.
+        self.keep(debt.clone(), work)?;
+        self.tell_plan(&debt, &paid, by, work)?;
         changed(id, How::Changed, version)
+    }
+
+    /// Takes money that is new, as far as there is room for it, with all that follows but the plan it belongs to.
+    pub(super) fn take_money(
+        &mut self,
+        debt: &mut Debt,
+        payment: Payment,
+        by: &str,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let (external_id, amount) = (payment.external_id.clone(), payment.amount);
+        debt.obligation.payments.push(Payment { reversed: false, ..payment });
+        debt.obligation.version += 1;
+        let balance = debt.obligation.balance();
+        self.happen(debt.id, Happened::Paid { external_id, amount, balance }, by, work);
+        self.balance_changed(debt, by, work)
     }
 
     /// The money went back: what is owed is owed again, and the reminders begin anew.
     pub(super) fn reverse(&mut self, mut debt: Debt, payment: Payment, by: &str, work: &mut Work) -> Made {
         let obligation = &mut debt.obligation;
         let known = obligation.payments.iter_mut().find(|p| p.external_id == payment.external_id);
-        match known {
+        let amount = match known {
             Some(known) if known.reversed => {
                 return changed(debt.id, How::Unchanged, debt.obligation.version);
             }
-            Some(known) => known.reversed = true,
+            Some(known) => {
+                known.reversed = true;
+                known.amount
+            }
             None => return refused("external_id", "names no payment of this obligation"),
-        }
+        };
         obligation.version += 1;
-        let (external_id, amount, balance) = (payment.external_id, payment.amount, obligation.balance());
+        let (external_id, balance) = (payment.external_id, obligation.balance());
         self.happen(debt.id, Happened::Reversed { external_id, amount, balance }, by, work);
         if matches!(debt.obligation.status, ObligationStatus::Paid | ObligationStatus::PartiallyPaid) {
             let to = debt.obligation.status_by_payments();
@@ -502,92 +520,13 @@ impl Core {
         }
         debt.obligation.due_date = date;
         self.take_back(&mut debt, work);
-        if let (true, Some(sequence)) = (restart, debt.obligation.sequence.clone()) {
+        let again = restart && debt.obligation.status.is_open();
+        if let (true, Some(sequence)) = (again, debt.obligation.sequence.clone()) {
             self.begin(&mut debt, &sequence, by, work);
         }
         debt.obligation.version += 1;
         let (id, version) = (debt.id, debt.obligation.version);
         self.keep(debt, work)?;
         changed(id, How::Changed, version)
-    }
-
-    /// Instalments become obligations with their own reminders; the whole waits while they are kept.
-    pub(super) fn make_plan(
-        &mut self,
-        mut debt: Debt,
-        parts: Vec<PlanPart>,
-        by: &str,
-        work: &mut Work,
-    ) -> Made {
-        if !debt.obligation.status.is_open() && debt.obligation.status != ObligationStatus::Disputed {
-            return Ok(Err(ChangeRefusal::State(format!("it is {}", debt.obligation.status.as_str()))));
-        }
-        if parts.is_empty() || parts.len() > INSTALMENTS_MAX {
-            return refused("instalments", format!("must be 1 to {INSTALMENTS_MAX}"));
-        }
-        let balance = debt.obligation.balance();
-        let sum = parts.iter().try_fold(Money::zero(balance.currency()), |sum, part| {
-            part.amount.is_positive().then(|| sum.plus(part.amount)).flatten()
-        });
-        if sum != Some(balance) {
-            return refused("instalments", format!("must come to what is owed, {balance}"));
-        }
-        let account = work.txn.account(&debt.obligation.account, &debt.obligation.creditor)?;
-        let Some(account) = account else { return Ok(Err(ChangeRefusal::NotFound { what: "account" })) };
-        for (at, part) in parts.iter().enumerate() {
-            let n = at as u16 + 1;
-            let external_id = ExternalId::parse(&format!("{}/{n}", debt.obligation.external_id));
-            let Ok(external_id) = external_id else {
-                return refused("obligation", "its external_id is too long for instalments");
-            };
-            let draft = ObligationDraft {
-                external_id,
-                owner: Owner::Account { external_id: account.external_id.clone(), creditor: None },
-                amount: part.amount,
-                min_due: None,
-                due_date: part.due_date,
-                description: debt.obligation.description.clone(),
-                link: debt.obligation.link.clone(),
-                sequence: debt.obligation.sequence.clone(),
-                restart: false,
-            };
-            let place = keys::obligation_id(&draft.external_id, &account.creditor);
-            if work.txn.contains(&place)? {
-                return refused("instalments", "there is a plan for this obligation already");
-            }
-            let origin = Origin::Plan { obligation: debt.id, n };
-            if let Err(refusal) = self.make_obligation(draft, &account, origin, None, by, work)? {
-                return Ok(Err(refusal));
-            }
-        }
-        debt.obligation.plan = parts;
-        self.set_status(&mut debt, ObligationStatus::InPlan, by, work);
-        self.pause_debt(&mut debt, PauseReason::Plan, None, by, work);
-        debt.obligation.version += 1;
-        let (id, version) = (debt.id, debt.obligation.version);
-        self.keep(debt, work)?;
-        changed(id, How::Changed, version)
-    }
-
-    /// Instalments of what is paid are nobody's debt any more.
-    fn close_instalments(&mut self, debt: &Debt, by: &str, work: &mut Work) -> Result<(), StoreError> {
-        for part in self.instalments(debt, work)? {
-            if part.obligation.status.is_open() {
-                // It is open, so it may become canceled.
-                self.state_status(part, ObligationStatus::Canceled, by, work)?.ok();
-            }
-        }
-        Ok(())
-    }
-
-    fn instalments(&self, debt: &Debt, work: &Work) -> Result<Vec<Debt>, StoreError> {
-        let mut parts = Vec::new();
-        for n in 1..=debt.obligation.plan.len() {
-            let external_id = ExternalId::parse(&format!("{}/{n}", debt.obligation.external_id));
-            let Ok(id) = external_id else { continue };
-            let which = Which::External { id, creditor: Some(debt.obligation.creditor.clone()) };
-            parts.extend(self.debt(&which, work)?);
-        }
-        Ok(parts)
     }
 }

@@ -29,7 +29,7 @@ const AHEAD: usize = 64;
 /// When what found no link is looked at again, where nothing else happens.
 const REST: Duration = Duration::from_secs(15);
 /// When a step that waits for a person is looked at again by itself.
-const LOOK_AGAIN: Duration = Duration::from_secs(24 * 3600);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(24 * 3600);
 /// When a step whose text went to the number of late is tried again.
 const SAME_TEXT: Duration = Duration::from_secs(6 * 3600);
 /// Before plain messages, which may be many; those with a higher priority still overtake.
@@ -90,7 +90,10 @@ impl Core {
             match self.feed_one(ObligationId::from_u64(id), at, &key, work)? {
                 Fed::Done => {}
                 Fed::NoRoom => self.reminders.feed.left = true,
-                Fed::Full => return Ok(()),
+                Fed::Full => {
+                    self.reminders.feed.rests_until = Some(work.now.mono + REST);
+                    return Ok(());
+                }
             }
             self.reminders.feed.cursor = Some([key.as_slice(), &[0]].concat());
         }
@@ -108,13 +111,25 @@ impl Core {
     /// Whether steps that are due may go at all.
     pub(in crate::engine) fn may_feed(&self) -> bool {
         let stops = self.stopping || self.intake.is_some() || self.clock_in_doubt();
-        !stops && self.any_credit() && self.reminders.feed.waiting.len() < self.feed_ahead()
+        !stops && self.feed_ahead() > 0 && self.reminders.feed.waiting.len() < self.feed_ahead()
     }
 
-    /// No more than the links can take soon.
+    /// No more than the links can take soon. A link without quota counts: its steps are told to wait.
     fn feed_ahead(&self) -> usize {
-        let credits: usize = (0..self.links.len()).map(|link| usize::from(self.credits(link))).sum();
-        credits.min(AHEAD)
+        let left = (0..self.links.len()).map(|link| usize::from(self.window_left(link)));
+        left.sum::<usize>().min(AHEAD)
+    }
+
+    /// Until when no link that serves its lane has quota for this number.
+    fn quota_until_of(&mut self, draft: &Draft, work: &Work) -> Result<Option<Timestamp>, StoreError> {
+        if !self.quotas.are_set() {
+            return Ok(None);
+        }
+        let body = self.body(draft.clone(), None, work.wall());
+        match self.router.lane(&body, None) {
+            Some(lane) => self.quota_until(lane, draft.to, work),
+            None => Ok(None),
+        }
     }
 
     fn feed_one(
@@ -140,11 +155,12 @@ impl Core {
             return Ok(Fed::Done);
         };
         let draft = self.blank(&debt, &situation);
-        if !self.has_room(&draft, work) {
+        let quota_until = self.quota_until_of(&draft, work)?;
+        if quota_until.is_none() && !self.has_room(&draft, work) {
             return Ok(Fed::NoRoom);
         }
         let classes: Vec<&str> = situation.creditor.route_class.iter().map(String::as_str).collect();
-        let around = self.around(situation.number, &classes, work.wall());
+        let around = Circumstances { quota_until, ..self.around(situation.number, &classes, work.wall()) };
         let catalog = self.reminders.catalog.clone();
         let (link, token) = self.link_of(&debt, &situation);
         let decision = decide(&situation, &debt.obligation, &catalog, around, link.as_deref());
@@ -181,6 +197,7 @@ impl Core {
             now,
             is_suppressed: self.opt_outs.of(number).next().is_some(),
             is_held: self.holds.of(number).next().is_some(),
+            // Quotas hold back at the lease itself what was queued before they were used up.
             quota_until: None,
             route_classes: classes,
         }

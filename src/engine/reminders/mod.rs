@@ -2,17 +2,19 @@
 //! journal, and the steps that follow from it.
 //!
 //! ```text
-//! change.rs     what the outside asks for          obey.rs      which room does it
-//! catalog.rs    what is set up, in memory           records.rs   reading and writing the records
-//! people.rs     contacts, accounts, phones, consent cases.rs     a row of a file as records
-//! debts.rs      obligations and money               enrol.rs     pausing, resuming, ending, taking back
-//! situation.rs  all that decides about one          plan.rs      which step is next, and when
-//! decide.rs     what that step comes to now         feed.rs      due steps become messages, judged at the wire
-//! settle.rs     what became of the messages         hear.rs      replies: menus, reviews
-//! looks.rs      what is due without a link          tasks.rs     what a person must do
-//! answers.rs    automatic answers, payment links    subscriptions.rs  periods
-//! happened.rs   what becomes of obligations         reference.rs the dispatch key
-//! seeds.rs      seed tables as changes              imagine.rs   what a row would come to
+//! change.rs        what the outside asks for          obey.rs           which room does it
+//! catalog.rs       what is set up, in memory          records.rs        reading and writing the records
+//! people.rs        contacts, accounts, phones         cases.rs          a row of a file as records
+//! debts.rs         obligations and money              instalments.rs    payment plans
+//! enrol.rs         pausing, resuming, taking back     situation.rs      all that decides about one
+//! plan.rs          which step is next, and when       decide.rs         what that step comes to now
+//! feed.rs          due steps become messages          settle.rs         what became of the messages
+//! hear.rs          replies: menus, reviews            looks.rs          what is due without a link
+//! tasks.rs         what a person must do              answers.rs        automatic answers, payment links
+//! subscriptions.rs periods                            seeds.rs          seed tables as changes
+//! happened.rs      what becomes of obligations        told.rs           the same as the outside reads it
+//! imagine.rs       what a row would come to           simulate.rs       what would go when
+//! reference.rs     the dispatch key                   view.rs           reading it all beside the core
 //! ```
 //! Invariants: an obligation's record, the ledger of its steps and its timer change in one batch; a step with a note
 //! of having gone is never queued again in its cycle; nothing is rendered before a link can take it; every decision
@@ -29,6 +31,7 @@ pub mod feed;
 pub mod happened;
 pub mod hear;
 pub mod imagine;
+pub mod instalments;
 pub mod looks;
 pub mod obey;
 pub mod people;
@@ -37,9 +40,12 @@ pub mod records;
 pub mod reference;
 pub mod seeds;
 pub mod settle;
+pub mod simulate;
 pub mod situation;
 pub mod subscriptions;
 pub mod tasks;
+pub mod told;
+pub mod view;
 
 use std::sync::Arc;
 use std::time::Instant;

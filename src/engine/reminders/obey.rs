@@ -6,11 +6,20 @@ use super::debts::{Debt, Made, changed};
 use crate::engine::Refusal;
 use crate::engine::core::{Core, Work};
 use crate::id::ObligationId;
-use crate::reminder::enrolment::ExitReason;
+use crate::reminder::enrolment::{EnrolmentState, ExitReason};
 use crate::reminder::name::Key;
 use crate::reminder::obligation::Obligation;
 use crate::reminder::sequence::Exit;
 use crate::store::{StoreError, keys};
+
+/// Why an enrolment cannot be paused or resumed: there is none, or it is over.
+fn is_over(debt: &Debt) -> Option<ChangeRefusal> {
+    match debt.state() {
+        None => Some(ChangeRefusal::State(String::from("it is in no sequence"))),
+        Some(state) if state.is_over() => Some(ChangeRefusal::State(format!("it is {}", state.as_str()))),
+        Some(_) => None,
+    }
+}
 
 impl Core {
     /// Makes changes in order; one that is refused leaves nothing, and the others are made.
@@ -24,7 +33,29 @@ impl Core {
             let refusal = ChangeRefusal::Closed(why);
             return Ok(changes.iter().map(|_| Err(refusal.clone())).collect());
         }
-        changes.into_iter().map(|change| self.make(change, by, work)).collect()
+        changes.into_iter().map(|change| self.make_whole(change, by, work)).collect()
+    }
+
+    /// Makes a change, or leaves no trace of it.
+    fn make_whole(&mut self, change: Change, by: &str, work: &mut Work) -> Made {
+        let counters = self.counters.reminders.clone();
+        let (events, reminded) = (work.txn.batch.events.len(), work.reminded.len());
+        let (withdraw, replan, stopped) = (work.withdraw.len(), work.replan.len(), work.stopped.len());
+        let controls = work.controls.len();
+        work.txn.begin();
+        let made = self.make(change, by, work)?;
+        if made.is_err() {
+            work.txn.roll_back();
+            self.counters.reminders = counters;
+            work.txn.batch.events.truncate(events);
+            work.reminded.truncate(reminded);
+            work.withdraw.truncate(withdraw);
+            work.replan.truncate(replan);
+            work.stopped.truncate(stopped);
+            work.controls.truncate(controls);
+        }
+        work.txn.end();
+        Ok(made)
     }
 
     /// Payments, STOP and tasks are taken while the disk still takes anything; only the end of all refuses them.
@@ -48,7 +79,7 @@ impl Core {
             Change::Obligation(obligation) => self.change_obligation(*obligation, None, by, work),
             Change::Case { case, row } => self.change_case(*case, row, by, work),
             Change::Subscription(subscription) => self.change_subscription(*subscription, work),
-            Change::Consent { phone, creditor, event } => self.consent(phone, creditor, event, work),
+            Change::Consent { phone, creditor, event } => self.consent_once(phone, creditor, event, work),
             Change::OpenTask { kind, which, note, due } => self.ask_task(kind, which, &note, due, work),
             Change::AssignTask { id, assignee, expect } => self.assign_task(id, assignee, expect, work),
             Change::TaskDone { id, outcome, expect } => self.task_done(id, outcome, expect, by, work),
@@ -79,15 +110,27 @@ impl Core {
             }
             Change::PauseEnrolment { which, reason, until } => {
                 self.with(&which, work, |core, mut debt, work| {
+                    if let Some(refusal) = is_over(&debt) {
+                        return Ok(Err(refusal));
+                    }
                     core.pause_debt(&mut debt, reason, until, by, work);
                     core.kept(debt, work)
                 })
             }
             Change::ResumeEnrolment { which } => self.with(&which, work, |core, mut debt, work| {
+                if let Some(refusal) = is_over(&debt) {
+                    return Ok(Err(refusal));
+                }
+                if !matches!(debt.state(), Some(EnrolmentState::Paused { .. })) {
+                    return changed(debt.id, How::Unchanged, debt.obligation.version);
+                }
                 core.resume_debt(&mut debt, by, work);
                 core.kept(debt, work)
             }),
             Change::ExitEnrolment { which, reason } => self.with(&which, work, |core, mut debt, work| {
+                if matches!(debt.state(), Some(EnrolmentState::Exited { .. })) {
+                    return changed(debt.id, How::Unchanged, debt.obligation.version);
+                }
                 core.exit(&mut debt, reason, by, work);
                 core.kept(debt, work)
             }),

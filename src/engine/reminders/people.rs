@@ -199,6 +199,20 @@ impl Core {
         }
     }
 
+    /// An event that the ledger has is no second one.
+    pub(super) fn consent_once(
+        &mut self,
+        number: Msisdn,
+        creditor: Option<Key>,
+        event: ConsentEvent,
+        work: &mut Work,
+    ) -> Made {
+        if self.knows_consent(number, &(creditor.clone(), event.clone()), work)? {
+            return Ok(Ok(Changed { subject: Subject::Named, how: How::Unchanged, version: 0 }));
+        }
+        self.consent(number, creditor, event, work)
+    }
+
     /// Keeps a consent event and its fold.
     pub(super) fn consent(
         &mut self,

@@ -25,12 +25,15 @@ use crate::reminder::rules::Rules;
 use crate::reminder::schedule::{self, NoWindow, StepTiming};
 use crate::reminder::sequence::{Sequence, Step};
 use crate::reminder::template::{Class, Field, FieldName, Fields, Frame, pick};
-use crate::reminder::zone::{self, Derived, Place, ZoneSet};
+use crate::reminder::zone::{self, Derived, ZoneSet};
 use crate::store::StoreError;
 
 /// Rules by creditor and place: few, and asked for each step.
 #[derive(Debug, Default)]
-pub struct RulesCache(Mutex<HashMap<(Key, Option<Country>, Option<String>), Arc<Rules>>>);
+pub struct RulesCache(Mutex<HashMap<Place, Arc<Rules>>>);
+
+/// Creditor, country, region.
+type Place = (Key, Option<Country>, Option<String>);
 
 /// Places remembered at most; a firm's contacts live in fewer.
 const RULES_KEPT: usize = 10_000;
@@ -125,7 +128,7 @@ impl Situation {
         let country = person.country.clone().or_else(|| zone::country_of(number));
         let rules = cache.of(catalog, creditor, country, person.region.as_deref());
         let Some(rules) = rules else { return Ok(Err(Lack::Rules)) };
-        let zones = zone::derive(&Place {
+        let zones = zone::derive(&zone::Place {
             zone: person.timezone.as_ref(),
             country: person.country.as_ref(),
             region: person.region.as_deref(),

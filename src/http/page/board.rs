@@ -11,8 +11,8 @@ use super::verdict::{count, shown, since};
 use super::{problems, problems::Trouble};
 use crate::clock::Now;
 use crate::engine::{
-    Filter, HoldView, LinkSnapshot, MessageView, OptOutView, ReadError, ReplyFilter, ReplyView, Snapshot,
-    View,
+    Filter, HoldView, LinkSnapshot, MessageView, OptOutView, QuotaUse, ReadError, ReplyFilter, ReplyView,
+    Snapshot, View,
 };
 use crate::http::App;
 use crate::http::links::state_of;
@@ -100,6 +100,8 @@ pub struct LinkRow {
     pub window: u16,
     pub submitted: u64,
     pub pace: String,
+    /// What is left of each quota.
+    pub quotas: Vec<String>,
     pub modem: Option<ModemRow>,
 }
 
@@ -144,7 +146,7 @@ impl Board {
             name: signed.name.to_string(),
             form_key: signed.form_key.clone(),
             changes: signed.changes(),
-            troubles: problems::of(snapshot),
+            troubles: problems::with_webhooks(problems::of(snapshot), app.engine().webhooks()),
             clock_doubted: snapshot.clock_doubt.is_some(),
             paused: paused.map(|pause| (pause.by.to_string(), Since::of(pause.since, now.wall))),
             links: snapshot.links.iter().map(|link| LinkRow::of(link, now)).collect(),
@@ -286,6 +288,7 @@ impl LinkRow {
             window: link.facts.window,
             submitted: link.status.submitted_total,
             pace: pace(link.status.pace),
+            quotas: left(link),
             modem: link.status.modem.as_ref().map(|modem| ModemRow::of(modem, link.status.reason.as_deref())),
         }
     }
@@ -357,6 +360,16 @@ fn pace(pace: Option<f64>) -> String {
     }
 }
 
+/// `12 of 500 a day`, and numbers where they are limited.
+fn left(link: &LinkSnapshot) -> Vec<String> {
+    let one = |quota: &QuotaUse, what: &str| {
+        let left = quota.quota.count.saturating_sub(quota.used);
+        format!("{left} of {}{what} a {}", quota.quota.count, quota.quota.per.as_str())
+    };
+    let segments = link.quotas.iter().map(|quota| one(quota, ""));
+    segments.chain(link.recipients.iter().map(|quota| one(quota, " numbers"))).collect()
+}
+
 /// How long the queue takes, or why nobody can say.
 fn drain(snapshot: &Snapshot) -> String {
     let queued = count(snapshot, Status::Queued);
@@ -393,7 +406,7 @@ mod tests {
     fn link(pace: Option<f64>) -> LinkSnapshot {
         let facts = LinkFacts { name: "a".into(), account: "a".into(), kind: "modem", window: 1 };
         let status = LinkStatus { connection: Connection::Up, pace, ..LinkStatus::new(NOW) };
-        LinkSnapshot { facts, status, paused: None, leased: 0 }
+        LinkSnapshot { facts, status, paused: None, leased: 0, quotas: Vec::new(), recipients: None }
     }
 
     fn queued(count: u64, links: Vec<LinkSnapshot>) -> Snapshot {

@@ -147,7 +147,7 @@ mod tests {
         let facts = LinkFacts { name: name.into(), account: name.into(), kind: "smpp", window: 64 };
         let status =
             LinkStatus { connection, reason: Some(String::from("said by the peer")), ..LinkStatus::new(NOW) };
-        LinkSnapshot { facts, status, paused: None, leased: 0 }
+        LinkSnapshot { facts, status, paused: None, leased: 0, quotas: Vec::new(), recipients: None }
     }
 
     fn snapshot(links: Vec<LinkSnapshot>) -> Snapshot {

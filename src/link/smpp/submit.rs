@@ -134,6 +134,7 @@ pub mod tests {
             system_type: String::new(),
             window: 10,
             rate: None,
+            quota: Vec::new(),
             sender: None,
             source: Numbering::default(),
             dest: Numbering::default(),

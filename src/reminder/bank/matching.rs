@@ -20,6 +20,8 @@ const RUN_MAX: usize = 6;
 const REFERENCE_MAX: usize = 64;
 /// Shorter references come up by chance: they need the exact amount.
 const TELLING: usize = 5;
+/// As [`TELLING`] for digits alone, which are postcodes and dates as well.
+const TELLING_DIGITS: usize = 7;
 /// Obligations named to a person in one task.
 const CANDIDATES_MAX: usize = 5;
 
@@ -94,24 +96,29 @@ pub fn find(entry: &Entry, lookup: &dyn Lookup) -> Match {
 
 fn payment(entry: &Entry, lookup: &dyn Lookup) -> Match {
     let named = named(entry, lookup);
-    let mut all = named.values().map(|(candidate, _)| candidate);
+    let mut all = named.values();
     let exact: Vec<&Candidate> = all.clone().filter(|candidate| candidate.balance == entry.amount).collect();
     match (named.len(), all.next()) {
         (0, _) => amount_alone(entry, lookup),
         (1, Some(candidate)) => {
-            let length = named.values().map(|(_, length)| *length).max().unwrap_or_default();
-            judge(candidate, length, entry.amount)
+            let telling = named.keys().any(|(reference, _)| is_telling(reference));
+            judge(candidate, telling, entry.amount)
         }
         // An account was named, and one of its obligations has exactly this balance.
         _ => match (exact.as_slice(), one_reference(&named)) {
             ([only], true) => Match::Sure { obligation: only.obligation.clone() },
-            _ => doubtful(Doubt::Several, named.values().map(|(candidate, _)| candidate)),
+            _ => doubtful(Doubt::Several, named.values()),
         },
     }
 }
 
-/// Obligations by what was found of them, with the letters and digits of the reference that named them.
-type Named = BTreeMap<(String, ExternalId), (Candidate, usize)>;
+/// Obligations by the reference that named them.
+type Named = BTreeMap<(String, ExternalId), Candidate>;
+
+fn is_telling(reference: &str) -> bool {
+    let least = if reference.chars().all(char::is_numeric) { TELLING_DIGITS } else { TELLING };
+    reference.chars().count() >= least
+}
 
 fn one_reference(named: &Named) -> bool {
     let mut references = named.keys().map(|(reference, _)| reference);
@@ -119,7 +126,7 @@ fn one_reference(named: &Named) -> bool {
     references.all(|reference| Some(reference) == first)
 }
 
-fn judge(candidate: &Candidate, length: usize, amount: Money) -> Match {
+fn judge(candidate: &Candidate, telling: bool, amount: Money) -> Match {
     let doubt = match (candidate.balance, amount) {
         (balance, amount) if balance.currency() != amount.currency() => Doubt::Currency,
         (balance, amount) if balance == amount => {
@@ -127,7 +134,7 @@ fn judge(candidate: &Candidate, length: usize, amount: Money) -> Match {
         }
         (balance, _) if !balance.is_positive() => Doubt::AlreadyPaid,
         (balance, amount) if amount.minor() > balance.minor() => Doubt::Overpaid,
-        _ if length < TELLING => Doubt::ShortReference,
+        _ if !telling => Doubt::ShortReference,
         _ => return Match::Sure { obligation: candidate.obligation.clone() },
     };
     doubtful(doubt, std::iter::once(candidate))
@@ -154,7 +161,7 @@ fn reversal(entry: &Entry, lookup: &dyn Lookup) -> Match {
         return found;
     }
     let named = named(entry, lookup);
-    let candidates: Vec<&Candidate> = named.values().map(|(candidate, _)| candidate).collect();
+    let candidates: Vec<&Candidate> = named.values().collect();
     let paid: Vec<(&Candidate, &ExternalId)> = candidates
         .iter()
         .filter_map(|candidate| {
@@ -183,9 +190,8 @@ fn named(entry: &Entry, lookup: &dyn Lookup) -> Named {
     }
     let mut named = Named::new();
     for (reference, candidate) in all {
-        let length = reference.chars().count();
         if !named.keys().any(|(_, obligation)| *obligation == candidate.obligation) {
-            named.insert((reference, candidate.obligation.clone()), (candidate, length));
+            named.insert((reference, candidate.obligation.clone()), candidate);
         }
     }
     named
@@ -328,6 +334,9 @@ mod tests {
     fn less_than_the_balance_is_a_part_of_it_unless_the_reference_may_be_chance() {
         assert_eq!(find(&entry("R-2026-4711", "20.00"), &books()), sure("R-2026-4711"));
         assert_eq!(doubt(find(&entry("order 4711", "20.00"), &books())), Doubt::ShortReference);
+        let numbered = Books(vec![("80331", "D-1-1", "50.00"), ("8033100", "E-1-1", "50.00")]);
+        assert_eq!(doubt(find(&entry("80331 Munich", "20.00"), &numbered)), Doubt::ShortReference);
+        assert_eq!(find(&entry("8033100", "20.00"), &numbered), sure("8033100"));
     }
 
     #[test]

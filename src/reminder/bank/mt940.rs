@@ -17,6 +17,8 @@ use super::{BankError, Direction, Draft, Entry, entries, joined, reference};
 const FIELD_LINES_MAX: usize = 64;
 /// Business transaction codes of returned direct debits (DK, GVC 108 and 109).
 const RETURN_CODES: [&str; 2] = ["108", "109"];
+/// Stands before the number of a field within `:86:`; each bank has chosen one.
+const FIELD_SIGNS: [char; 10] = ['?', '>', '<', '+', '|', '@', '#', '*', '~', '^'];
 /// SWIFT's transaction type of a returned item.
 const RETURNED_ITEM: &str = "RTI";
 
@@ -59,12 +61,10 @@ fn fields(text: &str) -> Result<Vec<Field<'_>>, BankError> {
         if let Some((tag, rest)) = tag(line) {
             fields.push(Field { line: number, tag, lines: vec![rest] });
             open = true;
-        } else if line.starts_with('{')
-            || line.starts_with("-}")
-            || line.trim() == "-"
-            || line.trim().is_empty()
-        {
+        } else if line.starts_with('{') || line.starts_with("-}") || line.trim() == "-" {
             open = false;
+        } else if line.trim().is_empty() {
+            // Neither begins nor ends anything.
         } else if let Some(field) = fields.last_mut().filter(|_| open) {
             if field.lines.len() == FIELD_LINES_MAX {
                 return Err(fault(number, "the field has too many lines"));
@@ -281,7 +281,7 @@ fn structured(field: &Field<'_>) -> Option<Fields> {
     let whole: String = field.lines.concat();
     let code = whole.get(..3).filter(|code| all_digits(code))?.to_owned();
     let rest = &whole[3..];
-    let sign = rest.chars().next().filter(|c| !c.is_alphanumeric() && !c.is_whitespace())?;
+    let sign = rest.chars().next().filter(|c| FIELD_SIGNS.contains(c))?;
     rest.get(sign.len_utf8()..sign.len_utf8() + 2).filter(|number| all_digits(number))?;
     let mut fields: Vec<(u8, String)> = Vec::new();
     for piece in rest.split(sign).skip(1) {

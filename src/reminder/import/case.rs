@@ -163,8 +163,8 @@ impl Record for Case {
         Some(case)
     }
 
-    fn unique(&self) -> (&'static str, &str) {
-        ("external_id", self.external_id.as_str())
+    fn unique(&self) -> (&'static str, &str, &'static str) {
+        ("external_id", self.external_id.as_str(), "")
     }
 }
 
@@ -175,10 +175,8 @@ fn amounts(cells: &mut Cells<'_>) -> (Option<Money>, Option<Money>) {
     };
     let all = cells.required("amount", |cell| amount(cell, amounts, currency));
     let min_due = cells.optional("min_due", |cell| amount(cell, amounts, currency));
-    if let (Some(all), Some(least)) = (all, min_due) {
-        if least.minor() > all.minor() {
-            cells.refuse("min_due", "is more than the amount");
-        }
+    if all.zip(min_due).is_some_and(|(all, least)| least.minor() > all.minor()) {
+        cells.refuse("min_due", "is more than the amount");
     }
     (all, min_due)
 }

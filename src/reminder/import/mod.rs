@@ -82,8 +82,8 @@ pub trait Record: Sized {
     /// `None` when something is wrong, which `cells` then holds.
     fn read(cells: &mut Cells<'_>) -> Option<Self>;
 
-    /// What no two rows of a file may share.
-    fn unique(&self) -> (&'static str, &str);
+    /// What no two rows of a file may share: the column, its value, and of which kind the row is.
+    fn unique(&self) -> (&'static str, &str, &'static str);
 }
 
 pub use column::Cells;
@@ -126,8 +126,8 @@ impl<R: Read, T: Record> Rows<R, T> {
         let mut cells = Cells::new(row, record, &self.places, &self.mapping);
         let mut read = T::read(&mut cells);
         if let Some(value) = &read {
-            let (column, id) = value.unique();
-            let first = *self.seen.entry(mark(id)).or_insert(row);
+            let (column, id, kind) = value.unique();
+            let first = *self.seen.entry(mark(kind, id)).or_insert(row);
             if first != row {
                 cells.refuse(column, &format!("row {first} has {id:?} too"));
                 read = None;
@@ -153,9 +153,11 @@ impl<R: Read, T: Record> Iterator for Rows<R, T> {
 }
 
 /// Sixteen octets for what is compared within one file: no two texts share them but by a search for such two.
-fn mark(text: &str) -> [u8; 16] {
+fn mark(kind: &str, text: &str) -> [u8; 16] {
     let mut mark = [0; 16];
-    mark.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(kind.as_bytes()).update(&[0]).update(text.as_bytes());
+    mark.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     mark
 }
 

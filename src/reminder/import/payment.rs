@@ -46,8 +46,9 @@ impl Record for Payment {
         Some(Payment { external_id, obligation, creditor, amount: amount?, at: at?, reversed })
     }
 
-    fn unique(&self) -> (&'static str, &str) {
-        ("external_id", self.external_id.as_str())
+    /// A file may tell of a payment and of its reversal.
+    fn unique(&self) -> (&'static str, &str, &'static str) {
+        ("external_id", self.external_id.as_str(), if self.reversed { "reversed" } else { "" })
     }
 }
 

@@ -16,6 +16,9 @@ pub const COLUMNS_MAX: usize = 256;
 /// Octets read at a time.
 const READ: usize = 64 * 1024;
 
+/// A record with its row, or why it is none.
+pub type Numbered<'a> = (u64, Result<&'a StringRecord, String>);
+
 /// The records of a file.
 pub struct Table<R> {
     reader: csv::Reader<Source<R>>,
@@ -49,8 +52,8 @@ impl<R: Read> Table<R> {
         Ok((table, header))
     }
 
-    /// The next record that says anything, with its row; or why it is none.
-    pub fn next(&mut self) -> Result<Option<(u64, Result<&StringRecord, String>)>, FileError> {
+    /// The next record that says anything.
+    pub fn next(&mut self) -> Result<Option<Numbered<'_>>, FileError> {
         loop {
             self.reader.get_mut().allowance = RECORD_MAX + READ;
             let read = self.reader.read_record(&mut self.record);

@@ -206,13 +206,14 @@ fn a_consent_without_a_time_is_no_more_than_a_yes() {
 #[test]
 fn payments_are_read_as_rows_of_their_own() {
     let file = "external_id,obligation,amount,currency,at,reversed\n\
-        P-1,R-1,20,EUR,2026-03-10T12:00:00+01:00,\nP-2,R-1,20.00,EUR,2026-03-11,yes\nP-1,R-2,1,EUR,2026-03-11,\n";
+        P-1,R-1,20,EUR,2026-03-10T12:00:00+01:00,\nP-2,R-1,20.00,EUR,2026-03-11,yes\nP-1,R-2,1,EUR,2026-03-11,\nP-1,R-1,20,EUR,2026-03-12,1\n";
     let rows: Vec<Row<Payment>> = read(file.as_bytes(), &Mapping::default()).unwrap();
     let first = rows[0].read.as_ref().unwrap();
     assert_eq!((first.obligation.as_str(), first.reversed), ("R-1", false));
     assert_eq!(first.at.to_rfc3339(), "2026-03-10T11:00:00.000Z");
     assert!(rows[1].read.as_ref().unwrap().reversed);
     assert!(rows[2].read.is_err(), "one payment comes once");
+    assert!(rows[3].read.as_ref().unwrap().reversed, "and may be taken back in the same file");
     let custom = "external_id,obligation,amount,currency,at,custom.a\n";
     assert!(matches!(
         read::<Payment>(custom.as_bytes(), &Mapping::default()),
@@ -236,7 +237,7 @@ fn a_record_without_end_ends_the_reading() {
         let header = format!("{HEADER},description\n{ROW},\"");
         let mut rows =
             Rows::<_, Case>::open(header.as_bytes().chain(Endless(filler)), &Mapping::default()).unwrap();
-        let last = rows.by_ref().take(3).find(|row| !matches!(row, Ok(_)));
+        let last = rows.by_ref().take(3).find(Result::is_err);
         assert!(matches!(last, Some(Err(FileError::TooLong { .. }))), "{last:?}");
         assert!(rows.next().is_none());
     }

@@ -25,8 +25,8 @@ const NUMBERS: [&str; 9] = [
     "one ein eine eins einser un une uno una een jeden jedna jedno jedynka один одна bir ett unu egy yksi واحد 一",
     "two zwei zwo deux dos due twee dois duas dwa dwie dwojka два две iki tva dva doi ketto kaksi اثنان اثنين 二",
     "three drei trois tres tre drie trzy trojka три uc tri trei harom kolme ثلاثه 三",
-    "four vier quatre cuatro quattro quatro cztery czworka четыре dort fyra fire ctyri patru negy nelja اربعه 四",
-    "five funf cinq cinco cinque vijf piec piatka пять bes fem pet cinci viisi خمسه 五",
+    "four vier quatre cuatro quattro quatro cztery czworka четыре dort fyra ctyri patru negy nelja اربعه 四",
+    "five funf cinq cinco cinque vijf piec piatka пять bes fem cinci viisi خمسه 五",
     "six sechs seis sei zes szesc szostka шесть alti sest sase kuusi سته 六",
     "seven sieben sept siete sette zeven sete siedem siodemka семь yedi sju syv sedm sapte سبعه 七",
     "eight acht huit ocho otto oito osiem osemka восемь sekiz atta otte osm ثمانيه 八",
@@ -35,7 +35,7 @@ const NUMBERS: [&str; 9] = [
 
 /// The names of each place in a row, folded.
 const PLACES: [&str; 9] = [
-    "first erste ersten erster erstes premier premiere primero primera primer primo prima eerste primeiro \
+    "first erste ersten erster erstes premier premiere primero primera primer primo eerste primeiro \
         primeira pierwsza pierwszy pierwsze первыи первая первое birinci",
     "second zweite zweiten zweiter zweites deuxieme seconde segundo secondo seconda tweede druga drugi drugie \
         второи вторая второе ikinci",
@@ -47,12 +47,12 @@ const PLACES: [&str; 9] = [
     "seventh siebte siebten siebter siebtes septieme septimo septima settimo settima zevende setimo setima \
         siodma siodmy siodme",
     "eighth achte achten achter achtes huitieme octavo octava ottavo ottava achtste oitavo oitava osma osmy osme",
-    "ninth neunte neunten neunter neuntes neuvieme noveno novena nono nona negende dziewiata dziewiaty dziewiate",
+    "ninth neunte neunten neunter neuntes neuvieme noveno novena negende dziewiata dziewiaty dziewiate",
 ];
 
-/// Numbers that are weekdays or a sound as well: they need a word that chooses. By value.
-const UNSURE: [(&str, u8); 6] =
-    [("um", 1), ("segunda", 2), ("quarta", 4), ("cuarta", 4), ("quinta", 5), ("sexta", 6)];
+/// Numbers that are weekdays, a sound or praise as well: they need a word that chooses. By value.
+const UNSURE: [(&str, u8); 7] =
+    [("um", 1), ("prima", 1), ("segunda", 2), ("quarta", 4), ("cuarta", 4), ("quinta", 5), ("sexta", 6)];
 
 /// What stands behind a digit that is a place in a row: 1st, 2e, 3rd.
 const PLACE_ENDS: [&str; 15] =
@@ -60,32 +60,36 @@ const PLACE_ENDS: [&str; 15] =
 
 /// Says that the number is an option.
 const CHOOSE: &str = "\
-    alternativ answer antwoord antwort appuie button choice choisir choisis choix choose chose digito druck \
-    drucke elijo entscheide escojo escolho keuze key kies marco menu neem nehme nimm num numara numer numero \
-    nummer number nr opcao opcja opcje opcion opt optie option optiunea opzione pick picking prefiero prefiro \
-    premo prendo prends press pressed pressing pulso punkt reponse reply respuesta resposta risposta scelgo \
-    secenek select selected selecting tape taste tasto toets touche valjer variante varianta volba wahl wahle \
-    waehle wybieram wybor вариант выбираю номер опция الخيار خيار رقم";
+    alternativ answer antwoord antwort appuie button choice choisir choisis choix choose chose digito \
+    druck drucke elijo entscheide escojo escolho go going keuze key kies marco menu neem nehme nimm nr \
+    num numara number numer numero nummer opcao opcion opcja opcje opt optie option optiunea opzione pick \
+    picking prefiero prefiro premo prendo prends press pressed pressing pulso reply reponse resposta \
+    respuesta risposta scelgo secenek select selected selecting tape taste tasto toets touche valjer \
+    varianta variante volba waehle wahl wahle wybieram wybor вариант выбираю номер опция الخيار خيار رقم";
 
 /// Changes nothing beside a number.
 const FILL: &str = "\
-    accord adesso also alsjeblieft alstublieft aub bedankt bien bitte bonjour bueno buenos ciao con d da dann \
-    dank danke das de dear dias die do doing dziekuje el en es est favor favore gern gerne go going goed got \
-    gracias graag grazie hallo het hey hello hi hola i ich id ik il ill im is its j ja je jeg just know l la \
-    le les lets let lieber like lutfen mag make mal me merci mi mich mij mine mochte moi my n nou now o ok \
-    okay ola obrigada obrigado oui per piacere plait please pls plz poprosze por porfa porfavor prosim prosze \
-    quero quiero s salve sera seria si sim so stp su sure svp tack tak take taking te thank thanks that thats \
-    the then thx to ty u ud uw va vale veux vielen voglio vorrei voudrais vous wanna want wel will wil with \
-    would yeah yep yes you z za да пожалуиста спасибо хочу من فضلك";
+    accord adesso alsjeblieft also alstublieft aub bedankt bien bitte bonjour bueno buenos ciao d da dank \
+    danke dann das de dear dias die do doing dziekuje el es est favor favore gern gerne goed got graag \
+    gracias grazie hallo hello het hey hi hola i ich id ik il ill im is its j ja je jeg just l la le let \
+    lets lieber like lutfen mag make mal merci mich mij mine mochte my n nou now o obrigada obrigado ok \
+    okay ola oui perfavore perpiacere piacere plait please pls plz poprosze porfa porfavor prosim prosze \
+    quero quiero s salve sera seria si sim so stp su sure svp tack tak take taking te thank thanks that \
+    thats the then thx to ty u ud uw va vale veux vielen voglio vorrei voudrais vous wanna want wel wil \
+    will would yeah yep yes you z да пожалуиста спасибо хочу فضلك من";
 
 /// Makes a number one that is counted or dated unless something says that it is an option.
-const COUNTING: &str = "fur for pour to voor за";
+const COUNTING: &str = "\
+    con en for fur mit per por pour to voor with за";
 
 /// Asks for a call, behind the option.
 const CALL: &str = "\
-    an anruf anrufen appel appelez back bel bellen call chiamate chiamatemi grazie kontakt liguem llamada llamar \
-    llamarme llamen llamenme mich mir moi oddzwoncie phone please rappel rappelez rappeler richiamate richiamatemi \
-    ring rufen ruckruf ruf sie telefon telefono telefoon terugbellen zadzwoncie zuruck";
+    anruf anrufen appel appelez bel bellen call chiamate chiamatemi liguem llamada llamar llamarme llamen \
+    llamenme oddzwoncie rappel rappeler rappelez richiamate richiamatemi ring ruckruf rufen telefon \
+    telefono telefoon terugbellen zadzwoncie";
+
+/// Goes with the wish to be called.
+const CALL_WITH: &str = "an back me mi mich mij mir moi on phone sie tel us zuruck";
 
 /// Stands between the wish to be called and its hour.
 const WHEN: &str = "\
@@ -109,7 +113,7 @@ pub fn answer(text: &str, options: &[u8]) -> Answer {
     if heard.automatic || other || warns(&heard.folded) || heard.said.len() > WORDS_MAX {
         return Answer::Not;
     }
-    match named(&heard.said) {
+    match named(&joined(&heard.said)) {
         Some(digit) if options.contains(&digit) => Answer::Option(digit),
         _ => Answer::Not,
     }
@@ -154,6 +158,20 @@ fn signed(folded: &str) -> bool {
     }
     false
 }
+
+/// The words with those of courtesy made one whose first says something else alone.
+fn joined(words: &[String]) -> Vec<String> {
+    let mut joined: Vec<String> = Vec::with_capacity(words.len());
+    for word in words {
+        match joined.last_mut() {
+            Some(last) if COURTESY.contains(&(last.as_str(), word)) => last.push_str(word),
+            _ => joined.push(word.clone()),
+        }
+    }
+    joined
+}
+
+const COURTESY: [(&str, &str); 3] = [("por", "favor"), ("per", "favore"), ("per", "piacere")];
 
 /// What one word may be.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -216,10 +234,14 @@ fn named(words: &[String]) -> Option<u8> {
         let read = match read(word) {
             // "the first one"
             Some(Word::Number(1)) if place && word == "one" => Word::Choose,
+            // "2 d", "2 u": a unit.
+            Some(Word::Fill) if word.chars().count() == 1 && at > 0 && is_digit(&words[at - 1]) => {
+                return None;
+            }
             Some(read) => read,
             None => {
-                let known = found.filter(|_| at > 0 && !doubt || chosen);
-                return known.filter(|_| first_is_option(words, at) && asks_for_a_call(&words[at..]));
+                let opened = is_opened_by_a_digit(&words[..at]) && (chosen || !doubt);
+                return found.filter(|_| opened && asks_for_a_call(&words[at..]));
             }
         };
         place = matches!(read, Word::Place(_) | Word::Dated(_));
@@ -239,33 +261,37 @@ fn named(words: &[String]) -> Option<u8> {
     found.filter(|_| chosen || !doubt)
 }
 
+fn is_digit(word: &str) -> bool {
+    word.len() == 1 && word.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// "the 2nd" is a day of the month as well; "2nd" alone is an answer.
 fn dated(read: Word, at: usize, words: &[String]) -> bool {
     matches!(read, Word::Dated(_)) && at > 0 && words[at - 1] == "the"
 }
 
-/// Whether a number opens the reply, so that what follows is about it.
-fn first_is_option(words: &[String], before: usize) -> bool {
-    let mut opening = words[..before].iter().map(|word| read(word));
-    let named = opening.find(|word| !matches!(word, Some(Word::Choose | Word::Fill)));
-    matches!(named.flatten(), Some(Word::Number(_) | Word::Place(_)))
+/// Whether a digit opens the reply, so that what follows is about it; in words it may count: "one call".
+fn is_opened_by_a_digit(words: &[String]) -> bool {
+    let opens = words.iter().find(|word| !matches!(read(word), Some(Word::Choose | Word::Fill)));
+    opens.is_some_and(|word| is_digit(word))
 }
 
 /// "call after 5", "bitte anrufen": nothing but a wish to be called and perhaps its hour.
 fn asks_for_a_call(words: &[String]) -> bool {
-    let (mut called, mut hour_may_come) = (false, false);
+    let (mut called, mut hour_may_come, mut after_hour) = (false, false, false);
     for word in words {
-        let hour = hour(word);
-        if hour && !hour_may_come {
+        let (hour, when, call) = (hour(word), holds(WHEN, word), holds(CALL, word));
+        let fits = match hour {
+            true => hour_may_come,
+            false if HOURS.contains(&word.as_str()) => after_hour,
+            false => when || call || holds(CALL_WITH, word) || holds(FILL, word),
+        };
+        if !fits {
             return false;
         }
-        let when = holds(WHEN, word);
-        let known = hour || when || holds(CALL, word) || holds(FILL, word) || HOURS.contains(&word.as_str());
-        if !known {
-            return false;
-        }
-        called |= holds(CALL, word);
+        called |= call;
         hour_may_come = called && (when || hour);
+        after_hour = hour;
     }
     called
 }
@@ -315,7 +341,10 @@ mod tests {
             ("ok 2 thanks", 2),
             ("I'll go with 2", 2),
             ("I'd like option 2 please", 2),
-            ("I'll go for 2, I choose it", 0),
+            ("I'll go for 2", 2),
+            ("3 por favor", 3),
+            ("2 per favore", 2),
+            ("scelgo la prima", 1),
             ("my answer is 1", 1),
             ("two", 2),
             ("the first one", 1),
@@ -347,69 +376,88 @@ mod tests {
             ("> Reply 1 or 2\n1", 1),
             ("2\nSent from my phone", 2),
         ] {
-            let wanted = if digit == 0 { Answer::Not } else { Answer::Option(digit) };
-            assert_eq!(answer(text, &ALL), wanted, "{text}");
+            assert_eq!(answer(text, &ALL), Answer::Option(digit), "{text}");
         }
     }
 
+    /// Near an answer, and none.
+    const NO_ANSWERS: [&str; 71] = [
+        "",
+        "ok",
+        "2 weeks",
+        "in 2 weeks",
+        "2pm",
+        "at 2",
+        "call me at 2",
+        "$2",
+        "2€",
+        "2%",
+        "2 or 3?",
+        "1 or 2",
+        "2?",
+        "not 2",
+        "no 2",
+        "2 not 3",
+        "don't want 2",
+        "nicht die 2",
+        "pas 2",
+        "no quiero la 2",
+        "12",
+        "0",
+        "2.5",
+        "2:30",
+        "1/2",
+        "½",
+        "+1",
+        "-1",
+        "2 days",
+        "2 Wochen",
+        "um 2",
+        "um",
+        "segunda",
+        "na segunda",
+        "am 2.",
+        "on the 2nd",
+        "the 2nd",
+        "20.3.",
+        "2026-03-02",
+        "for 2",
+        "one second",
+        "just a second",
+        "one moment",
+        "un momento",
+        "2 of us paid",
+        "2 d",
+        "2 u",
+        "2 s",
+        "1 an",
+        "1 Uhr anrufen",
+        "1 pm call me",
+        "1 h call",
+        "first call me",
+        "one call please",
+        "en 2",
+        "les 2",
+        "mit 2",
+        "prima",
+        "Prima, danke",
+        "nono",
+        "secondo me",
+        "fire",
+        "1 stop texting me",
+        "1 but I already paid",
+        "1 🛑",
+        "2 🖕",
+        "Liked “Reply 1 to be called”",
+        "Automatic reply: 1",
+        "1 tomorrow",
+        "1 call 5",
+        "call 5 after 1",
+    ];
+
     #[test]
     fn a_number_that_is_counted_dated_asked_or_denied_is_no_answer() {
-        for text in [
-            "",
-            "ok",
-            "2 weeks",
-            "in 2 weeks",
-            "2pm",
-            "at 2",
-            "call me at 2",
-            "$2",
-            "2€",
-            "2%",
-            "2 or 3?",
-            "1 or 2",
-            "2?",
-            "not 2",
-            "no 2",
-            "2 not 3",
-            "don't want 2",
-            "nicht die 2",
-            "pas 2",
-            "no quiero la 2",
-            "12",
-            "0",
-            "2.5",
-            "2:30",
-            "1/2",
-            "½",
-            "+1",
-            "-1",
-            "2 days",
-            "2 Wochen",
-            "um 2",
-            "um",
-            "segunda",
-            "na segunda",
-            "am 2.",
-            "on the 2nd",
-            "the 2nd",
-            "20.3.",
-            "2026-03-02",
-            "for 2",
-            "one second",
-            "just a second",
-            "one moment",
-            "un momento",
-            "2 of us paid",
-            "1 stop texting me",
-            "1 but I already paid",
-            "1 🛑",
-            "2 🖕",
-            "Liked “Reply 1 to be called”",
-            "Automatic reply: 1",
-            "1 tomorrow",
-            "1 call 5",
-            "call 5 after 1",
-        ] {
+        for text in NO_ANSWERS {
             assert_eq!(answer(text, &ALL), Answer::Not, "{text}");
         }
     }

@@ -99,7 +99,8 @@ struct Tally {
     segments: BTreeMap<u32, u32>,
 }
 
-struct Counter {
+/// The figures in the making, where each recipient has a frame of its own.
+pub struct Counter {
     preview: Preview,
     tallies: Vec<(Variant, Tally)>,
     /// Texts with the character, and its first place.
@@ -107,7 +108,7 @@ struct Counter {
 }
 
 impl Counter {
-    fn new(compiled: &Compiled) -> Counter {
+    pub fn new(compiled: &Compiled) -> Counter {
         let mut tallies = vec![(Variant::Body, Tally::default())];
         if compiled.template().body_short.is_some() {
             tallies.push((Variant::BodyShort, Tally::default()));
@@ -115,7 +116,7 @@ impl Counter {
         Counter { preview: Preview::default(), tallies, offending: HashMap::new() }
     }
 
-    fn add(&mut self, compiled: &Compiled, frame: Frame, fields: &Fields) {
+    pub fn add(&mut self, compiled: &Compiled, frame: Frame, fields: &Fields) {
         self.preview.recipient_count += 1;
         for (variant, tally) in &mut self.tallies {
             if let Ok(rendered) = compiled.render_variant(*variant, fields, frame) {
@@ -163,7 +164,7 @@ impl Counter {
         self.preview.more_offending += u32::from(has_more);
     }
 
-    fn finish(self) -> Preview {
+    pub fn finish(self) -> Preview {
         let Counter { mut preview, tallies, offending } = self;
         preview.variants = tallies.into_iter().map(|(variant, tally)| tally.finish(variant)).collect();
         let told = |(character, (text_count, offset))| Offending { character, text_count, offset };
