@@ -25,7 +25,7 @@ use crate::engine::{Change, ChangeAnswer, Command};
 use crate::id::TaskId;
 use crate::message::{Body, LinkName, Msisdn, TokenName};
 use crate::reminder::task::Task;
-use crate::store::{self, Opened, Options, Read, Store, keys, record};
+use crate::store::{self, Opened, Options, Read, Reader, Store, keys, record};
 
 /// With nothing to wait for, the core is asked all the same after this: its sweeps find what is past its time.
 const IDLE: Duration = Duration::from_secs(600);
@@ -143,6 +143,11 @@ impl Stage {
 
     fn say_restored(&mut self, _to: Timestamp) -> Result<(), RehearseError> {
         Ok(())
+    }
+
+    /// What is applied now.
+    pub fn reader(&self) -> Option<Reader> {
+        self.life.as_ref().map(|life| life.store.reader())
     }
 
     /// Everything up to `to`.
@@ -355,7 +360,7 @@ impl Stage {
     /// Nothing is closed, nothing more is said.
     fn crash(&mut self) -> Result<(), RehearseError> {
         self.life = None;
-        self.links.iter_mut().for_each(Wire::forget);
+        self.links.iter_mut().for_each(|wire| wire.forget(&self.fates));
         self.starts_at = Some(self.clock.now().mono + RESTARTS_AFTER);
         Ok(())
     }
@@ -373,7 +378,7 @@ impl Stage {
         if let Some(life) = self.life.take() {
             life.store.close(self.clock.now().wall)?;
         }
-        self.links.iter_mut().for_each(Wire::forget);
+        self.links.iter_mut().for_each(|wire| wire.forget(&self.fates));
         self.starts_at = Some(self.mono_of(until));
         Ok(())
     }

@@ -40,7 +40,10 @@ fn however_often_it_dies_while_it_sends_no_step_goes_twice() {
     let told = story.tell();
     assert_eq!(told.reminders().len(), 30, "the referee counts each once; none is forgotten");
     let statuses: Vec<&str> = told.sent().iter().map(|(_, sent)| sent.status).collect();
-    assert!(statuses.iter().all(|status| *status == "delivered"), "receipts tell what became of them: {statuses:?}");
+    assert!(
+        statuses.iter().all(|status| *status == "delivered"),
+        "receipts tell what became of them: {statuses:?}"
+    );
 }
 
 #[test]
@@ -79,7 +82,8 @@ fn after_two_days_of_silence_only_the_latest_step_goes() {
         grace = "4d"
         template = "text"
     "#;
-    let story = || Story::new("2026-03-02T00:00Z", "2026-03-20T00:00Z").set(close).case("A", ONE, "2026-03-10");
+    let story =
+        || Story::new("2026-03-02T00:00Z", "2026-03-20T00:00Z").set(close).case("A", ONE, "2026-03-10");
     let outage = story().outage("2026-03-10T06:00Z", "2026-03-12T11:00Z").tell();
     assert_eq!(outage.reminders(), ["A three 2026-03-12"]);
     let down = story().when("2026-03-10T06:00Z", What::Down { until: at("2026-03-12T11:00Z") }).tell();
@@ -103,7 +107,10 @@ fn a_clock_that_is_set_back_sends_nothing_twice_and_nothing_until_it_is_past_wha
     let told = story.tell();
     assert_eq!(told.reminders().len(), 30);
     let quiet = (at("2026-03-09T09:10Z"), at("2026-03-09T10:10Z"));
-    assert!(told.sent().iter().all(|(when, _)| *when <= quiet.0 || *when >= quiet.1), "held until past the mark");
+    assert!(
+        told.sent().iter().all(|(when, _)| *when <= quiet.0 || *when >= quiet.1),
+        "held until past the mark"
+    );
 }
 
 #[test]
@@ -138,7 +145,10 @@ fn a_file_with_moved_due_dates_moves_what_is_left_and_repeats_nothing() {
     let moved = What::Changes(cases(&csv).into_iter().map(row).collect());
     let told = march().when("2026-03-13T10:00Z", moved).tell();
     let reminders = told.reminders();
-    assert_eq!(reminders, ["A before 2026-03-09", "A due 2026-03-12", "A after 2026-03-24", "A last 2026-03-28"]);
+    assert_eq!(
+        reminders,
+        ["A before 2026-03-09", "A due 2026-03-12", "A after 2026-03-24", "A last 2026-03-28"]
+    );
 }
 
 #[test]
