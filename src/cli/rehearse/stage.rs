@@ -17,7 +17,6 @@ use super::lines::{Notes, Whose};
 use super::script::{Event, Jump, What};
 use super::wire::{Fate, Spoken, Wire};
 use crate::clock::{Clock, Timestamp};
-use crate::daemon;
 use crate::engine::core::{Answer, Core, Input, LinkIndex, Settings, Step};
 use crate::engine::notice::{Notice, NoticeKind};
 use crate::engine::reminders::records::{Applied, Records};
@@ -118,30 +117,35 @@ impl Stage {
 
     /// Opens the store and starts the core on it.
     pub fn start(&mut self) -> Result<(), RehearseError> {
-        self.open(None)
+        self.open(false)
     }
 
-    fn open(&mut self, restored: Option<Timestamp>) -> Result<(), RehearseError> {
+    fn open(&mut self, restored: bool) -> Result<(), RehearseError> {
         let now = self.clock.now();
         let mut store = match store::open(&self.dir.join("store"), self.options, now.wall)? {
             Opened::Ready { store, .. } => store,
             Opened::Quarantined { why, .. } => return Err(RehearseError::Quarantined(why)),
         };
-        let mut core = daemon::recover(self.settings.clone(), &mut store, now)?;
+        let (mut core, batch) = Core::recover(self.settings.clone(), &store.reader(), now)?;
+        let mut told = batch.events.clone();
+        store.commit(&batch, now.wall)?;
+        if restored {
+            let batch = core.restored(&store.reader(), now)?;
+            store.commit(&batch, now.wall)?;
+            told.extend(batch.events);
+        }
+        // The routes are the same over all lives: the first start alone has anything to note.
+        store.commit(&core.move_lanes(&store.reader(), now)?, now.wall)?;
         core.sweep_seldom(IDLE);
         self.life = Some(Life { core, store, awaits: None, at_once: true });
         self.starts_at = None;
-        if let Some(at) = restored {
-            self.say_restored(at)?;
+        for event in told {
+            self.publish(self.at(), record::decode(&event)?)?;
         }
         self.links.iter_mut().for_each(Wire::connect);
         for what in std::mem::take(&mut self.waiting) {
             self.happen(what)?;
         }
-        Ok(())
-    }
-
-    fn say_restored(&mut self, _to: Timestamp) -> Result<(), RehearseError> {
         Ok(())
     }
 
@@ -170,7 +174,7 @@ impl Stage {
         let now = self.clock.now().mono;
         self.keep_images()?;
         if self.starts_at.is_some_and(|at| at <= now) {
-            self.open(None)?;
+            self.open(false)?;
         }
         while self.script.front().is_some_and(|event| self.mono_of(event.at) <= now) {
             let Some(event) = self.script.pop_front() else { break };
@@ -405,7 +409,7 @@ impl Stage {
         let failed = |error| RehearseError::Dir(place.display().to_string(), error);
         fs::remove_dir_all(&place).map_err(failed)?;
         copy(&from, &place).map_err(failed)?;
-        self.open(Some(to))
+        self.open(true)
     }
 }
 

@@ -15,6 +15,7 @@
 //! reference.rs  the dispatch key
 //! view.rs       reading it all beside the core  seeds.rs     seed tables as changes
 //! simulate.rs   the same decisions over imagined time
+//! restored.rs   after a backup came back
 //! ```
 //! Invariants: an obligation's record, the ledger of its steps and its timer change in one batch; a step with a note
 //! of having gone is never queued again in its cycle; nothing is rendered before a link can take it; every decision
@@ -36,6 +37,7 @@ pub mod people;
 pub mod plan;
 pub mod records;
 pub mod reference;
+pub mod restored;
 pub mod seeds;
 pub mod settle;
 pub mod simulate;

@@ -178,3 +178,27 @@ fn the_same_words_do_not_go_twice_to_a_number_within_a_day() {
     assert_eq!(times.len(), 2);
     assert!(times[1].since(times[0]).as_secs() >= 24 * 3600, "{times:?}");
 }
+
+#[test]
+fn a_restored_backup_sends_nothing_again_and_nothing_at_all_before_a_person_says_so() {
+    // Of the night before the second step; the payment and the STOP that came since are not in it.
+    let two = "+4915112345672";
+    let three = "+4915112345673";
+    let restore = What::Restore { to: at("2026-03-11T22:00Z") };
+    let told = march()
+        .case("B", two, "2026-03-12")
+        .case("C", three, "2026-03-16")
+        .paid("2026-03-12T12:00Z", "A", "120.50")
+        .replies("2026-03-12T12:00Z", two, "STOP")
+        .when("2026-03-12T14:00Z", restore)
+        .tell();
+    let reminders = told.reminders();
+    assert_eq!(reminders.len(), 4, "{reminders:?}");
+    assert!(told.sent().iter().all(|(when, _)| *when < at("2026-03-12T14:00Z")));
+    assert_eq!(
+        told.tasks().iter().filter(|kind| *kind == "restored").count(),
+        2,
+        "A and B were due: {:?}",
+        told.tasks()
+    );
+}

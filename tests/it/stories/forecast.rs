@@ -40,12 +40,13 @@ fn random(seed: u64) -> Story {
     }
     for n in 0..2 + dice.below(4) {
         let offset = dice.below(15) as i64 - 5;
-        let unit = dice.pick(&["d", "bd"]);
+        let offset = if offset == 0 { 1 } else { offset };
+        let unit = if offset > 0 { dice.pick(&["d", "bd"]) } else { "d" };
         let slot = dice.pick(&["10:00", "morning", "evening", "19:30", "08:00", "23:00"]);
         let grace = dice.pick(&["6h", "1d", "2d", "5d"]);
         let when = dice.pick(&["balance > 0", "reminders < 2", "days_overdue < 4"]);
         sequence += &format!(
-            "[[sequence.step]]\nid = \"s{n}\"\noffset = \"{offset}{unit}\"\nat = \"{slot}\"\ntemplate = \"text\"\n\
+            "[[sequence.step]]\nid = \"s{n}\"\noffset = \"{offset:+}{unit}\"\nat = \"{slot}\"\ntemplate = \"text\"\n\
              grace = \"{grace}\"\nwhen = \"{when}\"\n"
         );
     }
