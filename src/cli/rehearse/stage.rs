@@ -204,8 +204,12 @@ impl Stage {
         let mut inputs = Vec::new();
         for link in 0..self.links.len() {
             let Some(wire) = self.links.get_mut(link) else { continue };
-            let Spoken { events, inbound, written } = wire.go_on(now, &self.fates);
+            let Spoken { events, inbound, written, expired } = wire.go_on(now, &self.fates);
             let name = wire.facts.name.clone();
+            if let (true, Some(life)) = (expired, &mut self.life) {
+                life.core.sweep_now();
+                life.at_once = true;
+            }
             for submission in written {
                 self.sent_by.insert(submission.to, link);
                 let reader = self.life.as_ref().map(|life| life.store.reader());
@@ -237,7 +241,7 @@ impl Stage {
         }
         for (link, submission) in submissions {
             if let Some(wire) = self.links.get_mut(link) {
-                wire.take(submission);
+                wire.take(submission, now.mono);
             }
         }
         for (link, control) in controls {

@@ -40,6 +40,7 @@ pub mod records;
 pub mod reference;
 pub mod seeds;
 pub mod settle;
+pub mod simulate;
 pub mod situation;
 pub mod subscriptions;
 pub mod tasks;
