@@ -456,7 +456,13 @@ async fn somebody_without_scripts_enters_a_case_sees_its_next_step_and_books_its
     browser.page.goto(&format!("http://{}/obligations/new", world.address())).await.unwrap();
     let due = world.clock.now().wall.saturating_add(std::time::Duration::from_secs(30 * 86_400));
     let due = due.to_rfc3339()[..10].to_owned();
-    let typed = [("external_id", "INV-7"), ("amount", "80"), ("contact", "C-7"), ("phone", NUMBER), ("country", "DE")];
+    let typed = [
+        ("external_id", "INV-7"),
+        ("amount", "80"),
+        ("contact", "C-7"),
+        ("phone", NUMBER),
+        ("country", "DE"),
+    ];
     for (id, text) in typed {
         browser.page.find(Locator::Id(id)).await.unwrap().send_keys(text).await.unwrap();
     }

@@ -1,6 +1,9 @@
 //! The pages of the reminder side over plain HTTP and a real daemon: who sees and who may change, forms and what
 //! they come to, hostile names, uploads.
 
+use std::time::Duration;
+
+use nudged::clock::Clock;
 use nudged::http::auth::Scope;
 use reqwest::Method;
 use reqwest::header::LOCATION;
@@ -32,6 +35,14 @@ impl Office {
     /// A daemon set up as shipped, and somebody who may change the reminder side.
     pub async fn open() -> Office {
         let world = World::start_still("").await;
+        // The days are the test's own, and time passes in them.
+        let clock = world.clock.clone();
+        tokio::spawn(async move {
+            loop {
+                Clock::system().sleep(Duration::from_millis(5)).await;
+                clock.advance(Duration::from_millis(20));
+            }
+        });
         let token = token(&world).await;
         load(&world, &token).await;
         let clerk = Visitor::signed_in_at(world.address(), &token).await;
@@ -145,8 +156,14 @@ async fn a_form_with_faults_comes_back_as_it_was_filled_in() {
     office.case(&ANNA).await;
     let (status, page) = office.refused("/page/obligations", &[&CASE[..], &ANNA].concat()).await;
     assert!(status == 422 && page.contains("is there already"), "{page}");
-    let known = [("external_id", "INV-2"), ("contact", "C-1"), ("creditor", "acme"), ("amount", "1"),
-        ("currency", "EUR"), ("due_date", "2026-12-20")];
+    let known = [
+        ("external_id", "INV-2"),
+        ("contact", "C-1"),
+        ("creditor", "acme"),
+        ("amount", "1"),
+        ("currency", "EUR"),
+        ("due_date", "2026-12-20"),
+    ];
     office.fill("/page/obligations", &known).await;
 }
 
@@ -155,8 +172,14 @@ async fn obligations_are_found_by_status_creditor_id_and_number_and_sums_stay_ap
     let office = Office::open().await;
     office.case(&ANNA).await;
     office.case(&[("external_id", "INV-2"), ("contact", "C-2"), ("phone", "+4915100000002")]).await;
-    let yen = [("external_id", "INV-3"), ("contact", "C-1"), ("creditor", "acme"), ("amount", "700"),
-        ("currency", "JPY"), ("due_date", "2026-12-20")];
+    let yen = [
+        ("external_id", "INV-3"),
+        ("contact", "C-1"),
+        ("creditor", "acme"),
+        ("amount", "700"),
+        ("currency", "JPY"),
+        ("due_date", "2026-12-20"),
+    ];
     office.fill("/page/obligations", &yen).await;
     let page = office.has("/obligations", "INV-3").await;
     assert!(page.contains("<strong>241.00 EUR</strong>, <strong>700 JPY</strong>"), "{page}");
@@ -179,8 +202,14 @@ async fn obligations_are_found_by_status_creditor_id_and_number_and_sums_stay_ap
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_names_are_text_on_every_page() {
     let office = Office::open().await;
-    let hostile = [("external_id", "<b>INV</b>"), ("contact", "<i>C</i>"), ("phone", "+4915112345678"),
-        ("first_name", HOSTILE), ("last_name", "{{ frame.form_key }}"), ("description", HOSTILE)];
+    let hostile = [
+        ("external_id", "<b>INV</b>"),
+        ("contact", "<i>C</i>"),
+        ("phone", "+4915112345678"),
+        ("first_name", HOSTILE),
+        ("last_name", "{{ frame.form_key }}"),
+        ("description", HOSTILE),
+    ];
     let path = office.case(&hostile).await;
     office.fill(&format!("/page{path}/dispute"), &[("reason", HOSTILE)]).await;
     office.has(&path, "Open tasks").await;
@@ -190,8 +219,14 @@ async fn hostile_names_are_text_on_every_page() {
     for at in [path.as_str(), "/obligations", "/contacts", "/tasks", &task] {
         let page = office.clerk.page(at).await;
         assert!(page.contains("&#60;img src=x onerror") || page.contains("&#60;b&#62;INV"), "{at}: {page}");
-        assert!(!page.contains("<script>") && !page.contains("<img") && !page.contains("<b>"), "{at}: {page}");
-        assert!(!page.contains('\u{202e}') && !page.contains(" style=") && !page.contains(" onclick="), "{at}");
+        assert!(
+            !page.contains("<script>") && !page.contains("<img") && !page.contains("<b>"),
+            "{at}: {page}"
+        );
+        assert!(
+            !page.contains('\u{202e}') && !page.contains(" style=") && !page.contains(" onclick="),
+            "{at}"
+        );
     }
     assert!(office.clerk.page(&path).await.contains("{{ frame.form_key }}"), "nothing is expanded twice");
 }
@@ -205,7 +240,9 @@ async fn whoever_may_only_read_sees_all_and_changes_nothing() {
     let reader = Visitor::signed_in_at(office.world.address(), &token).await;
     let key = reader.key().await;
     let forms = |page: &str| page.matches("method=\"post\"").count();
-    for at in PAGES.into_iter().chain([path.as_str(), "/templates/due/en", "/sequences/standard", "/creditors"]) {
+    for at in
+        PAGES.into_iter().chain([path.as_str(), "/templates/due/en", "/sequences/standard", "/creditors"])
+    {
         let page = reader.page(at).await;
         let allowed = if at == "/templates/due/en" { 2 } else { 1 };
         assert!(page.contains("Sign out"), "{at}: {page}");
@@ -225,7 +262,8 @@ async fn without_the_key_of_the_session_no_form_is_taken_and_without_a_session_n
     let office = Office::open().await;
     let path = office.case(&ANNA).await;
     for at in [format!("/page{path}/pay"), "/page/obligations".into(), "/page/templates".into()] {
-        for fields in [&[("amount", "1"), ("once", "p")][..], &[("key", "0"), ("amount", "1"), ("once", "p")]] {
+        for fields in [&[("amount", "1"), ("once", "p")][..], &[("key", "0"), ("amount", "1"), ("once", "p")]]
+        {
             assert_eq!(status(office.clerk.post(&at, fields)).await, 403, "{at}");
         }
     }
@@ -285,12 +323,23 @@ async fn a_template_is_previewed_without_being_saved_and_saved_as_its_next_versi
     let office = Office::open().await;
     let page = office.clerk.page("/templates/due/en").await;
     assert!(page.contains("version 1") && page.contains("Stadtwerke Neustadt"), "{page}");
-    let body = "{{ creditor }}: {{ amount }} for {{ description }} is due on {{ due_date }}. Call {{ phone }}";
+    let body =
+        "{{ creditor }}: {{ amount }} for {{ description }} is due on {{ due_date }}. Call {{ phone }}";
     let fields = |body, what| {
-        [("template", "due"), ("language", "en"), ("class", "reminder"), ("version", "1"), ("body", body), ("do", what)]
+        [
+            ("template", "due"),
+            ("language", "en"),
+            ("class", "reminder"),
+            ("version", "1"),
+            ("body", body),
+            ("do", what),
+        ]
     };
     let (status, page) = office.refused("/page/templates", &fields(body, "preview")).await;
-    assert!(status == 200 && page.contains("nothing is saved yet") && page.contains("RG 2026-0412"), "{page}");
+    assert!(
+        status == 200 && page.contains("nothing is saved yet") && page.contains("RG 2026-0412"),
+        "{page}"
+    );
     assert!(office.clerk.page("/templates/due/en").await.contains("version 1"));
     let (status, page) = office.refused("/page/templates", &fields("{% for x in y %}", "save")).await;
     assert!(status == 422 && page.contains("Nothing was saved."), "{page}");
@@ -315,7 +364,8 @@ async fn a_sequence_tells_what_goes_when_for_a_due_date_and_for_an_obligation() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_creditor_is_set_up_by_form_once() {
     let office = Office::open().await;
-    let fields = [("creditor_key", "solo"), ("name", "Solo & Söhne"), ("sender_role", "first_party"), ("packs", "de")];
+    let fields =
+        [("creditor_key", "solo"), ("name", "Solo & Söhne"), ("sender_role", "first_party"), ("packs", "de")];
     office.fill("/page/creditors", &fields).await;
     office.has("/creditors", "Solo &#38; Söhne").await;
     assert_eq!(office.refused("/page/creditors", &fields).await.0, 422, "it is there");

@@ -225,7 +225,8 @@ impl Person {
     }
 
     fn forecast(&self, look: &Look, step: &Step) -> Forecast {
-        let calendar = self.creditor.as_ref().and_then(|own| look.catalog.calendars.get(own.calendar.as_ref()?));
+        let calendar =
+            self.creditor.as_ref().and_then(|own| look.catalog.calendars.get(own.calendar.as_ref()?));
         let timing = StepTiming {
             due: self.due,
             offset: step.offset,
@@ -277,7 +278,10 @@ impl Person {
         match saved.compiled.render(&self.fields, around) {
             Ok(rendered) => {
                 let plural = if rendered.segment_count == 1 { "" } else { "s" };
-                let figures = format!("Template {}, {}: {} segment{plural}.", template.key, template.language, rendered.segment_count);
+                let figures = format!(
+                    "Template {}, {}: {} segment{plural}.",
+                    template.key, template.language, rendered.segment_count
+                );
                 (Some(visible(&rendered.text, WHOLE)), figures)
             }
             Err(why) => (None, format!("No text: {why}.")),
