@@ -29,6 +29,7 @@ pub mod sweep;
 pub mod txn;
 pub mod unknown;
 pub mod view;
+pub mod visits;
 pub mod webhook;
 
 use std::collections::BTreeMap;

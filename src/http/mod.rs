@@ -6,6 +6,7 @@
 
 pub mod auth;
 mod batch;
+mod clicks;
 mod csv;
 mod draft;
 mod events;
@@ -21,6 +22,7 @@ mod messages;
 mod optouts;
 mod page;
 pub mod problem;
+mod redirect;
 mod reminders;
 pub mod serve;
 mod session;
@@ -115,7 +117,8 @@ impl App {
         &self.0.sessions
     }
 
-    fn imports(&self) -> &Imports {
+    /// Imports, for workers that feed them too.
+    pub fn imports(&self) -> &Imports {
         &self.0.imports
     }
 
@@ -183,6 +186,7 @@ impl App {
             .route("/v1/status", get(links::status))
             .route("/v1/pause", post(links::pause_all))
             .route("/v1/resume", post(links::resume_all))
+            .route("/v1/clicks", post(clicks::create))
             .route("/v1/clock/accept", post(links::accept_clock))
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))

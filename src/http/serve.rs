@@ -102,6 +102,11 @@ pub fn bind(http: &config::Http) -> io::Result<Vec<Bound>> {
     http.listen.iter().map(|listen| bind_one(listen, http.trusted_proxy)).collect()
 }
 
+/// Binds the listeners of payment links; a proxy in front minds the names.
+pub fn bind_redirect(redirect: &config::Redirect) -> io::Result<Vec<Bound>> {
+    redirect.listen.iter().map(|listen| bind_one(listen, true)).collect()
+}
+
 fn bind_one(listen: &Listen, trusted_proxy: bool) -> io::Result<Bound> {
     let named = |e: io::Error, at: &dyn fmt::Display| io::Error::new(e.kind(), format!("{at}: {e}"));
     match listen {
@@ -139,12 +144,36 @@ fn bind_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
 /// Serves until `stop`, then takes no new connections, lets requests in flight end within `grace`, and
 /// returns. An error means that a bound socket could not be registered with the runtime.
 pub async fn serve(bound: Vec<Bound>, app: App, stop: CancellationToken, grace: Duration) -> io::Result<()> {
+    let sampled = stop.clone().run_until_cancelled_owned(page::traffic::watch(app.clone()));
+    let served = listen(bound, app.clone(), app.router(), stop, grace);
+    tokio::join!(served, sampled).0
+}
+
+/// The same for the listener of payment links.
+pub async fn serve_redirect(
+    bound: Vec<Bound>,
+    app: App,
+    redirect: config::Redirect,
+    stop: CancellationToken,
+    grace: Duration,
+) -> io::Result<()> {
+    let router = super::redirect::router(&app, &redirect);
+    listen(bound, app, router, stop, grace).await
+}
+
+async fn listen(
+    bound: Vec<Bound>,
+    app: App,
+    router: Router,
+    stop: CancellationToken,
+    grace: Duration,
+) -> io::Result<()> {
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
     let loops = TaskTracker::new();
     for Bound { socket, names } in bound {
         let door = Door {
             names,
-            service: Service { router: app.router().route_layer(from_fn(note_pattern)), app: app.clone() },
+            service: Service { router: router.clone().route_layer(from_fn(note_pattern)), app: app.clone() },
             places: Places::default(),
             stop: stop.clone(),
             cut: cut.clone(),
@@ -159,8 +188,6 @@ pub async fn serve(bound: Vec<Bound>, app: App, stop: CancellationToken, grace: 
             }
         }
     }
-    let sampled = stop.clone().run_until_cancelled_owned(page::traffic::watch(app.clone()));
-    loops.spawn(sampled);
     loops.close();
     loops.wait().await;
     connections.close();
@@ -364,7 +391,8 @@ impl Service {
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(pattern);
         let limit = match request.uri().path() {
-            "/v1/messages/batch" => BATCH_WITHIN,
+            "/v1/messages/batch" | "/v1/simulate" => BATCH_WITHIN,
+            path if path.starts_with("/v1/templates/") => BATCH_WITHIN,
             "/v1/events" => super::events::WAIT_MOST + REQUEST_WITHIN,
             path if path.starts_with("/v1/webhooks/") => HOOK_WITHIN,
             path if path.starts_with("/v1/imports") || path == "/page/imports" => IMPORT_WITHIN,

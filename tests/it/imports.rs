@@ -1,10 +1,12 @@
 //! Files of cases into a running daemon: dry run, commit, the same again, what is refused.
 
+use nudged::clock::Clock;
+use nudged::http::auth::Scope;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::seeds::{load, token, upload};
-use crate::support::{World, until};
+use crate::seeds::{load, upload};
+use crate::support::{START, World, until};
 
 const HEADER: &str = "external_id,creditor,phone,amount,currency,due_date,first_name,language,country,consent,consent_source,consent_at\n";
 
@@ -23,8 +25,9 @@ struct Desk {
 
 impl Desk {
     async fn open() -> Desk {
-        let world = World::start_still("").await;
-        let token = token(&world).await;
+        let scopes = [Scope::Reminders, Scope::Read, Scope::Send];
+        let world = World::start_as(Clock::manual(START), "", &scopes).await;
+        let token = world.token().to_owned();
         load(&world, &token).await;
         Desk { world, token }
     }

@@ -59,7 +59,8 @@ pub(super) struct Stage {
     dir: PathBuf,
     options: Options,
     settings: Settings,
-    limits: BTreeMap<LinkName, Limits>,
+    /// What links may send.
+    pub limits: BTreeMap<LinkName, Limits>,
     life: Option<Life>,
     links: Vec<Wire>,
     fates: BTreeMap<Msisdn, Fate>,
@@ -78,7 +79,7 @@ pub(super) struct Stage {
 
 impl Stage {
     pub fn new(
-        (settings, limits, options): (Settings, BTreeMap<LinkName, Limits>, Options),
+        (settings, options): (Settings, Options),
         links: Vec<Wire>,
         script: Vec<Event>,
         fates: BTreeMap<Msisdn, Fate>,
@@ -96,7 +97,7 @@ impl Stage {
             dir: dir.to_owned(),
             options,
             settings,
-            limits,
+            limits: BTreeMap::new(),
             life: None,
             links,
             fates,
@@ -130,7 +131,8 @@ impl Stage {
             Opened::Ready { store, .. } => store,
             Opened::Quarantined { why, .. } => return Err(RehearseError::Quarantined(why)),
         };
-        let mut core = daemon::recover(self.settings.clone(), self.limits.clone(), &mut store, now)?;
+        let core = daemon::recover(self.settings.clone(), &mut store, now)?;
+        let mut core = core.limit(self.limits.clone(), &store.reader(), now)?;
         core.sweep_seldom(IDLE);
         self.life = Some(Life { core, store, awaits: None, at_once: true });
         self.starts_at = None;

@@ -5,6 +5,7 @@ use super::happened::Happened;
 use super::situation::{Lack, Situation, Window};
 use crate::clock::Timestamp;
 use crate::engine::core::{Core, Work};
+use crate::message::{Head, State};
 use crate::reminder::calendar::business_days_from;
 use crate::reminder::enrolment::{
     EnrolmentState, ExitReason, NextStep, PauseReason, StepNote, StepOutcome, Timer, TimerKind,
@@ -36,7 +37,7 @@ pub struct Plan<'a> {
 }
 
 /// Looks at every step of the sequence that has no note in this cycle. Of those that are due only the latest goes;
-/// where none is due, the first to come.
+/// where none is due, the first to come. None goes after one that lies later.
 ///
 /// # Errors
 /// No hour of any day is lawful where the contact may live.
@@ -45,17 +46,25 @@ pub fn plan<'a>(
     obligation: &Obligation,
     now: Timestamp,
 ) -> Result<Plan<'a>, NoWindow> {
-    let noted = |step: &Step| {
-        obligation.steps.iter().any(|note| note.cycle == obligation.cycle && note.step == step.id)
+    let note_of = |step: &Step| {
+        obligation.steps.iter().find(|note| note.cycle == obligation.cycle && note.step == step.id)
     };
-    let mut open = Vec::new();
-    for step in situation.sequence.steps.iter().filter(|step| !noted(step)) {
-        open.push((situation.window(obligation, step)?, step));
+    let (mut open, mut last_gone) = (Vec::new(), None);
+    for step in &situation.sequence.steps {
+        let window = situation.window(obligation, step)?;
+        match note_of(step).map(|note| &note.how) {
+            None => open.push((window, step)),
+            Some(StepOutcome::Gone { .. }) => last_gone = last_gone.max(Some(window.opens)),
+            Some(_) => {}
+        }
     }
     // By time, and what the sequence names first where two fall together.
     open.sort_by_key(|(window, _)| window.opens);
-    let due = open.iter().rposition(|(window, _)| window.opens <= now && now < window.stale_after);
-    let first_ahead = open.iter().position(|(window, _)| window.opens > now).unwrap_or(open.len());
+    let passed = |window: &Window| Some(window.opens) < last_gone;
+    let is_due = |window: &Window| window.opens <= now && now < window.stale_after && !passed(window);
+    let due = open.iter().rposition(|(window, _)| is_due(window));
+    let ahead = |window: &Window| window.opens > now && !passed(window);
+    let first_ahead = open.iter().position(|(window, _)| ahead(window)).unwrap_or(open.len());
     let chosen = due.unwrap_or(first_ahead);
     let stale = open.iter().take(chosen).map(|(_, step)| &step.id).collect();
     let next = match open.get(chosen) {
@@ -109,6 +118,10 @@ impl Core {
             self.pause_debt(debt, PauseReason::Review, None, "", work);
             return Ok(None);
         };
+        if self.clock_in_doubt() && (!plan.stale.is_empty() || plan.next == Next::Done) {
+            // What is over by a clock in doubt may not be over: looked at again once it is believed.
+            return Ok(Some(Timer { kind: TimerKind::Step, at: now }));
+        }
         let cycle = debt.obligation.cycle;
         for step in plan.stale {
             self.happen(debt.id, Happened::Stale { step: step.clone() }, "", work);
@@ -116,12 +129,31 @@ impl Core {
             debt.obligation.steps.push(StepNote { cycle, step: step.clone(), how });
         }
         let Next::Step { step, window } = plan.next else {
-            self.complete(debt, work)?;
+            // What is on its way may come back and go again.
+            if !self.has_pending(debt, work)? {
+                self.complete(debt, work)?;
+            }
             return Ok(None);
         };
         let Some(enrolment) = &mut debt.obligation.enrolment else { return Ok(None) };
         enrolment.next = Some(NextStep { step: step.id.clone(), at: window.opens });
         Ok(Some(Timer { kind: TimerKind::Step, at: window.opens }))
+    }
+
+    /// A text of this cycle is on its way, or waits for it.
+    fn has_pending(&self, debt: &Debt, work: &Work) -> Result<bool, StoreError> {
+        let cycle = debt.obligation.cycle;
+        for note in debt.obligation.steps.iter().filter(|note| note.cycle == cycle) {
+            let StepOutcome::Gone { message, accepted: false, .. } = note.how else { continue };
+            if self.active.contains_key(&message) {
+                return Ok(true);
+            }
+            let waits = |head: &Head| matches!(head.state, State::Waiting { .. });
+            if self.load(message, work)?.is_some_and(|(_, head)| waits(&head)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The last step is over; what is still owed is a person's now.
