@@ -227,6 +227,12 @@ fn spawn_imports(
             "the payment links"
         });
     }
+    let (imports, asked) = (app.imports().clone(), stop.clone());
+    tasks.spawn(async move {
+        asked.cancelled().await;
+        imports.finish().await;
+        "the imports"
+    });
     if let Some(directory) = config.payments.drop.clone() {
         let (imports, clock, stop) = (app.imports().clone(), clock.clone(), stop.clone());
         tasks.spawn(async move {

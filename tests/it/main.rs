@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it stands")]
 
 mod alone;
+mod bank;
 mod browser;
 mod budget;
 mod cancel;
@@ -15,6 +16,7 @@ mod holds;
 mod http;
 mod http_inbound;
 mod http_reminders;
+mod http_reminders_more;
 mod imports;
 mod inbound;
 mod intake;
@@ -38,6 +40,7 @@ mod quarantine;
 mod quota;
 mod receipts;
 mod receiver;
+mod redirect;
 mod reminders;
 mod replies;
 mod restart;

@@ -497,13 +497,13 @@ impl Core {
     fn note_crossed(&mut self, debt: &Debt, by: &str, work: &mut Work) {
         let cycle = debt.obligation.cycle;
         let last = debt.obligation.steps.iter().rev().find_map(|note| match note.how {
-            StepOutcome::Gone { message, at, .. } if note.cycle == cycle => {
-                Some((note.step.clone(), message, at))
+            StepOutcome::Gone { message, at, accepted, .. } if note.cycle == cycle => {
+                Some((note.step.clone(), message, at, accepted))
             }
             _ => None,
         });
-        let Some((step, message, at)) = last else { return };
-        if self.active.contains_key(&message) || work.wall().since(at) < CORRECTION_WITHIN {
+        let Some((step, message, at, accepted)) = last else { return };
+        if self.active.contains_key(&message) || (accepted && work.wall().since(at) < CORRECTION_WITHIN) {
             self.happen(debt.id, Happened::CrossedPayment { step, message }, by, work);
         }
     }

@@ -95,7 +95,12 @@ impl Core {
     /// Ends what was taken back and waits; what was leased meanwhile is recalled instead.
     pub(in crate::engine) fn withdraw(&mut self, work: &mut Work) -> Result<(), StoreError> {
         for id in std::mem::take(&mut work.withdraw) {
+            if let Some(active) = self.active.get(&id) {
+                work.controls.push((active.link, Control::Recall(id)));
+                continue;
+            }
             let Some((body, head)) = self.load(id, work)? else { continue };
+            work.ours.insert(id);
             self.close_waiting(id, &body, &head, Event::Cancel, work)?;
         }
         Ok(())
