@@ -67,6 +67,11 @@ impl Core {
             enrolment.refused = None;
         }
         self.happen(debt.id, Happened::Resumed, by, work);
+        // What was named while it waited begins now.
+        let instead = debt.obligation.enrolment.as_mut().and_then(|enrolment| enrolment.instead.take());
+        if let Some(sequence) = instead {
+            self.begin(debt, &sequence, by, work);
+        }
     }
 
     /// Reminders of this obligation of which no byte is out do not go as they are. What waits ends here; what a link

@@ -236,7 +236,7 @@ impl Debt {
     pub(super) fn skip(&mut self, cycle: u32, step: Key, at: Timestamp) {
         let noted = self.obligation.steps.iter().any(|note| note.cycle == cycle && note.step == step);
         if !noted {
-            let (gate, rule) = (String::from("sequence"), String::from("final"));
+            let (gate, rule) = (super::debts::LEFT_OUT.0.to_owned(), super::debts::LEFT_OUT.1.to_owned());
             self.obligation.steps.push(StepNote {
                 cycle,
                 step,
