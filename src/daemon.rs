@@ -22,6 +22,7 @@ use crate::cli::{EXIT_CONFIG, EXIT_IO, EXIT_LOCKED};
 use crate::clock::{BUILT, Clock, Now};
 use crate::config::{Config, EventName, Modem, Smpp};
 use crate::engine::core::{Core, Settings};
+use crate::engine::imports::drop;
 use crate::engine::memory::Memory;
 use crate::engine::recover::RecoverError;
 use crate::engine::reminders::ReminderSettings;
@@ -112,6 +113,8 @@ pub struct Daemon {
     pub addresses: Vec<String>,
     /// The first TCP address.
     pub address: Option<std::net::SocketAddr>,
+    /// The first TCP address of payment links.
+    pub redirect: Option<std::net::SocketAddr>,
     /// A daemon that is dropped leaves no thread behind.
     stop: DropGuard,
     /// Cancelled when the core's thread has ended.
@@ -141,6 +144,7 @@ impl Daemon {
         // Before the address: a second daemon of the same configuration must hear that there is a first.
         let opened = tokio::task::block_in_place(|| store::open(&dir.join("store"), options, now))?;
         let bound = serve::bind(&config.http).map_err(StartError::Listen)?;
+        let redirects = serve::bind_redirect(&config.redirect).map_err(StartError::Listen)?;
         let addresses = bound.iter().map(ToString::to_string).collect();
         let address = bound.iter().find_map(serve::Bound::address);
         let (engine, core) = match opened {
@@ -163,6 +167,8 @@ impl Daemon {
             }
         };
         let app = App::with_tables(engine.clone(), clock.clone(), &dir, config.queue.national_tables.clone());
+        let redirect = redirects.iter().find_map(serve::Bound::address);
+        spawn_imports(&config, (&app, redirects), &clock, &stop, &mut tasks);
         let http_stop = stop.clone();
         tasks.spawn(async move {
             if let Err(error) = serve::serve(bound, app, http_stop, HTTP_GRACE).await {
@@ -171,7 +177,7 @@ impl Daemon {
             "the HTTP server"
         });
         let stop = stop.drop_guard();
-        Ok(Daemon { engine, addresses, address, stop, core_ended, core, tasks })
+        Ok(Daemon { engine, addresses, address, redirect, stop, core_ended, core, tasks })
     }
 
     /// Until the daemon ends by itself; nothing but `stop` ends a healthy one.
@@ -201,6 +207,32 @@ impl Daemon {
             Ok(Ok(Err(error))) => Ended::Store(error),
             Ok(Err(_)) | Err(_) => Ended::Broken("the core"),
         }
+    }
+}
+
+/// What the configuration asks for beside the API: the listener of payment links, and the drop folder.
+fn spawn_imports(
+    config: &Config,
+    (app, redirects): (&App, Vec<serve::Bound>),
+    clock: &Clock,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<&'static str>,
+) {
+    if !redirects.is_empty() {
+        let (app, settings, stop) = (app.clone(), config.redirect.clone(), stop.clone());
+        tasks.spawn(async move {
+            if let Err(error) = serve::serve_redirect(redirects, app, settings, stop, HTTP_GRACE).await {
+                tracing::error!(event = "http_failed", %error);
+            }
+            "the payment links"
+        });
+    }
+    if let Some(directory) = config.payments.drop.clone() {
+        let (imports, clock, stop) = (app.imports().clone(), clock.clone(), stop.clone());
+        tasks.spawn(async move {
+            drop::watch(directory, imports, clock, stop).await;
+            "the drop folder"
+        });
     }
 }
 
@@ -243,13 +275,14 @@ fn ready(
 ) -> Result<(Engine, Loop), StartError> {
     let settings = settings(config, link_secret(&config.state_dir)?);
     let now = clock.now();
-    let core = match recover(settings, limits(config), &mut store, now) {
+    let core = match recover(settings, &mut store, now) {
         Err(RecoverError::Store(StoreError::Damaged(why))) => {
             store.suspect(&why)?;
             return Err(StoreError::Damaged(why).into());
         }
         other => other?,
     };
+    let core = core.limit(limits(config), &store.reader(), now)?;
     let bell = Arc::new(Notify::new());
     let ports = start_links(config, &bell, clock, tasks)?;
     let min_free = config.queue.min_free;
@@ -257,6 +290,19 @@ fn ready(
     let (engine, runner) = engine(parts);
     let webhooks = webhook::start(&config.webhooks, &engine, clock, tasks)?;
     Ok((engine.with_webhooks(webhooks), runner))
+}
+
+/// What each link may send.
+pub(crate) fn limits(config: &Config) -> BTreeMap<LinkName, Limits> {
+    let modems = config.modems.iter().map(|modem| {
+        let Modem { name, quota, recipients, sticky, .. } = modem;
+        (name.clone(), Limits { segments: quota.clone(), recipients: *recipients, sticky: *sticky })
+    });
+    let binds = config
+        .smpp
+        .iter()
+        .map(|bind| (bind.name.clone(), Limits { segments: bind.quota.clone(), ..Limits::default() }));
+    modems.chain(binds).collect()
 }
 
 /// What the core is told; the links in the order of `[[modem]]`, then `[[smpp]]`.
@@ -271,22 +317,10 @@ pub(crate) fn settings(config: &Config, link_secret: [u8; 32]) -> Settings {
         reminders: ReminderSettings {
             home: config.timezone.clone(),
             link_secret,
+            redirect: Some(config.redirect.base.clone()).filter(|base| !base.is_empty()),
             takes_payments: config.webhooks.iter().any(|hook| hook.takes(EventName::PaymentRequested)),
         },
     }
-}
-
-/// What each link may take in a period.
-pub(crate) fn limits(config: &Config) -> BTreeMap<LinkName, Limits> {
-    let modems = config.modems.iter().map(|modem| {
-        let Modem { name, quota, recipients, sticky, .. } = modem;
-        (name.clone(), Limits { segments: quota.clone(), recipients: *recipients, sticky: *sticky })
-    });
-    let binds = config
-        .smpp
-        .iter()
-        .map(|bind| (bind.name.clone(), Limits { segments: bind.quota.clone(), ..Limits::default() }));
-    modems.chain(binds).collect()
 }
 
 fn modem_facts(modem: &Modem) -> LinkFacts {
@@ -329,18 +363,13 @@ fn start_links(
 }
 
 /// The core as the store has it, with everything a crash or another configuration changed written down.
-pub(crate) fn recover(
-    settings: Settings,
-    limits: BTreeMap<LinkName, Limits>,
-    store: &mut Store,
-    now: Now,
-) -> Result<Core, RecoverError> {
+pub(crate) fn recover(settings: Settings, store: &mut Store, now: Now) -> Result<Core, RecoverError> {
     let (mut core, batch) = Core::recover(settings, &store.reader(), now)?;
     store.commit(&batch, now.wall)?;
     loop {
         let moved = core.move_lanes(&store.reader(), now)?;
         if moved.is_empty() {
-            return Ok(core.limit(limits, &store.reader(), now)?);
+            return Ok(core);
         }
         store.commit(&moved, now.wall)?;
     }

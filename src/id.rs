@@ -81,6 +81,8 @@ id!(/// A debt.
     ObligationId, "obl_");
 id!(/// Something a person must do.
     TaskId, "tsk_");
+id!(/// A file of cases.
+    ImportId, "imp_");
 id!(/// Messages accepted by one request.
     BatchId, "bat_");
 id!(/// A published event: its number in the journal and no time.

@@ -26,6 +26,7 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
     let mut config =
         config::check(&text, &|name| read_secret(&resolve(name, &base, credentials.as_deref())?))?;
     config.state_dir = base.join(&config.state_dir);
+    config.payments.drop = config.payments.drop.map(|drop| base.join(drop));
     for modem in &mut config.modems {
         if let Port::Device(path) = &mut modem.port {
             *path = base.join(&*path);

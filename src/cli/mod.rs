@@ -11,6 +11,7 @@ pub mod config_file;
 pub mod debug;
 pub mod demo;
 pub mod import;
+pub mod import_clicks;
 pub mod inbound;
 pub mod links;
 pub mod listing;
@@ -74,6 +75,8 @@ enum Command {
     Inbound(inbound::Args),
     /// Import cases, payments and what is set up
     Import(import::Args),
+    /// Count visits to payment links out of an access log
+    ImportClicks(import_clicks::Args),
     /// List and change who gets no messages
     Optout(optout::Args),
     /// Pause all sending, or one link
@@ -121,6 +124,7 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Messages(args) => messages::run(args),
         Command::Inbound(args) => inbound::run(args),
         Command::Import(args) => import::run(args),
+        Command::ImportClicks(args) => import_clicks::run(args),
         Command::Optout(args) => optout::run(args),
         Command::Pause(args) => pause::run(args, "pause"),
         Command::Resume(args) => pause::resume(args),

@@ -13,8 +13,8 @@ use super::hook;
 use super::raw::{self, Section};
 use super::value::{self, Bad};
 use super::{
-    Alphabet, Config, Http, Inbound, Listen, Long, Modem, Numbering, Policy, Port, Queue, ReceiptId, Route,
-    Secret, Smpp, Vendor,
+    Alphabet, Config, Http, Inbound, Listen, Long, Modem, Numbering, Payments, Policy, Port, Queue,
+    ReceiptId, Redirect, Route, Secret, Smpp, Vendor,
 };
 use crate::message::{LinkName, Msisdn};
 use crate::pace::Rate;
@@ -116,6 +116,10 @@ const SYSTEM_TYPE_MAX: usize = 12;
 
 /// Networks hand the rest of a long reply over within minutes; a day is as long as a person may wait to see it.
 const CONCAT_TIMEOUT: RangeInclusive<Duration> = MINUTE..=DAY;
+/// A day at least, or nobody comes to pay; two years at most, as long as claims live.
+const REDIRECT_EXPIRES: RangeInclusive<Duration> = DAY..=Duration::from_secs(731 * 86_400);
+/// It stands in every text.
+const REDIRECT_BASE_MAX: usize = 60;
 /// A confirmation of more segments is a letter.
 const STOP_REPLY_SEGMENTS: u8 = 3;
 
@@ -155,6 +159,8 @@ pub fn check(text: &str, secrets: Secrets<'_>) -> Result<Config, Vec<Problem>> {
     let http = http(top.table("http"), &mut problems);
     let queue = queue(top.table("queue"), &mut problems);
     let inbound = inbound(top.table("inbound"), &mut problems);
+    let payments = payments(top.table("payments"), &mut problems);
+    let redirect = redirect(top.table("redirect"), &mut problems);
     let mut names = Vec::new();
     let modems = modems(top.tables("modem"), secrets, &mut names, &mut problems);
     let of_modems = names.clone();
@@ -175,7 +181,19 @@ pub fn check(text: &str, secrets: Secrets<'_>) -> Result<Config, Vec<Problem>> {
     let webhooks = hook::hooks(top.tables("webhook"), secrets, &mut problems);
     problems.extend(top.end(&LATER));
     if problems.is_empty() {
-        return Ok(Config { state_dir, timezone, http, queue, inbound, modems, smpp, routes, webhooks });
+        return Ok(Config {
+            state_dir,
+            timezone,
+            http,
+            queue,
+            inbound,
+            payments,
+            redirect,
+            modems,
+            smpp,
+            routes,
+            webhooks,
+        });
     }
     problems.sort_by(|a, b| (a.line, &a.key).cmp(&(b.line, &b.key)));
     Err(problems)
@@ -230,6 +248,43 @@ fn inbound(mut section: Section<'_>, problems: &mut Vec<Problem>) -> Inbound {
     };
     problems.extend(section.end(&[]));
     inbound
+}
+
+fn payments(mut section: Section<'_>, problems: &mut Vec<Problem>) -> Payments {
+    let drop = section.text("drop", None, |text| match text {
+        "" => Ok(None),
+        text if text.contains('\0') => Err(Bad::new("names no directory", "write a path, or \"\"")),
+        text => Ok(Some(PathBuf::from(text))),
+    });
+    problems.extend(section.end(&[]));
+    Payments { drop }
+}
+
+fn redirect(mut section: Section<'_>, problems: &mut Vec<Problem>) -> Redirect {
+    let redirect = Redirect {
+        listen: section.texts("listen", Vec::new(), value::listen),
+        base: section.text("base", String::new(), redirect_base),
+        clicks: section.switch("clicks", true),
+        expires: span(&mut section, "expires", 90 * DAY, REDIRECT_EXPIRES),
+    };
+    if redirect.listen.is_empty() != redirect.base.is_empty() {
+        let remedy =
+            "set both, or neither: the address to listen on, and what stands before /p/TOKEN in texts";
+        section.refuse_value("base", Bad::new("goes with listen", remedy));
+    }
+    problems.extend(section.end(&[]));
+    redirect
+}
+
+/// `https://HOST`, and a path if it must be.
+fn redirect_base(text: &str) -> Result<String, Bad> {
+    let rest = text.strip_prefix("https://").unwrap_or_default();
+    let is_plain = rest.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'/' | b':'));
+    let fits = !rest.is_empty() && rest.len() <= REDIRECT_BASE_MAX && is_plain && !rest.ends_with('/');
+    if text.is_empty() || fits {
+        return Ok(text.to_owned());
+    }
+    Err(Bad::new(format!("{text:?} is no base of links"), "write it as \"https://pay.firm.example\""))
 }
 
 fn stop_reply(text: &str) -> Result<String, Bad> {

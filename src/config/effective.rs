@@ -9,7 +9,7 @@ use super::check::{ALPHABETS, LONGS, POLICIES, RECEIPT_IDS, VENDORS};
 use super::value::{
     self, CLASSES, LANGUAGES, ON_UNKNOWN, RETRY_CLASSES, show_duration, show_listen, show_word,
 };
-use super::{Config, Http, Inbound, Modem, Numbering, Queue, Route, Smpp, Webhook};
+use super::{Config, Http, Inbound, Modem, Numbering, Payments, Queue, Redirect, Route, Smpp, Webhook};
 
 /// Stands where the name of a secret's file stood, which the checked configuration no longer knows.
 pub const MASKED: &str = "(masked)";
@@ -25,12 +25,17 @@ pub fn effective(config: &Config) -> String {
 }
 
 fn write_config(out: &mut String, config: &Config) -> fmt::Result {
-    let Config { state_dir, timezone, http, queue, inbound, modems, smpp, routes, webhooks } = config;
+    #[rustfmt::skip]
+    let Config {
+        state_dir, timezone, http, queue, inbound, payments, redirect, modems, smpp, routes, webhooks,
+    } = config;
     writeln!(out, "state_dir = {}", quoted(&state_dir.display().to_string()))?;
     writeln!(out, "timezone = {}", quoted(timezone.name()))?;
     write_http(out, http)?;
     write_queue(out, queue)?;
     write_inbound(out, inbound)?;
+    write_payments(out, payments)?;
+    write_redirect(out, redirect)?;
     modems.iter().try_for_each(|link| write_modem(out, link))?;
     smpp.iter().try_for_each(|link| write_smpp(out, link))?;
     routes.iter().try_for_each(|route| write_route(out, route))?;
@@ -65,6 +70,21 @@ fn write_inbound(out: &mut String, inbound: &Inbound) -> fmt::Result {
     writeln!(out, "\n[inbound]")?;
     writeln!(out, "stop_reply = {}", quoted(stop_reply))?;
     writeln!(out, "concat_timeout = {}", quoted(&show_duration(*concat_timeout)))
+}
+
+fn write_payments(out: &mut String, payments: &Payments) -> fmt::Result {
+    let Payments { drop } = payments;
+    let drop = drop.as_ref().map(|drop| drop.display().to_string()).unwrap_or_default();
+    writeln!(out, "\n[payments]\ndrop = {}", quoted(&drop))
+}
+
+fn write_redirect(out: &mut String, redirect: &Redirect) -> fmt::Result {
+    let Redirect { listen, base, clicks, expires } = redirect;
+    writeln!(out, "\n[redirect]")?;
+    writeln!(out, "listen = {}", list(listen, show_listen))?;
+    writeln!(out, "base = {}", quoted(base))?;
+    writeln!(out, "clicks = {clicks}")?;
+    writeln!(out, "expires = {}", quoted(&show_duration(*expires)))
 }
 
 fn write_modem(out: &mut String, link: &Modem) -> fmt::Result {

@@ -40,6 +40,8 @@ pub struct Config {
     pub http: Http,
     pub queue: Queue,
     pub inbound: Inbound,
+    pub payments: Payments,
+    pub redirect: Redirect,
     pub modems: Vec<Modem>,
     pub smpp: Vec<Smpp>,
     pub routes: Vec<Route>,
@@ -85,6 +87,26 @@ pub struct Inbound {
     pub stop_reply: String,
     /// An incomplete long reply is shown after it.
     pub concat_timeout: Duration,
+}
+
+/// `[payments]`: how money is told of besides the API.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Payments {
+    /// The folder that bank files are dropped into; `None`: no folder is watched.
+    pub drop: Option<PathBuf>,
+}
+
+/// `[redirect]`: payment links that go by this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// Empty: no such listener.
+    pub listen: Vec<Listen>,
+    /// What texts carry before `/p/TOKEN`; empty: the firm's own links.
+    pub base: String,
+    /// Whether visits are counted.
+    pub clicks: bool,
+    /// How long a link leads anywhere after its last text.
+    pub expires: Duration,
 }
 
 /// One modem.

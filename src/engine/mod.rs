@@ -10,6 +10,7 @@ pub mod correspondence;
 pub mod dispatch;
 pub mod doubt;
 pub mod feed;
+pub mod imports;
 pub mod inbound;
 pub mod intake;
 pub mod lanes;
@@ -28,6 +29,7 @@ pub mod sweep;
 pub mod txn;
 pub mod unknown;
 pub mod view;
+pub mod visits;
 pub mod webhook;
 
 use std::collections::BTreeMap;

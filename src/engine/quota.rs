@@ -31,7 +31,7 @@ use crate::store::{Read, StoreError, record};
 /// Messages that wait for one busy link at most; beyond, another takes them.
 const ASIDE: usize = 256;
 /// How often what was left to the disk is looked at again, where nothing that was seen changed.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
 /// Links that wrote to one number are at most as many as were ever configured.
 const WROTE_TO: usize = 1_024;
 
@@ -119,6 +119,8 @@ pub struct Quotas {
     zone: Option<Zone>,
     /// By [`LinkIndex`]; `None`: unlimited.
     accounts: Vec<Option<Account>>,
+    /// Some link has limits that go by the number.
+    mind_numbers: bool,
     /// With the link each waits for.
     aside: BTreeMap<LaneKey, (LinkIndex, Waiting)>,
     /// Something was left to the disk, then looked at last.
@@ -220,9 +222,12 @@ impl Core {
                     meter.move_to(now.wall, &kept.zone, &zone);
                 }
             }
+            // The first step says whether a new period begins: the clock was not looked at yet.
+            account.meters().for_each(|meter| meter.see(now.wall, &zone, true));
             self.quotas.accounts.push(Some(account));
         }
         self.quotas.zone = Some(zone);
+        self.quotas.mind_numbers = self.quotas.accounts.iter().flatten().any(Account::minds_numbers);
         Ok(self)
     }
 
@@ -295,6 +300,9 @@ impl Core {
         to: Msisdn,
         work: &Work,
     ) -> Result<Choice, StoreError> {
+        if !self.quotas.mind_numbers {
+            return Ok(Choice::Start(link));
+        }
         let Some(lane) = self.router.lanes().get(&key.lane) else { return Ok(Choice::Start(link)) };
         let minds = |at: &LinkIndex| self.quotas.account(*at).is_some_and(Account::minds_numbers);
         let via = self.via(lane);
@@ -373,6 +381,9 @@ impl Core {
     /// Back into their lanes: what can go by its link now, or needs to wait for it no more; and what was left to the
     /// disk where that may go again.
     pub(super) fn bring_back_aside(&mut self, now: Now) {
+        if !self.quotas.mind_numbers {
+            return;
+        }
         let over = |core: &Core, key: &LaneKey, link: LinkIndex| {
             core.credits(link) > 0 || !core.usable(link) || core.patience(*key, link) <= now.wall
         };
@@ -411,18 +422,22 @@ impl Core {
         let zone = self.quotas.zone.as_ref()?;
         let in_wall = |at: Timestamp| now.mono + at.since(now.wall);
         let room = (0..self.links.len()).filter(|&link| self.can_send(link));
-        let room = room.filter_map(|link| self.room_at(link, zone)).map(in_wall);
+        let room = room.filter_map(|link| self.quotas.account(link)).flat_map(|account| {
+            let segments = account.segments.iter().filter(|meter| meter.left() <= account.short);
+            segments.chain(account.recipients.iter().filter(|meter| meter.left() == 0))
+        });
+        let room = room.map(|meter| in_wall(meter.until(zone)));
         let aside = self.quotas.aside.iter().map(|(key, (link, _))| self.patience(*key, *link));
         let aside = aside.filter(|until| *until > now.wall).map(in_wall);
         let held = self.quotas.held_at.map(|at| at + LOOK_AGAIN);
         room.chain(aside).chain(held).min()
     }
 
-    /// When a link without quota for segments or new numbers has some again.
-    fn room_at(&self, link: LinkIndex, zone: &Zone) -> Option<Timestamp> {
+    /// When a link that has no room for a number has some again.
+    fn room_at(&self, link: LinkIndex, takes: bool, zone: &Zone) -> Option<Timestamp> {
         let account = self.quotas.account(link)?;
         let segments = account.segments.iter().filter(|meter| meter.left() <= account.short);
-        let recipients = account.recipients.iter().filter(|meter| meter.left() == 0);
+        let recipients = account.recipients.iter().filter(|_| !takes);
         segments.chain(recipients).map(|meter| meter.until(zone)).max()
     }
 
@@ -440,10 +455,11 @@ impl Core {
         let known = self.wrote_to(to, work)?;
         let mut first: Option<Timestamp> = None;
         for link in self.via(lane).into_iter().filter(|&link| self.can_send(link)) {
-            if self.quotas.left(link) > 0 && self.takes(link, &known) {
+            let takes = self.takes(link, &known);
+            if self.quotas.left(link) > 0 && takes {
                 return Ok(None);
             }
-            first = first.into_iter().chain(self.room_at(link, zone)).min();
+            first = first.into_iter().chain(self.room_at(link, takes, zone)).min();
         }
         Ok(first)
     }

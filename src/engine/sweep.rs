@@ -83,6 +83,11 @@ impl Core {
         self.sweep.seldom = Some(tick);
     }
 
+    /// The next step sweeps, whatever the tick.
+    pub fn sweep_now(&mut self) {
+        self.sweep.last = None;
+    }
+
     pub(super) fn sweep_due(&mut self, work: &mut Work) -> Result<(), StoreError> {
         self.end_cancels(work);
         if !self.sweep.wait(work.now).is_zero() {

@@ -6,6 +6,7 @@
 
 pub mod auth;
 mod batch;
+mod clicks;
 mod csv;
 mod draft;
 mod events;
@@ -21,6 +22,7 @@ mod messages;
 mod optouts;
 mod page;
 pub mod problem;
+mod redirect;
 mod reminders;
 pub mod serve;
 mod session;
@@ -46,6 +48,7 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::clock::{Clock, Now};
+use crate::engine::imports::Imports;
 use crate::engine::{Engine, ReadError, View};
 use crate::message::TokenName;
 use crate::sms::national::Language;
@@ -72,6 +75,7 @@ struct Shared {
     tokens: Tokens,
     sessions: Sessions,
     traffic: Traffic,
+    imports: Imports,
     clock: Clock,
     languages: Vec<Language>,
     /// Places for streams of events.
@@ -88,8 +92,9 @@ impl App {
     pub fn with_tables(engine: Engine, clock: Clock, state_dir: &Path, languages: Vec<Language>) -> App {
         let tokens = Tokens::new(TokenFile::new(state_dir), clock.clone());
         let sessions = Sessions::new(clock.clone());
+        let imports = Imports::new(engine.clone(), clock.clone(), state_dir);
         let (traffic, streams) = (Traffic::default(), Arc::new(Semaphore::new(events::STREAMS)));
-        App(Arc::new(Shared { engine, tokens, sessions, traffic, clock, languages, streams }))
+        App(Arc::new(Shared { engine, tokens, sessions, traffic, imports, clock, languages, streams }))
     }
 
     fn streams(&self) -> Arc<Semaphore> {
@@ -110,6 +115,11 @@ impl App {
 
     fn sessions(&self) -> &Sessions {
         &self.0.sessions
+    }
+
+    /// Imports, for workers that feed them too.
+    pub fn imports(&self) -> &Imports {
+        &self.0.imports
     }
 
     fn traffic(&self) -> &Traffic {
@@ -176,6 +186,7 @@ impl App {
             .route("/v1/status", get(links::status))
             .route("/v1/pause", post(links::pause_all))
             .route("/v1/resume", post(links::resume_all))
+            .route("/v1/clicks", post(clicks::create))
             .route("/v1/clock/accept", post(links::accept_clock))
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))

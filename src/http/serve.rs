@@ -60,6 +60,8 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 const BATCH_WITHIN: Duration = Duration::from_secs(60);
 /// A test waits for the endpoint's answer, which has 12 s.
 const HOOK_WITHIN: Duration = Duration::from_secs(20);
+/// A file of a hundred thousand rows, on a slow line and a slow machine.
+const IMPORT_WITHIN: Duration = Duration::from_secs(600);
 const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
 const UNIX_SOCKET_MODE: u32 = 0o660;
 
@@ -100,6 +102,11 @@ pub fn bind(http: &config::Http) -> io::Result<Vec<Bound>> {
     http.listen.iter().map(|listen| bind_one(listen, http.trusted_proxy)).collect()
 }
 
+/// Binds the listeners of payment links; a proxy in front minds the names.
+pub fn bind_redirect(redirect: &config::Redirect) -> io::Result<Vec<Bound>> {
+    redirect.listen.iter().map(|listen| bind_one(listen, true)).collect()
+}
+
 fn bind_one(listen: &Listen, trusted_proxy: bool) -> io::Result<Bound> {
     let named = |e: io::Error, at: &dyn fmt::Display| io::Error::new(e.kind(), format!("{at}: {e}"));
     match listen {
@@ -137,12 +144,36 @@ fn bind_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
 /// Serves until `stop`, then takes no new connections, lets requests in flight end within `grace`, and
 /// returns. An error means that a bound socket could not be registered with the runtime.
 pub async fn serve(bound: Vec<Bound>, app: App, stop: CancellationToken, grace: Duration) -> io::Result<()> {
+    let sampled = stop.clone().run_until_cancelled_owned(page::traffic::watch(app.clone()));
+    let served = listen(bound, app.clone(), app.router(), stop, grace);
+    tokio::join!(served, sampled).0
+}
+
+/// The same for the listener of payment links.
+pub async fn serve_redirect(
+    bound: Vec<Bound>,
+    app: App,
+    redirect: config::Redirect,
+    stop: CancellationToken,
+    grace: Duration,
+) -> io::Result<()> {
+    let router = super::redirect::router(&app, &redirect);
+    listen(bound, app, router, stop, grace).await
+}
+
+async fn listen(
+    bound: Vec<Bound>,
+    app: App,
+    router: Router,
+    stop: CancellationToken,
+    grace: Duration,
+) -> io::Result<()> {
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
     let loops = TaskTracker::new();
     for Bound { socket, names } in bound {
         let door = Door {
             names,
-            service: Service { router: app.router().route_layer(from_fn(note_pattern)), app: app.clone() },
+            service: Service { router: router.clone().route_layer(from_fn(note_pattern)), app: app.clone() },
             places: Places::default(),
             stop: stop.clone(),
             cut: cut.clone(),
@@ -157,8 +188,6 @@ pub async fn serve(bound: Vec<Bound>, app: App, stop: CancellationToken, grace: 
             }
         }
     }
-    let sampled = stop.clone().run_until_cancelled_owned(page::traffic::watch(app.clone()));
-    loops.spawn(sampled);
     loops.close();
     loops.wait().await;
     connections.close();
@@ -365,6 +394,7 @@ impl Service {
             "/v1/messages/batch" => BATCH_WITHIN,
             "/v1/events" => super::events::WAIT_MOST + REQUEST_WITHIN,
             path if path.starts_with("/v1/webhooks/") => HOOK_WITHIN,
+            path if path.starts_with("/v1/imports") || path == "/page/imports" => IMPORT_WITHIN,
             _ => REQUEST_WITHIN,
         };
         let called = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind();

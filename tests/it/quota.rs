@@ -7,15 +7,22 @@ use std::time::Duration;
 use jiff::civil::Date;
 use nudged::clock::{Clock, Timestamp};
 use nudged::config::{Policy, Route};
-use nudged::engine::core::{Core, Input, Settings};
+use nudged::engine::core::{Answer, Core, Input, Settings};
 use nudged::engine::doubt::ClockDoubt;
 use nudged::engine::memory::Memory;
-use nudged::engine::reminders::ReminderSettings;
+use nudged::engine::reminders::change::{ObligationDraft, Owner};
+use nudged::engine::reminders::{Change, Changed, ReminderSettings, Subject, seeds};
 use nudged::engine::{BatchWish, Command, Draft};
-use nudged::id::MessageId;
+use nudged::id::{MessageId, ObligationId};
 use nudged::link::{LinkEvent, LinkFacts, Outcome, Submission};
 use nudged::message::{LinkName, Msisdn, Reference};
 use nudged::quota::{Limits, Quota};
+use nudged::reminder::contact::Contact;
+use nudged::reminder::enrolment::{StepNote, StepOutcome};
+use nudged::reminder::money::{Currency, Money};
+use nudged::reminder::name::{ExternalId, Key};
+use nudged::reminder::obligation::Obligation;
+use nudged::reminder::seed::{SeedFile, read};
 use nudged::reminder::zone::Zone;
 use nudged::store::{keys, record};
 use proptest::prelude::*;
@@ -375,7 +382,7 @@ fn a_link_whose_recipients_are_used_up_still_takes_the_numbers_it_wrote_to() {
     firm.drain();
     assert_eq!(firm.numbers_by(0), [1, 2, 1, 2, 2]);
     firm.pass_to(at("2026-11-30T23:00:00Z"));
-    assert_eq!(firm.numbers_by(0), [1, 2, 1, 2, 2, 3, 3, 4], "in December two others, one of them twice");
+    assert_eq!(firm.numbers_by(0), [1, 2, 1, 2, 2, 3, 4, 3], "in December two others, one of them twice");
 }
 
 #[test]
@@ -525,6 +532,117 @@ fn happening() -> impl Strategy<Value = Happening> {
         3 => (1u64..30).prop_map(Happening::Pass),
         2 => (-200_000i64..200_000).prop_map(Happening::Jump),
     ]
+}
+
+const SET_UP: &str = r#"
+[[creditor]]
+key = "acme"
+name = "Acme GmbH"
+sender_role = "first_party"
+language = "en"
+timezone = "Europe/Berlin"
+
+[[template]]
+key = "due"
+language = "en"
+class = "reminder"
+body = "Due: {{ amount }} for {{ reference }} of {{ creditor }}."
+
+[[sequence]]
+key = "standard"
+[[sequence.step]]
+id = "before"
+offset = "-2d"
+at = "10:00"
+template = "due"
+"#;
+
+impl Firm {
+    fn change(&mut self, change: Change) -> Changed {
+        let (reply, mut answer) = oneshot::channel();
+        let now = self.clock.now();
+        let command = Input::Command(Command::Change { changes: vec![change], by: "crm".into(), reply });
+        let mut step = self.core.step(&self.state, vec![command], now).unwrap();
+        self.state.apply(&step.batch);
+        std::mem::take(&mut step.answers).into_iter().for_each(Answer::send);
+        answer.try_recv().unwrap().remove(0).unwrap()
+    }
+
+    /// An obligation due on this day of December.
+    fn owe(&mut self, n: u64, day: i8) -> ObligationId {
+        let contact: Contact = serde_json::from_value(json!({
+            "external_id": format!("k-{n}"),
+            "phones": [{"number": to(n).to_e164(), "primary": true, "verified": true}],
+            "timezone": "Europe/Berlin",
+            "country": "DE",
+        }))
+        .unwrap();
+        let owner = Owner::Inline { creditor: Key::parse("acme").unwrap(), contact: Box::new(contact) };
+        let draft = ObligationDraft {
+            external_id: ExternalId::parse(&format!("inv-{n}")).unwrap(),
+            owner,
+            amount: Money::new(12_000, Currency::parse("EUR").unwrap()).unwrap(),
+            min_due: None,
+            due_date: Date::constant(2026, 12, day),
+            description: None,
+            link: None,
+            sequence: None,
+            restart: false,
+        };
+        match self.change(Change::Obligation(Box::new(draft))).subject {
+            Subject::Obligation(id) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refused(&self, id: ObligationId) -> Option<(String, Option<Timestamp>)> {
+        let obligation: Obligation = record::decode(&self.state.map[&keys::obligation(id)]).unwrap();
+        let gate = obligation.enrolment?.refused?.gate;
+        Some((gate, obligation.timer.map(|timer| timer.at)))
+    }
+}
+
+/// A firm that reminds two days before what is due.
+fn reminding(limits: &[Limits]) -> Firm {
+    let mut firm = Firm::new(10, limits);
+    let file = SeedFile { name: String::from("firm.toml"), text: String::from(SET_UP) };
+    for seed in read(&[file]).unwrap() {
+        firm.change(seeds::change(seed.table));
+    }
+    firm
+}
+
+#[test]
+fn a_reminder_without_quota_waits_for_the_next_day_and_says_so() {
+    let mut firm = reminding(&[segments("2/day")]);
+    let [first, second, third] = [1, 2, 3].map(|n| firm.owe(n, 4));
+    firm.pass_to(at("2026-12-02T11:00:00Z"));
+    assert_eq!(firm.count(), 2);
+    let waits: Vec<_> = [first, second, third].into_iter().filter_map(|id| firm.refused(id)).collect();
+    let [(gate, next)] = &waits[..] else { panic!("{waits:?}") };
+    assert_eq!(gate, "quota");
+    assert!(*next >= Some(at("2026-12-02T23:00:00Z")), "{next:?}");
+    let bodies = firm.state.map.keys().filter(|key| key[0] == keys::family::BODY).count();
+    assert_eq!(bodies, 2, "nothing is rendered to wait");
+    firm.pass_to(at("2026-12-03T11:00:00Z"));
+    assert_eq!(firm.count(), 3);
+}
+
+#[test]
+fn a_reminder_to_a_number_beyond_the_recipients_does_not_hold_up_one_to_a_known_number() {
+    let mut firm = reminding(&[recipients("1/month")]);
+    firm.pass_to(at("2026-12-01T10:00:00Z"));
+    firm.send_to([5]);
+    firm.drain();
+    let unknown = firm.owe(1, 4);
+    firm.owe(5, 4);
+    firm.pass_to(at("2026-12-02T11:00:00Z"));
+    assert_eq!(firm.numbers_by(0), [5, 5]);
+    let obligation: Obligation = record::decode(&firm.state.map[&keys::obligation(unknown)]).unwrap();
+    let [StepNote { how: StepOutcome::Skipped { gate, .. }, .. }] = &obligation.steps[..] else {
+        panic!("{:?}", obligation.steps)
+    };
+    assert_eq!(gate, "quota", "next month is too late for it");
 }
 
 proptest! {

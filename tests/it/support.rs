@@ -302,9 +302,13 @@ impl World {
 
     /// On any clock.
     pub async fn start_by(clock: Clock, config: &str) -> World {
+        World::start_as(clock, config, &[Scope::Send, Scope::Read, Scope::Admin]).await
+    }
+
+    /// The same, with a token of these scopes.
+    pub async fn start_as(clock: Clock, config: &str, scopes: &[Scope]) -> World {
         let dir = tempfile::tempdir().unwrap();
-        let scopes = [Scope::Send, Scope::Read, Scope::Admin];
-        let token = TokenFile::new(dir.path()).add("test", &scopes, clock.now().wall).unwrap();
+        let token = TokenFile::new(dir.path()).add("test", scopes, clock.now().wall).unwrap();
         let mut world =
             World { clock, dir, token, client: client(), daemon: None, config: config.to_owned() };
         world.begin().await;
@@ -374,9 +378,14 @@ impl World {
         token
     }
 
-    /// The token of all scopes but those of the reminders.
+    /// The token that the calls use.
     pub fn token(&self) -> &str {
         &self.token
+    }
+
+    /// Where payment links lead by.
+    pub fn redirect(&self) -> SocketAddr {
+        self.daemon.as_ref().unwrap().redirect.unwrap()
     }
 
     pub fn address(&self) -> SocketAddr {

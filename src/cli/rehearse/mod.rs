@@ -93,7 +93,6 @@ fn play(plan: Plan, dir: &Path) -> Result<Rehearsal, RehearseError> {
     let Plan { config, setup, cases, events, fates, from, to } = plan;
     let clock = Clock::manual(from);
     let mut settings = daemon::settings(&config, SECRET);
-    let limits = daemon::limits(&config);
     // Weeks of last year may be rehearsed.
     settings.clock_floor = Timestamp::MIN;
     let rates = config.modems.iter().map(|modem| modem.rate).chain(config.smpp.iter().map(|smpp| smpp.rate));
@@ -104,7 +103,8 @@ fn play(plan: Plan, dir: &Path) -> Result<Rehearsal, RehearseError> {
     if links.is_empty() {
         return Err(RehearseError::NoLink);
     }
-    let mut stage = Stage::new((settings, limits, OPTIONS), links, events, fates, (clock, dir));
+    let mut stage = Stage::new((settings, OPTIONS), links, events, fates, (clock, dir));
+    stage.limits = daemon::limits(&config);
     stage.start()?;
     set_up(&mut stage, setup)?;
     let mut summary = take_in(&mut stage, cases)?;

@@ -59,7 +59,8 @@ pub(super) struct Stage {
     dir: PathBuf,
     options: Options,
     settings: Settings,
-    limits: BTreeMap<LinkName, Limits>,
+    /// What links may send.
+    pub limits: BTreeMap<LinkName, Limits>,
     life: Option<Life>,
     links: Vec<Wire>,
     fates: BTreeMap<Msisdn, Fate>,
@@ -78,7 +79,7 @@ pub(super) struct Stage {
 
 impl Stage {
     pub fn new(
-        (settings, limits, options): (Settings, BTreeMap<LinkName, Limits>, Options),
+        (settings, options): (Settings, Options),
         links: Vec<Wire>,
         script: Vec<Event>,
         fates: BTreeMap<Msisdn, Fate>,
@@ -96,7 +97,7 @@ impl Stage {
             dir: dir.to_owned(),
             options,
             settings,
-            limits,
+            limits: BTreeMap::new(),
             life: None,
             links,
             fates,
@@ -130,7 +131,8 @@ impl Stage {
             Opened::Ready { store, .. } => store,
             Opened::Quarantined { why, .. } => return Err(RehearseError::Quarantined(why)),
         };
-        let mut core = daemon::recover(self.settings.clone(), self.limits.clone(), &mut store, now)?;
+        let core = daemon::recover(self.settings.clone(), &mut store, now)?;
+        let mut core = core.limit(self.limits.clone(), &store.reader(), now)?;
         core.sweep_seldom(IDLE);
         self.life = Some(Life { core, store, awaits: None, at_once: true });
         self.starts_at = None;
@@ -204,8 +206,12 @@ impl Stage {
         let mut inputs = Vec::new();
         for link in 0..self.links.len() {
             let Some(wire) = self.links.get_mut(link) else { continue };
-            let Spoken { events, inbound, written } = wire.go_on(now, &self.fates);
+            let Spoken { events, inbound, written, expired } = wire.go_on(now, &self.fates);
             let name = wire.facts.name.clone();
+            if let (true, Some(life)) = (expired, &mut self.life) {
+                life.core.sweep_now();
+                life.at_once = true;
+            }
             for submission in written {
                 self.sent_by.insert(submission.to, link);
                 let reader = self.life.as_ref().map(|life| life.store.reader());
@@ -237,7 +243,7 @@ impl Stage {
         }
         for (link, submission) in submissions {
             if let Some(wire) = self.links.get_mut(link) {
-                wire.take(submission);
+                wire.take(submission, now.mono);
             }
         }
         for (link, control) in controls {

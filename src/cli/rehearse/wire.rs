@@ -40,6 +40,8 @@ pub(super) struct Spoken {
     pub inbound: Vec<(InboundToken, Inbound)>,
     /// Segments written, in order.
     pub written: Vec<Submission>,
+    /// Something is past its validity and not written: the core's sweep takes it back.
+    pub expired: bool,
 }
 
 pub(super) struct Wire {
@@ -51,7 +53,8 @@ pub(super) struct Wire {
     next_write: Instant,
     /// It comes back then by itself.
     back_at: Option<Instant>,
-    unwritten: VecDeque<Submission>,
+    /// With the end of their validity.
+    unwritten: VecDeque<(Instant, Submission)>,
     unanswered: VecDeque<(Instant, Submission)>,
     receipts: VecDeque<(Instant, Receipt)>,
     /// What people wrote, kept by the network until it is taken.
@@ -90,8 +93,8 @@ impl Wire {
         }
     }
 
-    pub fn take(&mut self, submission: Submission) {
-        self.unwritten.push_back(submission);
+    pub fn take(&mut self, submission: Submission, now: Instant) {
+        self.unwritten.push_back((now + submission.validity, submission));
     }
 
     pub fn tell(&mut self, control: &Control) {
@@ -106,10 +109,9 @@ impl Wire {
     }
 
     fn hand_back(&mut self, which: impl Fn(&Submission) -> bool) {
-        let (back, kept): (Vec<Submission>, Vec<Submission>) =
-            self.unwritten.drain(..).partition(|s| which(s));
+        let (back, kept): (Vec<_>, Vec<_>) = self.unwritten.drain(..).partition(|(_, s)| which(s));
         self.unwritten = kept.into();
-        self.events.extend(back.iter().map(|submission| outcome(submission, Outcome::Unwritten)));
+        self.events.extend(back.iter().map(|(_, submission)| outcome(submission, Outcome::Unwritten)));
     }
 
     /// No network until `until`.
@@ -158,7 +160,7 @@ impl Wire {
         if !self.events.is_empty() || (self.up && !self.replies.is_empty()) {
             return Some(now);
         }
-        let write = self.unwritten.front().map(|_| self.next_write);
+        let write = self.unwritten.iter().map(|(until, _)| self.next_write.min(*until)).min();
         let answer = self.unanswered.front().map(|(at, _)| *at);
         let receipt = self.receipts.front().map(|(at, _)| *at);
         let up = write.into_iter().chain(answer).chain(receipt).filter(|_| self.up);
@@ -183,8 +185,9 @@ impl Wire {
     }
 
     fn write(&mut self, now: Instant, spoken: &mut Spoken) {
-        while self.next_write <= now {
-            let Some(submission) = self.unwritten.pop_front() else { return };
+        spoken.expired = self.unwritten.iter().any(|(until, _)| *until <= now);
+        while !spoken.expired && self.next_write <= now {
+            let Some((_, submission)) = self.unwritten.pop_front() else { return };
             self.next_write = self.next_write.max(now) + self.gap;
             self.unanswered.push_back((now + self.answers_after, submission.clone()));
             spoken.written.push(submission);

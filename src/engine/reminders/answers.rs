@@ -103,6 +103,9 @@ impl Core {
         let target = debt.obligation.link.as_deref().and_then(|link| Target::parse(link, hosts).ok());
         let Some(target) = target else { return (None, None) };
         let token = self.token_of(debt, situation.number);
+        if let Some(base) = &self.settings.reminders.redirect {
+            return (Some(format!("{base}/p/{token}")), Some(token));
+        }
         let link = match target.for_recipient(token) {
             Field::Link(link) => Some(link),
             _ => None,

@@ -11,6 +11,7 @@ use super::debts::Made;
 use crate::engine::core::{Core, Work};
 use crate::reminder::calendar::Calendar;
 use crate::reminder::creditor::Creditor;
+use crate::reminder::import::Mapping;
 use crate::reminder::menu::Menu;
 use crate::reminder::name::{Key, Language};
 use crate::reminder::pack::Pack;
@@ -30,6 +31,7 @@ mod letter {
     pub const SEQUENCE: u8 = b's';
     pub const PACK: u8 = b'p';
     pub const CALENDAR: u8 = b'k';
+    pub const MAPPING: u8 = b'i';
 }
 
 /// A version of something set up; versions begin at 1.
@@ -56,6 +58,8 @@ pub struct Catalog {
     pub sequences: BTreeMap<Key, BTreeMap<u32, Arc<Sequence>>>,
     pub packs: BTreeMap<Key, Arc<Pack>>,
     pub calendars: BTreeMap<Key, Arc<Calendar>>,
+    /// Formats of the firm's files.
+    pub mappings: BTreeMap<Key, Arc<Mapping>>,
     /// The firm's own zone.
     pub home: Zone,
 }
@@ -72,6 +76,7 @@ impl Catalog {
             sequences: BTreeMap::new(),
             packs: packs.map(|pack| (pack.key.clone(), Arc::new(pack))).collect(),
             calendars: calendars.map(|calendar| (calendar.key().clone(), Arc::new(calendar))).collect(),
+            mappings: BTreeMap::new(),
             home,
         }
     }
@@ -111,6 +116,9 @@ impl Catalog {
         }
         for calendar in stored::<Calendar>(state, letter::CALENDAR)? {
             catalog.calendars.insert(calendar.key().clone(), Arc::new(calendar));
+        }
+        for (name, mapping) in stored::<(Key, Mapping)>(state, letter::MAPPING)? {
+            catalog.mappings.insert(name, Arc::new(mapping));
         }
         Ok(catalog)
     }
@@ -271,6 +279,32 @@ impl Core {
         work.txn.put(keys::set_up(letter::PACK, pack.key.as_str()), &pack);
         self.catalog().packs.insert(pack.key.clone(), Arc::new(pack));
         self.reminders.forget_rules();
+        named(how, 1)
+    }
+
+    pub(super) fn set_mapping(&mut self, name: Key, mapping: Option<Mapping>, work: &mut Work) -> Made {
+        let known = self.reminders.catalog.mappings.get(&name);
+        let place = keys::set_up(letter::MAPPING, name.as_str());
+        let Some(mapping) = mapping else {
+            if known.is_none() {
+                return Ok(Err(ChangeRefusal::NotFound { what: "mapping" }));
+            }
+            work.txn.delete(place);
+            self.catalog().mappings.remove(&name);
+            return named(How::Changed, 0);
+        };
+        if let Err(fault) = mapping.check() {
+            return bad("mapping", &fault);
+        }
+        if known.is_some_and(|known| **known == mapping) {
+            return named(How::Unchanged, 1);
+        }
+        let how = if known.is_some() { How::Changed } else { How::Created };
+        if known.is_none() && self.reminders.catalog.mappings.len() >= OF_A_KIND_MAX {
+            return Ok(Err(ChangeRefusal::Full(OF_A_KIND_MAX)));
+        }
+        work.txn.put(place, &(&name, &mapping));
+        self.catalog().mappings.insert(name, Arc::new(mapping));
         named(how, 1)
     }
 

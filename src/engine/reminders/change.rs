@@ -12,6 +12,7 @@ use crate::reminder::consent::ConsentEvent;
 use crate::reminder::contact::Contact;
 use crate::reminder::creditor::Creditor;
 use crate::reminder::enrolment::{ExitReason, PauseReason};
+use crate::reminder::import::Mapping;
 use crate::reminder::import::case::Case;
 use crate::reminder::menu::Menu;
 use crate::reminder::money::Money;
@@ -92,6 +93,11 @@ pub enum Change {
     Sequence(Box<Sequence>),
     Pack(Box<Pack>),
     Calendar(Box<Calendar>),
+    /// How files of a kind are read; `None` forgets it.
+    Mapping {
+        name: Key,
+        mapping: Option<Box<Mapping>>,
+    },
     Contact(Box<Contact>),
     Account(AccountDraft),
     Obligation(Box<ObligationDraft>),

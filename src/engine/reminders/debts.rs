@@ -520,7 +520,8 @@ impl Core {
         }
         debt.obligation.due_date = date;
         self.take_back(&mut debt, work);
-        if let (true, Some(sequence)) = (restart, debt.obligation.sequence.clone()) {
+        let again = restart && debt.obligation.status.is_open();
+        if let (true, Some(sequence)) = (again, debt.obligation.sequence.clone()) {
             self.begin(&mut debt, &sequence, by, work);
         }
         debt.obligation.version += 1;

@@ -29,7 +29,7 @@ const AHEAD: usize = 64;
 /// When what found no link is looked at again, where nothing else happens.
 const REST: Duration = Duration::from_secs(15);
 /// When a step that waits for a person is looked at again by itself.
-const LOOK_AGAIN: Duration = Duration::from_secs(24 * 3600);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(24 * 3600);
 /// When a step whose text went to the number of late is tried again.
 const SAME_TEXT: Duration = Duration::from_secs(6 * 3600);
 /// Before plain messages, which may be many; those with a higher priority still overtake.
@@ -90,7 +90,10 @@ impl Core {
             match self.feed_one(ObligationId::from_u64(id), at, &key, work)? {
                 Fed::Done => {}
                 Fed::NoRoom => self.reminders.feed.left = true,
-                Fed::Full => return Ok(()),
+                Fed::Full => {
+                    self.reminders.feed.rests_until = Some(work.now.mono + REST);
+                    return Ok(());
+                }
             }
             self.reminders.feed.cursor = Some([key.as_slice(), &[0]].concat());
         }

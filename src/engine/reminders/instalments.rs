@@ -31,7 +31,10 @@ impl Core {
         by: &str,
         work: &mut Work,
     ) -> Made {
-        if !debt.obligation.status.is_open() && debt.obligation.status != ObligationStatus::Disputed {
+        // In a plan without parts: a person agreed to one, and these are they.
+        let agreed = debt.obligation.status == ObligationStatus::InPlan && debt.obligation.plan.is_empty();
+        let disputed = debt.obligation.status == ObligationStatus::Disputed;
+        if !agreed && !disputed && !debt.obligation.status.is_open() {
             return Ok(Err(ChangeRefusal::State(format!("it is {}", debt.obligation.status.as_str()))));
         }
         if parts.is_empty() || parts.len() > INSTALMENTS_MAX {

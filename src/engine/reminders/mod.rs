@@ -40,6 +40,7 @@ pub mod records;
 pub mod reference;
 pub mod seeds;
 pub mod settle;
+pub mod simulate;
 pub mod situation;
 pub mod subscriptions;
 pub mod tasks;
@@ -70,6 +71,8 @@ pub struct ReminderSettings {
     pub home: Zone,
     /// What tokens of payment links are made from; kept outside the journal.
     pub link_secret: [u8; 32],
+    /// What stands before `/p/TOKEN` in texts, where links go by our own listener.
+    pub redirect: Option<String>,
     /// Some webhook takes `payment.requested`.
     pub takes_payments: bool,
 }
@@ -77,7 +80,7 @@ pub struct ReminderSettings {
 impl ReminderSettings {
     /// A firm in UTC that nobody takes payments for.
     pub fn for_tests() -> ReminderSettings {
-        ReminderSettings { home: Zone::utc(), link_secret: [7; 32], takes_payments: false }
+        ReminderSettings { home: Zone::utc(), link_secret: [7; 32], redirect: None, takes_payments: false }
     }
 }
 

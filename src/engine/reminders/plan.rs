@@ -36,7 +36,7 @@ pub struct Plan<'a> {
 }
 
 /// Looks at every step of the sequence that has no note in this cycle. Of those that are due only the latest goes;
-/// where none is due, the first to come.
+/// where none is due, the first to come. None goes after one that lies later.
 ///
 /// # Errors
 /// No hour of any day is lawful where the contact may live.
@@ -45,17 +45,25 @@ pub fn plan<'a>(
     obligation: &Obligation,
     now: Timestamp,
 ) -> Result<Plan<'a>, NoWindow> {
-    let noted = |step: &Step| {
-        obligation.steps.iter().any(|note| note.cycle == obligation.cycle && note.step == step.id)
+    let note_of = |step: &Step| {
+        obligation.steps.iter().find(|note| note.cycle == obligation.cycle && note.step == step.id)
     };
-    let mut open = Vec::new();
-    for step in situation.sequence.steps.iter().filter(|step| !noted(step)) {
-        open.push((situation.window(obligation, step)?, step));
+    let (mut open, mut last_gone) = (Vec::new(), None);
+    for step in &situation.sequence.steps {
+        let window = situation.window(obligation, step)?;
+        match note_of(step).map(|note| &note.how) {
+            None => open.push((window, step)),
+            Some(StepOutcome::Gone { .. }) => last_gone = last_gone.max(Some(window.opens)),
+            Some(_) => {}
+        }
     }
     // By time, and what the sequence names first where two fall together.
     open.sort_by_key(|(window, _)| window.opens);
-    let due = open.iter().rposition(|(window, _)| window.opens <= now && now < window.stale_after);
-    let first_ahead = open.iter().position(|(window, _)| window.opens > now).unwrap_or(open.len());
+    let passed = |window: &Window| Some(window.opens) < last_gone;
+    let is_due = |window: &Window| window.opens <= now && now < window.stale_after && !passed(window);
+    let due = open.iter().rposition(|(window, _)| is_due(window));
+    let ahead = |window: &Window| window.opens > now && !passed(window);
+    let first_ahead = open.iter().position(|(window, _)| ahead(window)).unwrap_or(open.len());
     let chosen = due.unwrap_or(first_ahead);
     let stale = open.iter().take(chosen).map(|(_, step)| &step.id).collect();
     let next = match open.get(chosen) {
@@ -116,12 +124,26 @@ impl Core {
             debt.obligation.steps.push(StepNote { cycle, step: step.clone(), how });
         }
         let Next::Step { step, window } = plan.next else {
-            self.complete(debt, work)?;
+            // What is on its way may come back and go again.
+            if !self.has_pending(debt) {
+                self.complete(debt, work)?;
+            }
             return Ok(None);
         };
         let Some(enrolment) = &mut debt.obligation.enrolment else { return Ok(None) };
         enrolment.next = Some(NextStep { step: step.id.clone(), at: window.opens });
         Ok(Some(Timer { kind: TimerKind::Step, at: window.opens }))
+    }
+
+    /// A text of this cycle has no end yet.
+    fn has_pending(&self, debt: &Debt) -> bool {
+        let cycle = debt.obligation.cycle;
+        debt.obligation.steps.iter().any(|note| match note.how {
+            StepOutcome::Gone { message, accepted: false, .. } if note.cycle == cycle => {
+                self.active.contains_key(&message) || self.reminders.feed.waiting.contains(&message)
+            }
+            _ => false,
+        })
     }
 
     /// The last step is over; what is still owed is a person's now.

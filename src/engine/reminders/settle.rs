@@ -52,6 +52,12 @@ fn may_have_gone(head: &Head) -> bool {
     head.in_doubt() || segments.any(|segment| segment.is_out())
 }
 
+/// Nobody has the number, or it takes no texts: another one of the contact may.
+fn is_numbers_fault(settled: &Settled) -> bool {
+    let reason = settled.cause.as_ref().map(|cause| cause.reason);
+    matches!(reason, Some(Reason::NetworkBadNumber | Reason::NetworkRefused | Reason::SmscBadDestination))
+}
+
 impl Core {
     /// After everything else in a step: obligations learn what became of their messages.
     pub(in crate::engine) fn settle_reminders(&mut self, work: &mut Work) -> Result<(), StoreError> {
@@ -84,36 +90,45 @@ impl Core {
         });
         let Some(at) = note else { return Ok(()) };
         match settled.status {
-            Status::Sent | Status::Delivered => self.accepted(&mut debt, at, &settled, work)?,
+            Status::Sent | Status::Delivered => {
+                self.delivered(&settled, work)?;
+                if !self.accepted(&mut debt, at, &settled, work)? {
+                    return Ok(());
+                }
+            }
             Status::Undelivered => {
                 self.accepted(&mut debt, at, &settled, work)?;
                 self.delivery_failed(&mut debt, &settled, work)?;
             }
-            Status::Failed if settled.went => self.delivery_failed(&mut debt, &settled, work)?,
+            Status::Failed if settled.went || !is_numbers_fault(&settled) => {
+                self.refused(&mut debt, at, &settled, work)?;
+            }
             Status::Failed | Status::Expired | Status::Canceled | Status::Blocked => {
                 self.never_went(&mut debt, at, &settled, work)?;
             }
             // It counts as gone: what is not known is not sent again.
-            Status::Unknown | Status::Scheduled | Status::Queued | Status::Sending => return Ok(()),
+            Status::Unknown => {}
+            Status::Scheduled | Status::Queued | Status::Sending => return Ok(()),
         }
         self.keep(debt, work)
     }
 
+    /// The network took it; `false`: it was known.
     fn accepted(
         &mut self,
         debt: &mut Debt,
         at: usize,
         settled: &Settled,
         work: &mut Work,
-    ) -> Result<(), StoreError> {
-        let Some(note) = debt.obligation.steps.get_mut(at) else { return Ok(()) };
+    ) -> Result<bool, StoreError> {
+        let Some(note) = debt.obligation.steps.get_mut(at) else { return Ok(false) };
         let (cycle, step) = (note.cycle, note.step.clone());
-        let StepOutcome::Gone { accepted, .. } = &mut note.how else { return Ok(()) };
+        let StepOutcome::Gone { accepted, .. } = &mut note.how else { return Ok(false) };
         if std::mem::replace(accepted, true) {
-            return self.delivered(settled, work);
+            return Ok(false);
         }
         let current = cycle == debt.obligation.cycle;
-        let Some(enrolment) = debt.obligation.enrolment.as_mut().filter(|_| current) else { return Ok(()) };
+        let Some(enrolment) = debt.obligation.enrolment.as_mut().filter(|_| current) else { return Ok(true) };
         enrolment.reminders_accepted += 1;
         if enrolment.state == EnrolmentState::Scheduled {
             enrolment.state = EnrolmentState::Active;
@@ -121,7 +136,8 @@ impl Core {
         let reminders = enrolment.reminders_accepted;
         let what = Happened::Accepted { step: step.clone(), message: settled.id, reminders };
         self.happen(debt.id, what, "", work);
-        self.escalate(debt, &step, reminders, work)
+        self.escalate(debt, &step, reminders, work)?;
+        Ok(true)
     }
 
     /// A number that takes texts is one.
@@ -135,6 +151,25 @@ impl Core {
             work.txn.put(keys::phone(settled.to), &phone);
         }
         Ok(())
+    }
+
+    /// Refused for good, and not for its number: the same text would be refused again, so that its step is over. Its
+    /// place under the caps is free where no byte of it left.
+    fn refused(
+        &mut self,
+        debt: &mut Debt,
+        at: usize,
+        settled: &Settled,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        if !settled.went
+            && let Some(StepOutcome::Gone { at, .. }) = debt.obligation.steps.get(at).map(|note| &note.how)
+        {
+            let mut phone = work.txn.phone(settled.to)?;
+            phone.ledger.take_back(*at);
+            work.txn.put(keys::phone(settled.to), &phone);
+        }
+        self.delivery_failed(debt, settled, work)
     }
 
     fn never_went(
@@ -176,11 +211,7 @@ impl Core {
         work: &mut Work,
     ) -> Result<(), StoreError> {
         let mut phone = work.txn.phone(settled.to)?;
-        let reason = settled.cause.as_ref().map(|cause| cause.reason);
-        let dead = matches!(
-            reason,
-            Some(Reason::NetworkBadNumber | Reason::NetworkRefused | Reason::SmscBadDestination)
-        );
+        let dead = is_numbers_fault(settled);
         phone.status = match phone.status {
             _ if dead => PhoneStatus::Dead,
             PhoneStatus::Suspect { failures } => {

@@ -211,29 +211,29 @@ impl Core {
                 self.exit_all(party, ExitReason::OptedOut, by, work)?;
                 return Ok(Ok(()));
             }
-            TaskOutcome::Resume => self.clear_review(contact, reply, by, work)?,
             TaskOutcome::CorrectNumber { number } => {
                 let Some(contact) = contact else { return needs("contact") };
                 self.correct_number(contact, *number, work)?;
-                self.clear_review(Some(contact), reply, by, work)?;
             }
-            // Whatever was decided, the reply was read.
-            _ if reply.is_some() => self.clear_review(contact, reply, by, work)?,
             _ => {}
         }
-        // It may have been planned anew meanwhile.
-        let debt = match debt.map(|debt| self.debt(&Which::Id(debt.id), work)).transpose()? {
-            Some(Ok(debt)) => Some(debt),
-            _ => None,
-        };
-        let Some(debt) = debt else {
-            return if matches!(outcome, TaskOutcome::Resume | TaskOutcome::CorrectNumber { .. }) {
-                Ok(Ok(()))
-            } else {
-                needs("obligation")
-            };
-        };
-        self.follow_debt(outcome, debt, by, work)
+        match debt.map(|debt| debt.id) {
+            Some(id) => {
+                // As it is now: another number may have planned it anew.
+                if let Ok(debt) = self.debt(&Which::Id(id), work)?
+                    && let Err(refusal) = self.follow_debt(outcome, debt, by, work)?
+                {
+                    return Ok(Err(refusal));
+                }
+            }
+            None if matches!(outcome, TaskOutcome::Resume | TaskOutcome::CorrectNumber { .. }) => {}
+            None => return needs("obligation"),
+        }
+        // Whatever was decided, the reply was read, and the number's other reminders go on.
+        if reply.is_some() || matches!(outcome, TaskOutcome::Resume | TaskOutcome::CorrectNumber { .. }) {
+            self.clear_review(contact, reply, by, work)?;
+        }
+        Ok(Ok(()))
     }
 
     fn follow_debt(

@@ -31,16 +31,16 @@ const NOTE: &str = "status page";
 const MEDIA: &str = "application/x-www-form-urlencoded";
 
 /// The fields of a form, by name.
-struct Form(Vec<(String, String)>);
+pub struct Form(pub Vec<(String, String)>);
 
 impl Form {
-    async fn read(app: &App, parts: &Parts, body: Body) -> Result<Form, Problem> {
+    async fn read(app: &App, parts: &Parts, body: Body, most: usize) -> Result<Form, Problem> {
         let media = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let media = media.and_then(|text| text.split(';').next()).unwrap_or_default();
         if !media.trim().eq_ignore_ascii_case(MEDIA) {
             return Err(wrong_type(MEDIA));
         }
-        let bytes = read_body(app.clock(), &parts.headers, body, MAX_FORM, BODY_WITHIN).await?;
+        let bytes = read_body(app.clock(), &parts.headers, body, most, BODY_WITHIN).await?;
         Ok(Form(form_urlencoded::parse(&bytes).into_owned().collect()))
     }
 
@@ -67,11 +67,21 @@ impl Form {
 
 /// The form of somebody who is signed in and may change things.
 async fn admitted(app: &App, request: Request) -> Result<(Signed, Form), Problem> {
+    admitted_with(app, request, Scope::Admin, MAX_FORM).await
+}
+
+/// The form, of at most `most` bytes, of somebody who is signed in with a scope.
+pub async fn admitted_with(
+    app: &App,
+    request: Request,
+    scope: Scope,
+    most: usize,
+) -> Result<(Signed, Form), Problem> {
     let (parts, body) = request.into_parts();
     let signed = app.signed(&parts.headers, Doing::Person).ok_or_else(signed_out)?;
-    let form = Form::read(app, &parts, body).await?;
+    let form = Form::read(app, &parts, body, most).await?;
     signed.check_form(form.get("key"))?;
-    signed.need(Scope::Admin)?;
+    signed.need(scope)?;
     Ok((signed, form))
 }
 
@@ -88,7 +98,7 @@ pub async fn login(State(app): State<App>, request: Request) -> Response {
 }
 
 async fn sign_in(app: &App, parts: &Parts, body: Body) -> Result<HeaderValue, Problem> {
-    let form = Form::read(app, parts, body).await?;
+    let form = Form::read(app, parts, body, MAX_FORM).await?;
     let token = form.need("token")?.trim();
     let from: Option<IpAddr> = parts.extensions.get::<Peer>().and_then(|peer| peer.address);
     let (holder, scopes) = app.tokens().look_up(token, from).await?;
@@ -107,7 +117,7 @@ pub async fn logout(State(app): State<App>, request: Request) -> Response {
     let Some(signed) = app.signed(&parts.headers, Doing::Person) else {
         return with_cookie(see("/"), app.sessions().end(&parts.headers));
     };
-    let form = Form::read(&app, &parts, body).await;
+    let form = Form::read(&app, &parts, body, MAX_FORM).await;
     match form.and_then(|form| signed.check_form(form.get("key"))) {
         Ok(()) => with_cookie(see("/"), app.sessions().end(&parts.headers)),
         Err(problem) => super::refused(problem),
@@ -203,7 +213,7 @@ fn party(form: &Form) -> Result<Party, Problem> {
     Party::parse(&text).map_err(|error| Problem::field("party", error.to_string()))
 }
 
-fn answer(done: Result<String, Problem>) -> Response {
+pub fn answer(done: Result<String, Problem>) -> Response {
     match done {
         Ok(back) => see(&back),
         Err(problem) => super::refused(problem),

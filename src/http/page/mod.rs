@@ -9,6 +9,7 @@ mod conversation;
 mod forms;
 mod list;
 mod problems;
+mod reminders;
 mod say;
 pub mod traffic;
 mod verdict;
@@ -57,6 +58,7 @@ pub fn routes() -> Router<App> {
         .route("/conversations/{number}", get(conversation::show))
         .route(STYLE_PATH, get(style))
         .route(SCRIPT_PATH, get(script))
+        .merge(reminders::routes())
 }
 
 async fn show(State(app): State<App>, parts: Parts) -> Response {

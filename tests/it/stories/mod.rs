@@ -11,7 +11,6 @@ mod referee;
 mod times;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use nudged::cli::rehearse::{Event, Fate, Jump, Line, Plan, Rehearsal, Said, Sent, TaskLine, What, rehearse};
 use nudged::clock::Timestamp;
@@ -327,8 +326,4 @@ impl Told {
         });
         refusals.collect()
     }
-}
-
-pub fn minutes(n: u64) -> Duration {
-    Duration::from_secs(60 * n)
 }

@@ -1,0 +1,244 @@
+//! What people say of one obligation: paid, promised, disputed, paused, moved, closed. Each form is one change of
+//! the engine's, the same that the API makes.
+
+use axum::extract::{FromRequestParts, Path as PathParam, Request, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::Response;
+use jiff::civil::Date;
+
+use super::entries::Entries;
+use crate::clock::Timestamp;
+use crate::engine::reminders::change::Which;
+use crate::engine::{Change, ChangeRefusal, Changed, Refusal};
+use crate::http::App;
+use crate::http::auth::Scope;
+use crate::http::page::forms::{admitted_with, answer};
+use crate::http::problem::Problem;
+use crate::id::ObligationId;
+use crate::message::TokenName;
+use crate::reminder::enrolment::{ExitReason, PauseReason};
+use crate::reminder::money::{Currency, Money};
+use crate::reminder::name::{ExternalId, Key};
+use crate::reminder::obligation::{Obligation, ObligationStatus, Payment};
+use crate::reminder::schedule::{end_of, today};
+use crate::reminder::zone::{Zone, ZoneSet};
+
+/// A form of a few fields and texts.
+pub const FORM_MAX: usize = 32 * 1024;
+/// Characters of what somebody says.
+pub const SAID_MAX: usize = 500;
+
+/// The two last parts of an address.
+pub struct Two(pub String, pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Two {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Two, Problem> {
+        let params = PathParam::<(String, String)>::from_request_parts(parts, state).await;
+        params.map(|PathParam((one, two))| Two(one, two)).map_err(|_| Problem::not_found())
+    }
+}
+
+/// Makes one change and says what came of it.
+pub async fn make(app: &App, change: Change, by: TokenName) -> Result<Changed, Problem> {
+    let mut answers = app.engine().change(vec![change], by).await?;
+    answers.pop().ok_or(Problem::from(Refusal::Unanswered))?.map_err(refused)
+}
+
+fn refused(refusal: ChangeRefusal) -> Problem {
+    let detail = format!("It was not done: {refusal}.");
+    match refusal {
+        ChangeRefusal::NotFound { .. } => Problem::new(StatusCode::NOT_FOUND, "not_found", detail),
+        ChangeRefusal::Field { field, why } => Problem::field(field, why),
+        ChangeRefusal::Conflict { .. } => {
+            let detail = "Somebody else has changed it meanwhile: look at it again.";
+            Problem::new(StatusCode::CONFLICT, "version_conflict", detail)
+        }
+        ChangeRefusal::State(_) => Problem::new(StatusCode::CONFLICT, "state_forbids", detail),
+        ChangeRefusal::Full(_) => Problem::new(StatusCode::CONFLICT, "too_many", detail),
+        ChangeRefusal::Closed(refusal) => refusal.into(),
+    }
+}
+
+/// `POST /page/obligations/{id}/{what}`
+pub async fn change(State(app): State<App>, path: Two, request: Request) -> Response {
+    let done = async {
+        let (signed, form) = admitted_with(&app, request, Scope::Reminders, FORM_MAX).await?;
+        let id: ObligationId = path.0.parse().map_err(|_| Problem::not_found())?;
+        let (obligation, home) =
+            app.read(move |view| Ok((view.obligation(id)?, view.catalog()?.home.clone()))).await?;
+        let obligation = obligation.ok_or_else(Problem::not_found)?;
+        let said = Said { which: Which::Id(id), obligation, home, now: app.now().wall };
+        let mut entries = Entries::of(form);
+        let change = said.change(&path.1, &mut entries);
+        entries.check()?;
+        make(&app, change.ok_or_else(Problem::not_found)?, signed.name).await?;
+        Ok(format!("/obligations/{id}"))
+    };
+    answer(done.await)
+}
+
+/// An obligation of which something is said.
+struct Said {
+    which: Which,
+    obligation: Obligation,
+    home: Zone,
+    now: Timestamp,
+}
+
+impl Said {
+    /// `None`: no such form, or what is wrong stands in the entries.
+    fn change(self, what: &str, entries: &mut Entries) -> Option<Change> {
+        let which = self.which.clone();
+        Some(match what {
+            "pay" => Change::Pay { which, payment: self.payment(entries)? },
+            "reverse" => Change::Reverse { which, payment: self.reversed(entries)? },
+            "promise" => {
+                let date = entries.required("date", day)?;
+                let amount =
+                    entries.optional("amount", |text| amount(text, self.obligation.amount.currency()));
+                Change::Promise { which, date, amount }
+            }
+            "dispute" => {
+                let reason = entries.required("reason", |text| Ok::<_, String>(text.to_owned()))?;
+                entries.short("reason", SAID_MAX)?;
+                Change::Dispute { which, reason }
+            }
+            "move" => {
+                let date = entries.required("date", day)?;
+                Change::DueDate { which, date, restart: entries.is("restart", "yes") }
+            }
+            "pause" => {
+                let reason = entries.required("reason", pause_reason)?;
+                let until = entries.optional("until", day);
+                let until = until.map(|date| end_of(&ZoneSet::one(self.home.clone()), date));
+                Change::PauseEnrolment { which, reason, until }
+            }
+            "resume" => Change::ResumeEnrolment { which },
+            "exit" => Change::ExitEnrolment { which, reason: entries.required("reason", exit_reason)? },
+            "enrol" => Change::Enrol { which, sequence: entries.required("sequence", Key::parse)? },
+            "status" => {
+                let to = entries.required("to", status)?;
+                Change::Status { which, to, reason: String::from("said on the page") }
+            }
+            _ => return None,
+        })
+    }
+
+    fn payment(&self, entries: &mut Entries) -> Option<Payment> {
+        let amount = entries.required("amount", |text| amount(text, self.obligation.amount.currency()));
+        let date = entries.optional("date", day);
+        let name = if entries.text("reference").is_some() { "reference" } else { "once" };
+        let external_id = entries.required(name, ExternalId::parse);
+        let at = self.came_at(date, entries);
+        Some(Payment { external_id: external_id?, amount: amount?, at: at?, reversed: false })
+    }
+
+    /// Money of today came by now; of a day before, by the end of that day where the firm is.
+    fn came_at(&self, date: Option<Date>, entries: &mut Entries) -> Option<Timestamp> {
+        let home = ZoneSet::one(self.home.clone());
+        match date {
+            None => Some(self.now),
+            Some(date) if date == today(&home, self.now) => Some(self.now),
+            Some(date) if date < today(&home, self.now) => Some(end_of(&home, date)),
+            Some(_) => {
+                entries.refuse("date", "has not come yet");
+                None
+            }
+        }
+    }
+
+    fn reversed(&self, entries: &mut Entries) -> Option<Payment> {
+        let named = entries.required("payment", ExternalId::parse)?;
+        let known = self.obligation.payments.iter().find(|payment| payment.external_id == named);
+        if known.is_none() {
+            entries.refuse("payment", "is no payment of this obligation");
+        }
+        known.cloned()
+    }
+}
+
+/// A date as `2026-03-15`.
+pub fn day(text: &str) -> Result<Date, &'static str> {
+    text.parse().map_err(|_| "must be a date as 2026-03-15")
+}
+
+/// An amount as `120.50`; a comma before the minor unit is a point.
+pub fn amount(text: &str, currency: Currency) -> Result<Money, String> {
+    let plain = if text.contains('.') { text.to_owned() } else { text.replacen(',', ".", 1) };
+    match Money::parse(&plain, currency) {
+        Ok(money) if money.is_positive() => Ok(money),
+        Ok(_) => Err(String::from("must be more than nothing")),
+        Err(bad) => Err(bad.to_string()),
+    }
+}
+
+fn pause_reason(text: &str) -> Result<PauseReason, &'static str> {
+    use PauseReason::{DeliveryProblem, Hardship, Manual, PaidClaim, Review};
+    let known = [Manual, PaidClaim, Hardship, Review, DeliveryProblem];
+    known.into_iter().find(|reason| reason.as_str() == text).ok_or("is no reason for a pause")
+}
+
+fn exit_reason(text: &str) -> Result<ExitReason, &'static str> {
+    use ExitReason::{Attorney, Canceled, Deceased, WrongNumber};
+    let known = [Canceled, WrongNumber, Deceased, Attorney];
+    known.into_iter().find(|reason| reason.as_str() == text).ok_or("is no reason to end them")
+}
+
+fn status(text: &str) -> Result<ObligationStatus, &'static str> {
+    use ObligationStatus::{Canceled, HandedOver, Open, WrittenOff};
+    let known = [Open, HandedOver, Canceled, WrittenOff];
+    known.into_iter().find(|status| status.as_str() == text).ok_or("is no status to set here")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reminder::obligation::sample;
+
+    fn said() -> Said {
+        let now = Timestamp::parse_rfc3339("2026-03-10T22:30:00Z").unwrap();
+        let home = Zone::parse("Europe/Berlin").unwrap();
+        Said { which: Which::Id(ObligationId::from_u64(1)), obligation: sample(), home, now }
+    }
+
+    fn paid_at(date: &str) -> Result<Timestamp, String> {
+        let mut entries = Entries::with(&[("amount", "1,50"), ("once", "p1"), ("date", date)]);
+        let payment = said().payment(&mut entries);
+        payment.map(|payment| payment.at).ok_or_else(|| entries.fault("date").unwrap().to_owned())
+    }
+
+    #[test]
+    fn the_day_of_a_payment_is_the_firms_own_and_not_ahead() {
+        let end = Timestamp::parse_rfc3339("2026-03-09T23:00:00Z").unwrap();
+        assert_eq!(paid_at(""), Ok(said().now));
+        assert_eq!(paid_at("2026-03-10"), Ok(said().now), "in Berlin it is still that day");
+        assert_eq!(paid_at("2026-03-09"), Ok(end));
+        assert_eq!(paid_at("2026-03-11").unwrap_err(), "has not come yet");
+    }
+
+    #[test]
+    fn an_amount_is_read_as_people_write_it_and_never_guessed() {
+        let eur = Currency::parse("EUR").unwrap();
+        assert_eq!(amount("120,50", eur).unwrap().minor(), 12_050);
+        assert_eq!(amount("120.5", eur).unwrap().minor(), 12_050);
+        for bad in ["1.200,50", "1,200.50", "0", "-1", "1e3", "12.345", "€5"] {
+            assert!(amount(bad, eur).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_form_that_there_is_not_changes_nothing() {
+        let mut entries = Entries::default();
+        assert!(said().change("forgive", &mut entries).is_none() && entries.check().is_ok());
+        for (what, field) in
+            [("promise", "date"), ("dispute", "reason"), ("exit", "reason"), ("status", "to")]
+        {
+            let mut entries = Entries::default();
+            assert!(said().change(what, &mut entries).is_none());
+            assert!(entries.fault(field).is_some(), "{what}");
+        }
+    }
+}

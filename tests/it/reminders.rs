@@ -1,0 +1,11 @@
+//! The core's reminder side, alone on a map: one behaviour a test, and what must hold whatever comes in which order.
+
+mod chaos;
+mod cost;
+mod firm;
+mod money;
+mod numbers;
+mod recurring;
+mod replies;
+mod steps;
+mod tasks;

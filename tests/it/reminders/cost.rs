@@ -1,0 +1,129 @@
+//! What a reminder costs the store, from its due step to the receipt: key operations by family, and journal bytes.
+//! Beside the message's own 8 (it waited for its link, see `budget.rs`) stand those of the obligation and its phone.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nudged::engine::core::{Core, Input};
+use nudged::link::{Inbound, InboundToken, LinkEvent, Outcome};
+use nudged::message::{ReceiptState, Reference};
+use nudged::store::frame::encoded_len;
+use nudged::store::keys::family;
+use nudged::store::{Entries, Read, StoreError};
+
+use super::firm::*;
+use nudged::engine::memory::Memory;
+
+const REMINDERS: u64 = 64;
+
+/// Entries that a start read.
+struct Counting<'a>(&'a Memory, Cell<usize>);
+
+impl Counting<'_> {
+    fn count(&self, entries: Entries) -> Entries {
+        self.1.set(self.1.get() + 1 + entries.len());
+        entries
+    }
+}
+
+impl Read for Counting<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.1.set(self.1.get() + 1);
+        self.0.get(key)
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
+        Ok(self.count(self.0.scan(from, to, limit)?))
+    }
+
+    fn scan_back(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Entries, StoreError> {
+        Ok(self.count(self.0.scan_back(from, to, limit)?))
+    }
+}
+
+/// Keys read by a start and its first step, before any link is up.
+pub fn reads_at_start(firm: &Firm) -> usize {
+    let counting = Counting(&firm.state, Cell::new(0));
+    let (mut core, batch) = Core::recover(firm.settings.clone(), &counting, firm.clock.now()).unwrap();
+    assert!(batch.writes.len() < 10);
+    core.step(&counting, Vec::new(), firm.clock.now()).unwrap();
+    counting.1.get()
+}
+
+struct Bill {
+    operations: BTreeMap<u8, usize>,
+    journal_bytes: usize,
+    /// Operations of the step that queued and leased them.
+    at_lease: usize,
+}
+
+impl Bill {
+    fn step(&mut self, firm: &mut Firm, inputs: Vec<Input>) {
+        let step = firm.core.step(&firm.state, inputs, firm.clock.now()).unwrap();
+        for key in step.batch.writes.keys() {
+            *self.operations.entry(key[0]).or_default() += 1;
+        }
+        if !step.batch.is_empty() {
+            self.journal_bytes += encoded_len(&step.batch);
+        }
+        firm.state.apply(&step.batch);
+        firm.open.extend(step.submissions);
+    }
+}
+
+/// All due at once, taken and delivered.
+fn bill() -> Bill {
+    let mut firm = Firm::make(SET_UP, REMINDERS as u16, MONDAY);
+    for n in 1..=REMINDERS {
+        firm.owe(&format!("inv-{n}"), n, november(25));
+    }
+    firm.pass(HOUR * 3);
+    let mut bill = Bill { operations: BTreeMap::new(), journal_bytes: 0, at_lease: 0 };
+    bill.step(&mut firm, vec![Input::Link { link: 0, event: LinkEvent::Up }]);
+    bill.at_lease = bill.operations.values().sum();
+    assert_eq!(firm.open.len(), REMINDERS as usize);
+    let open = std::mem::take(&mut firm.open);
+    firm.clock.advance(Duration::from_secs(1));
+    let reference = |n: usize| Reference(format!("1234567{n:03}"));
+    let sent = open.iter().enumerate().map(|(n, (link, s))| {
+        let outcome = Outcome::Accepted { reference: reference(n) };
+        Input::Link { link: *link, event: LinkEvent::Outcome { id: s.id, index: 0, outcome } }
+    });
+    bill.step(&mut firm, sent.collect());
+    firm.clock.advance(Duration::from_secs(1));
+    let receipts = open.iter().enumerate().map(|(n, (link, s))| Input::Inbound {
+        link: *link,
+        token: InboundToken(n as u64),
+        inbound: Inbound::Receipt(receipt(reference(n), s.to, ReceiptState::Delivered)),
+    });
+    bill.step(&mut firm, receipts.collect());
+    bill
+}
+
+/// The message's own 6, as it is leased with its acceptance; of the obligation what went and what was accepted, its
+/// timer moved, its phone's caps, and once for a new number that it takes texts.
+#[test]
+fn a_reminder_costs_12_key_operations_from_its_due_step_to_its_delivery() {
+    let bill = bill();
+    let of_batches = [family::LEASE, family::CORE];
+    let counted = bill.operations.iter().filter(|(family, _)| !of_batches.contains(family));
+    let shown: BTreeMap<char, f64> =
+        counted.map(|(family, count)| (char::from(*family), *count as f64 / REMINDERS as f64)).collect();
+    let sum: f64 = shown.values().sum();
+    let expected = [('N', 2.0), ('O', 2.0), ('T', 2.0), ('b', 1.0), ('d', 1.0), ('h', 2.0), ('r', 2.0)];
+    assert_eq!((sum, shown), (12.0, BTreeMap::from(expected)));
+    assert!(
+        bill.at_lease <= 6 * REMINDERS as usize + 3,
+        "body, chain, timer, obligation, phone: {}",
+        bill.at_lease
+    );
+}
+
+/// In batches of 64; the text is 73 characters of it, and the obligation is written twice.
+#[test]
+fn the_journal_takes_less_than_1300_bytes_from_a_due_step_to_its_delivery() {
+    let bytes = bill().journal_bytes / REMINDERS as usize;
+    assert!(bytes < 1_300, "{bytes}");
+    assert!(bytes > 700, "more than a plain message's: {bytes}");
+}

@@ -1,0 +1,360 @@
+//! Money, promises, disputes and what people say: what they do to reminders that are planned, queued, and on their way.
+
+use nudged::engine::reminders::change::{ObligationDraft, Which};
+use nudged::engine::reminders::{Change, ChangeRefusal, Happened};
+use nudged::reminder::enrolment::{EnrolmentState, ExitReason, PauseReason};
+use nudged::reminder::obligation::ObligationStatus;
+use nudged::reminder::promise::PromiseState;
+use nudged::reminder::task::TaskOutcome;
+use nudged::store::keys::family;
+
+use super::firm::*;
+
+const RETURNED: &str = "[[sequence]]\nkey = \"returned_debit\"\n[[sequence.step]]\nid = \"returned\"\noffset = \"+1d\"\nat = \"10:00\"\ntemplate = \"late\"\ngrace = \"9d\"\n";
+
+fn paid(firm: &Firm, id: nudged::id::ObligationId) -> bool {
+    matches!(firm.state_of(id), EnrolmentState::Exited { reason: ExitReason::Paid, .. })
+}
+
+#[test]
+fn a_payment_before_the_plan_is_due_ends_it() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.pay(id, "p1", 12_000);
+    firm.live(DAY * 20);
+    assert!(firm.sent.is_empty() && paid(&firm, id));
+    assert_eq!(firm.obligation(id).status, ObligationStatus::Paid);
+    assert_eq!(firm.obligation(id).timer, None);
+}
+
+#[test]
+fn a_payment_between_plan_and_lease_stops_the_text() {
+    let mut firm = Firm::without_link(SET_UP);
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.to_next(id);
+    firm.pay(id, "p1", 12_000);
+    firm.up();
+    firm.live(DAY);
+    assert!(firm.sent.is_empty());
+}
+
+/// Queued, leased, handed back, and paid while it waits for a link again.
+#[test]
+fn a_payment_stops_a_text_that_waits_in_its_lane() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.to_next(id);
+    firm.down();
+    firm.hand_back();
+    firm.pay(id, "p1", 12_000);
+    firm.up();
+    firm.live(DAY);
+    assert_eq!(firm.sent.len(), 1, "no second lease");
+    let lanes = firm.state.map.keys().filter(|key| key[0] == family::LANE).count();
+    assert_eq!((lanes, firm.gone(id).len()), (0, 0));
+}
+
+#[test]
+fn a_payment_between_lease_and_bytes_recalls_the_text() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.to_next(id);
+    firm.pay(id, "p1", 12_000);
+    assert_eq!(firm.recalled, [firm.sent[0].id]);
+    firm.hand_back();
+    firm.live(DAY);
+    assert_eq!((firm.sent.len(), firm.gone(id).len()), (1, 0));
+    assert!(paid(&firm, id));
+}
+
+#[test]
+fn a_payment_that_crosses_the_text_is_noted() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.to_next(id);
+    firm.pay(id, "p1", 12_000);
+    firm.accept();
+    let message = firm.sent[0].id;
+    assert!(firm.happened(id).contains(&Happened::CrossedPayment { step: key("before"), message }));
+    assert_eq!((firm.gone(id).len(), paid(&firm, id)), (1, true));
+}
+
+#[test]
+fn what_waits_is_made_anew_with_what_is_still_owed() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.to_next(id);
+    firm.pay(id, "p1", 2_000);
+    firm.hand_back();
+    firm.live(DAY);
+    assert_eq!(firm.sent.len(), 2);
+    assert!(firm.sent[1].text.contains("100.00 EUR"), "{:?}", firm.texts());
+    assert_eq!(firm.obligation(id).status, ObligationStatus::PartiallyPaid);
+    let told: usize = firm.sent.iter().filter(|sent| sent.text.contains("120.00 EUR")).count();
+    assert_eq!(told, 1, "the one that was handed back");
+}
+
+#[test]
+fn a_partial_payment_ends_it_where_the_sequence_says_so() {
+    let set_up =
+        SET_UP.replace("key = \"standard\"\n", "key = \"standard\"\nexits = [\"partial_payment\"]\n");
+    let mut firm = Firm::with(&set_up);
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.pay(id, "p1", 2_000);
+    firm.live(DAY * 20);
+    assert!(firm.sent.is_empty());
+}
+
+#[test]
+fn the_same_payment_twice_is_one() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.pay(id, "p1", 2_000);
+    let events = firm.notices.len();
+    firm.pay(id, "p1", 2_000);
+    assert_eq!((firm.obligation(id).balance(), firm.notices.len()), (eur(10_000), events));
+    assert!(firm.last.batch.is_empty());
+    let other = firm.payment("p1", 500);
+    let refused = firm.change(Change::Pay { which: Which::Id(id), payment: other });
+    assert!(matches!(refused, Err(ChangeRefusal::Field { field: "external_id", .. })), "{refused:?}");
+}
+
+#[test]
+fn a_reversed_payment_begins_the_sequence_of_returned_debits() {
+    let mut firm = Firm::with(&format!("{SET_UP}{RETURNED}"));
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.live(DAY);
+    firm.pay(id, "p1", 12_000);
+    firm.live(DAY);
+    firm.reverse(id, "p1", 12_000);
+    let obligation = firm.obligation(id);
+    assert_eq!((obligation.status, obligation.cycle), (ObligationStatus::Open, 2));
+    assert_eq!(obligation.enrolment.unwrap().sequence, key("returned_debit"));
+    firm.live(DAY * 8);
+    assert_eq!(firm.steps_sent(), ["before", "returned"]);
+    assert!(firm.sent[1].text.contains("120.00 EUR"));
+}
+
+#[test]
+fn a_reversal_without_such_a_sequence_begins_its_own_anew() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.live(DAY);
+    firm.pay(id, "p1", 12_000);
+    firm.live(DAY * 2);
+    firm.reverse(id, "p1", 12_000);
+    firm.live(DAY * 20);
+    assert_eq!(firm.steps_sent(), ["before", "after", "last"], "the first step's grace is over");
+    assert_eq!(firm.obligation(id).cycle, 2);
+}
+
+#[test]
+fn a_changed_amount_after_a_text_is_a_task_for_a_person() {
+    let mut firm = Firm::new();
+    firm.owe("inv-1", 1, november(25));
+    firm.live(HOUR * 5);
+    firm.try_owe(ObligationDraft { amount: eur(9_000), ..draft("inv-1", 1, november(25)) }).unwrap();
+    assert_eq!(firm.open_kinds(), ["correction"]);
+    firm.live(DAY * 6);
+    assert!(firm.sent[1].text.contains("90.00 EUR"), "{:?}", firm.texts());
+}
+
+#[test]
+fn what_is_said_again_is_unchanged_and_writes_nothing() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    let before = firm.state.clone();
+    firm.owe("inv-1", 1, november(25));
+    assert!(firm.last.batch.is_empty());
+    firm.set_up(SET_UP);
+    assert_eq!(firm.state.map, before.map);
+    firm.move_due(id, november(25), false);
+    assert_eq!(firm.state.map, before.map);
+}
+
+#[test]
+fn what_is_refused_leaves_nothing() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.pay(id, "p1", 2_000);
+    let before = (firm.state.clone(), firm.counters());
+    let which = || Which::Id(id);
+    let wrong = [
+        Change::Obligation(Box::new(ObligationDraft { amount: eur(0), ..draft("inv-2", 2, november(25)) })),
+        Change::Obligation(Box::new(ObligationDraft {
+            sequence: Some(key("none")),
+            ..draft("inv-2", 2, november(25))
+        })),
+        Change::Obligation(Box::new(ObligationDraft {
+            link: Some(String::from("https://elsewhere.example/x")),
+            ..draft("inv-2", 2, november(25))
+        })),
+        Change::Obligation(Box::new(ObligationDraft {
+            owner: nudged::engine::reminders::change::Owner::Inline {
+                creditor: key("nobody"),
+                contact: Box::new(contact(&[2])),
+            },
+            ..draft("inv-2", 2, november(25))
+        })),
+        Change::Pay { which: which(), payment: firm.payment("p1", 9) },
+        Change::Pay {
+            which: Which::External { id: external("none"), creditor: None },
+            payment: firm.payment("p1", 9),
+        },
+        Change::Reverse { which: which(), payment: firm.payment("p9", 9) },
+        Change::Promise { which: which(), date: november(1), amount: None },
+        Change::Plan { which: which(), parts: Vec::new() },
+        Change::Plan { which: which(), parts: parts(&[(1, 9_999)]) },
+        Change::Status { which: which(), to: ObligationStatus::Paid, reason: String::new() },
+        Change::Enrol { which: which(), sequence: key("none") },
+        Change::TaskDone { id: nudged::id::TaskId::from_u64(1), outcome: TaskOutcome::Resume, expect: None },
+        Change::Click { token: 7, human: true },
+    ];
+    for change in wrong {
+        let shown = format!("{change:?}");
+        let refused = firm.change(change);
+        assert!(refused.is_err(), "{shown} {refused:?}");
+        assert!(firm.last.batch.is_empty(), "{shown}");
+        assert_eq!((&firm.state.map, &firm.counters()), (&before.0.map, &before.1), "{shown}");
+    }
+}
+
+fn parts(of: &[(i8, i64)]) -> Vec<nudged::reminder::plan::PlanPart> {
+    let part = |&(month, minor): &(i8, i64)| nudged::reminder::plan::PlanPart {
+        due_date: jiff::civil::date(2027, month, 1),
+        amount: eur(minor),
+    };
+    of.iter().map(part).collect()
+}
+
+#[test]
+fn a_plan_that_is_refused_makes_none_of_its_instalments() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.owe("inv-1/2", 1, november(25));
+    let before = firm.obligations().len();
+    let plan = Change::Plan { which: Which::Id(id), parts: parts(&[(1, 6_000), (2, 6_000)]) };
+    assert!(firm.change(plan).is_err());
+    assert_eq!((firm.obligations().len(), firm.named("inv-1/1")), (before, None));
+    assert_eq!(firm.counters().obligations[ObligationStatus::Open as usize], before as u64);
+}
+
+#[test]
+fn a_plan_stops_the_reminders_of_the_whole_and_reminds_of_its_parts() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.change(Change::Plan { which: Which::Id(id), parts: parts(&[(1, 6_000), (2, 6_000)]) }).unwrap();
+    assert_eq!(firm.obligation(id).status, ObligationStatus::InPlan);
+    firm.live(DAY * 43);
+    let named: Vec<&str> = firm.texts();
+    assert_eq!(named.len(), 2, "{named:?}");
+    assert!(named.iter().all(|text| text.contains("inv-1/1") && text.contains("60.00 EUR")), "{named:?}");
+}
+
+#[test]
+fn the_whole_paid_ends_its_instalments() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.change(Change::Plan { which: Which::Id(id), parts: parts(&[(1, 6_000), (2, 6_000)]) }).unwrap();
+    firm.pay(id, "p1", 12_000);
+    assert_eq!(firm.obligation(id).status, ObligationStatus::Paid);
+    assert_eq!(firm.named("inv-1/1").unwrap().status, ObligationStatus::Canceled);
+    firm.live(DAY * 90);
+    assert!(firm.sent.is_empty());
+}
+
+#[test]
+fn instalments_paid_one_by_one_pay_the_whole() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.change(Change::Plan { which: Which::Id(id), parts: parts(&[(1, 6_000), (2, 6_000)]) }).unwrap();
+    for (n, name) in ["inv-1/1", "inv-1/2"].into_iter().enumerate() {
+        let which = Which::External { id: external(name), creditor: None };
+        let payment = firm.payment(&format!("p{n}"), 6_000);
+        firm.change(Change::Pay { which, payment }).unwrap();
+    }
+    let whole = firm.obligation(id);
+    assert_eq!((whole.status, whole.balance()), (ObligationStatus::Paid, eur(0)));
+}
+
+#[test]
+fn a_promise_pauses_and_money_keeps_it() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.change(Change::Promise { which: Which::Id(id), date: november(27), amount: Some(eur(5_000)) })
+        .unwrap();
+    assert!(matches!(
+        firm.state_of(id),
+        EnrolmentState::Paused { reason: PauseReason::Promise, until: Some(_) }
+    ));
+    firm.live(DAY * 2 + HOUR * 4);
+    assert!(firm.sent.is_empty());
+    firm.pay(id, "p1", 5_000);
+    assert_eq!(firm.obligation(id).promise.unwrap().state, PromiseState::Kept);
+    firm.live(DAY * 6);
+    assert_eq!(firm.steps_sent(), ["after"], "the rest is asked for again");
+    assert!(firm.open_kinds().is_empty());
+}
+
+#[test]
+fn a_promise_that_is_broken_is_a_task_and_the_reminders_go_on() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.change(Change::Promise { which: Which::Id(id), date: november(24), amount: None }).unwrap();
+    firm.live(DAY * 2);
+    assert_eq!(firm.obligation(id).promise.unwrap().state, PromiseState::Made, "one business day more");
+    firm.live(DAY);
+    assert_eq!(firm.obligation(id).promise.unwrap().state, PromiseState::Broken);
+    assert_eq!(firm.open_kinds(), ["broken_promise"]);
+    firm.live(DAY * 5);
+    assert_eq!(firm.steps_sent(), ["after"]);
+}
+
+#[test]
+fn a_promise_for_far_ahead_waits_for_a_person() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.change(Change::Promise { which: Which::Id(id), date: november(70), amount: None }).unwrap();
+    assert_eq!(firm.open_kinds(), ["promise"]);
+    firm.live(DAY * 20);
+    assert!(firm.sent.is_empty());
+}
+
+#[test]
+fn a_dispute_pauses_opens_a_task_and_ends_by_a_person() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.change(Change::Dispute { which: Which::Id(id), reason: String::from("not mine") }).unwrap();
+    assert_eq!(
+        (firm.obligation(id).status, firm.open_kinds()),
+        (ObligationStatus::Disputed, vec!["dispute".into()])
+    );
+    firm.live(DAY * 3);
+    assert!(firm.sent.is_empty());
+    firm.done("dispute", TaskOutcome::Resume).unwrap();
+    assert_eq!(firm.obligation(id).status, ObligationStatus::Open);
+    firm.live(DAY * 4);
+    assert_eq!(firm.steps_sent(), ["after"]);
+}
+
+#[test]
+fn a_disputed_debt_that_is_paid_is_paid() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.change(Change::Dispute { which: Which::Id(id), reason: String::from("not mine") }).unwrap();
+    firm.pay(id, "p1", 12_000);
+    assert_eq!(firm.obligation(id).status, ObligationStatus::Paid);
+}
+
+#[test]
+fn what_is_handed_over_is_reminded_of_no_more() {
+    for to in [ObligationStatus::HandedOver, ObligationStatus::Canceled, ObligationStatus::WrittenOff] {
+        let mut firm = Firm::new();
+        let id = firm.owe("inv-1", 1, november(25));
+        firm.to_next(id);
+        firm.change(Change::Status { which: Which::Id(id), to, reason: String::new() }).unwrap();
+        firm.hand_back();
+        firm.live(DAY * 20);
+        assert_eq!((firm.sent.len(), firm.gone(id).len()), (1, 0), "{to:?}");
+    }
+}

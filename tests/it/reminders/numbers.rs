@@ -1,0 +1,135 @@
+//! Numbers: which one gets the text, and what happens to one that takes none.
+
+use nudged::engine::reminders::Change;
+use nudged::engine::reminders::change::{ObligationDraft, Owner};
+use nudged::engine::reminders::records::PhoneStatus;
+use nudged::id::ObligationId;
+use nudged::link::{Inbound, InboundToken};
+use nudged::message::{Cause, Reason, ReceiptState};
+use nudged::reminder::enrolment::{EnrolmentState, ExitReason};
+use nudged::reminder::task::TaskOutcome;
+
+use super::firm::*;
+
+fn owe_on(firm: &mut Firm, numbers: &[u64]) -> ObligationId {
+    let owner = Owner::Inline { creditor: key("acme"), contact: Box::new(contact(numbers)) };
+    firm.try_owe(ObligationDraft { owner, ..draft("inv-1", numbers[0], november(25)) }).unwrap()
+}
+
+#[test]
+fn a_dead_number_is_a_task_and_the_other_one_is_next() {
+    let mut firm = Firm::new();
+    let id = owe_on(&mut firm, &[1, 2]);
+    firm.to_next(id);
+    firm.refuse(Reason::SmscBadDestination);
+    assert_eq!(firm.phone(1).status, PhoneStatus::Dead);
+    assert_eq!(firm.open_kinds(), ["delivery"]);
+    firm.live(DAY);
+    assert_eq!(firm.sent.iter().map(|sent| sent.to).collect::<Vec<_>>(), [number(1), number(2)]);
+    assert_eq!(firm.gone(id), ["before"]);
+}
+
+#[test]
+fn without_another_number_it_ends() {
+    let mut firm = Firm::new();
+    let id = owe_on(&mut firm, &[1]);
+    firm.to_next(id);
+    firm.refuse(Reason::SmscBadDestination);
+    assert!(matches!(firm.state_of(id), EnrolmentState::Exited { reason: ExitReason::InvalidNumber, .. }));
+    firm.live(DAY * 20);
+    assert_eq!(firm.sent.len(), 1);
+    assert_eq!(firm.open_kinds(), ["delivery"]);
+}
+
+#[test]
+fn a_corrected_number_lets_it_go_on() {
+    let mut firm = Firm::new();
+    let id = owe_on(&mut firm, &[1, 2]);
+    firm.to_next(id);
+    firm.refuse(Reason::SmscBadDestination);
+    firm.hand_back();
+    firm.done("delivery", TaskOutcome::CorrectNumber { number: number(3) }).unwrap();
+    assert_eq!(firm.contact(id).contact.best_number(), Some(number(3)));
+    firm.live(DAY * 8);
+    assert_eq!(firm.sent.last().unwrap().to, number(3), "{:?}", firm.sent);
+}
+
+/// For the carrier the message is wrong and not the number: more of the same would be the same again.
+#[test]
+fn a_text_that_the_carrier_refuses_for_good_is_not_tried_again_and_again() {
+    let mut firm = Firm::new();
+    let id = owe_on(&mut firm, &[1]);
+    firm.to_next(id);
+    for _ in 0..10 {
+        firm.refuse(Reason::SmscRejected);
+        firm.pass(HOUR);
+    }
+    assert_eq!(firm.sent.len(), 1, "{:?}", firm.sent);
+    assert_eq!(firm.phone(1).status, PhoneStatus::Suspect { failures: 1 });
+    firm.live(DAY * 6);
+    assert_eq!(firm.steps_sent(), ["before", "after"], "the next step at its time");
+}
+
+#[test]
+fn a_delivery_that_fails_again_and_again_is_a_task() {
+    let mut firm = Firm::new();
+    let id = owe_on(&mut firm, &[1]);
+    for _ in 0..3 {
+        firm.to_next(id);
+        let (link, submission) = firm.open[0].clone();
+        let reference = nudged::message::Reference(submission.id.to_string());
+        firm.answer(&nudged::link::Outcome::Accepted { reference: reference.clone() });
+        let receipt = receipt(
+            reference,
+            submission.to,
+            ReceiptState::Failed(Cause::plain(Reason::NetworkUndeliverable)),
+        );
+        firm.step(vec![nudged::engine::core::Input::Inbound {
+            link,
+            token: InboundToken(9),
+            inbound: Inbound::Receipt(receipt),
+        }]);
+        if firm.next_at(id).is_none() {
+            break;
+        }
+    }
+    assert_eq!(firm.phone(1).status, PhoneStatus::Suspect { failures: 3 });
+    assert!(firm.open_kinds().contains(&String::from("delivery")), "{:?}", firm.open_kinds());
+}
+
+#[test]
+fn a_delivery_makes_a_number_known_as_one() {
+    let mut firm = Firm::new();
+    let id = owe_on(&mut firm, &[1]);
+    assert_eq!(firm.phone(1).status, PhoneStatus::Unverified);
+    firm.to_next(id);
+    firm.accept();
+    assert_eq!(firm.phone(1).status, PhoneStatus::Active);
+}
+
+#[test]
+fn a_contact_that_moves_to_another_number_is_texted_there() {
+    let mut firm = Firm::new();
+    let id = owe_on(&mut firm, &[1]);
+    firm.to_next(id);
+    let moved = nudged::reminder::contact::Contact { external_id: external("con-1"), ..contact(&[5]) };
+    firm.change(Change::Contact(Box::new(moved))).unwrap();
+    assert_eq!(firm.recalled.len(), 1);
+    firm.hand_back();
+    firm.live(DAY);
+    assert_eq!(firm.sent.last().unwrap().to, number(5));
+    assert_eq!(firm.gone(id), ["before"]);
+}
+
+#[test]
+fn wishes_and_zones_of_a_contact_move_its_steps() {
+    let mut firm = Firm::new();
+    let id = owe_on(&mut firm, &[1]);
+    let wishes = serde_json::json!({
+        "external_id": "con-1", "phones": [{"number": format!("+{}", number(1).digits())}],
+        "timezone": "America/New_York", "not_before": "14:00"
+    });
+    firm.change(Change::Contact(Box::new(serde_json::from_value(wishes).unwrap()))).unwrap();
+    let at = firm.next_at(id).unwrap();
+    assert_eq!(at.to_rfc3339()[..13], *"2026-11-23T19", "14:00 in New York");
+}

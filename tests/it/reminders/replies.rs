@@ -1,0 +1,246 @@
+//! Replies: STOP at any moment, answers to a menu, and all the rest, which waits for a person.
+
+use nudged::engine::reminders::Happened;
+use nudged::engine::reminders::change::ObligationDraft;
+use nudged::id::ObligationId;
+use nudged::reminder::enrolment::{EnrolmentState, ExitReason, PauseReason};
+use nudged::reminder::task::TaskOutcome;
+
+use super::firm::*;
+
+fn opted_out(firm: &Firm, id: ObligationId) -> bool {
+    matches!(firm.state_of(id), EnrolmentState::Exited { reason: ExitReason::OptedOut, .. })
+}
+
+/// A firm whose text with a menu went out.
+fn asked() -> (Firm, ObligationId) {
+    asked_by(Firm::new())
+}
+
+fn asked_by(mut firm: Firm) -> (Firm, ObligationId) {
+    let id = firm.owe("inv-1", 1, november(20));
+    firm.live(HOUR * 4);
+    assert_eq!(firm.steps_sent(), ["after"]);
+    (firm, id)
+}
+
+#[test]
+fn stop_between_plan_and_lease_ends_it() {
+    let mut firm = Firm::new();
+    let (id, sibling) = (firm.owe("inv-1", 1, november(25)), firm.owe("inv-2", 1, november(27)));
+    firm.reply(1, "STOP");
+    assert!(opted_out(&firm, id) && opted_out(&firm, sibling));
+    firm.live(DAY * 20);
+    assert!(firm.steps_sent().is_empty());
+}
+
+#[test]
+fn stop_between_lease_and_bytes_recalls_the_text() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.to_next(id);
+    firm.reply(1, "STOP");
+    assert!(firm.recalled.contains(&firm.sent[0].id));
+    firm.hand_back();
+    firm.live(DAY * 20);
+    assert_eq!(firm.steps_sent(), ["before"], "the lease that was handed back");
+    assert!(opted_out(&firm, id) && firm.gone(id).is_empty());
+}
+
+#[test]
+fn stop_while_it_waits_in_its_lane_ends_the_text() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.to_next(id);
+    firm.down();
+    firm.hand_back();
+    firm.reply(1, "STOP");
+    firm.up();
+    firm.live(DAY * 20);
+    assert_eq!(firm.steps_sent(), ["before"]);
+    assert!(opted_out(&firm, id));
+}
+
+#[test]
+fn what_is_new_for_a_number_that_opted_out_never_goes() {
+    let mut firm = Firm::new();
+    firm.owe("inv-1", 1, november(25));
+    firm.reply(1, "STOP");
+    let id = firm.owe("inv-2", 1, november(25));
+    firm.live(DAY * 20);
+    assert!(firm.steps_sent().is_empty() && opted_out(&firm, id));
+}
+
+#[test]
+fn a_reply_nobody_can_read_stops_the_number_until_a_person_says_so() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.to_next(id);
+    firm.reply(1, "what is this about?");
+    assert!(firm.recalled.contains(&firm.sent[0].id));
+    assert_eq!(firm.open_kinds(), ["review"]);
+    firm.hand_back();
+    firm.live(DAY);
+    assert_eq!(firm.steps_sent(), ["before"]);
+    firm.done("review", TaskOutcome::Resume).unwrap();
+    firm.live(DAY * 6);
+    assert_eq!(firm.steps_sent(), ["before", "before", "after"], "it may go within its grace");
+}
+
+#[test]
+fn a_reply_that_may_be_a_stop_holds_and_a_person_may_let_go() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.reply(1, "please do not stop by");
+    firm.live(DAY);
+    assert!(firm.sent.is_empty(), "{:?}", firm.state_of(id));
+    firm.done("review", TaskOutcome::Resume).unwrap();
+    firm.live(DAY * 6);
+    assert!(firm.steps_sent().contains(&String::from("after")), "{:?}", firm.steps_sent());
+}
+
+#[test]
+fn a_reply_is_one_task_however_often_it_comes() {
+    let mut firm = Firm::new();
+    firm.owe("inv-1", 1, november(25));
+    for _ in 0..5 {
+        firm.reply(1, "hello?");
+    }
+    assert_eq!(firm.open_kinds(), ["review"]);
+}
+
+#[test]
+fn what_a_machine_says_changes_nothing() {
+    let (mut firm, id) = asked();
+    firm.reply(1, "Out of office: I am away until Monday.");
+    assert!(firm.open_kinds().is_empty(), "{:?}", firm.open_kinds());
+    assert!(!firm.state_of(id).is_over());
+}
+
+#[test]
+fn a_menu_answer_does_what_it_stands_for() {
+    let (mut firm, id) = asked();
+    firm.reply(1, "1");
+    assert_eq!(firm.open_kinds(), ["callback"]);
+    assert!(matches!(firm.state_of(id), EnrolmentState::Paused { reason: PauseReason::Review, .. }));
+    assert!(firm.happened(id).iter().any(|what| matches!(what, Happened::Replied { option: Some(1), .. })));
+    firm.live(DAY * 20);
+    assert_eq!(firm.steps_sent(), ["after"]);
+}
+
+#[test]
+fn the_same_answer_again_is_the_same_answer() {
+    let (mut firm, id) = asked();
+    firm.reply(1, "1");
+    let before = firm.obligation(id);
+    firm.reply(1, "One.");
+    assert_eq!((firm.open_kinds(), firm.obligation(id)), (vec![String::from("callback")], before));
+}
+
+#[test]
+fn another_answer_after_the_first_is_for_a_person() {
+    let (mut firm, _) = asked();
+    firm.reply(1, "1");
+    firm.reply(1, "2");
+    assert_eq!(firm.open_kinds(), ["callback", "review"]);
+}
+
+#[test]
+fn an_answer_after_its_time_is_for_a_person() {
+    let (mut firm, id) = asked();
+    firm.live(DAY * 4);
+    firm.reply(1, "2");
+    assert_eq!(firm.open_kinds(), ["review"]);
+    assert!(!firm.happened(id).iter().any(|what| matches!(what, Happened::PaymentRequested { .. })));
+}
+
+#[test]
+fn a_digit_that_is_no_option_and_one_without_a_menu_are_for_a_person() {
+    let (mut firm, _) = asked();
+    firm.reply(1, "9");
+    assert_eq!(firm.open_kinds(), ["review"]);
+    let mut firm = Firm::new();
+    firm.owe("inv-1", 1, november(25));
+    firm.live(HOUR * 4);
+    firm.reply(1, "1");
+    assert_eq!(firm.open_kinds(), ["review"]);
+}
+
+#[test]
+fn pay_asks_the_firms_system_under_a_key_that_stays_the_same() {
+    let mut firm = Firm::new();
+    firm.settings.reminders.takes_payments = true;
+    firm.crash();
+    let draft = ObligationDraft { min_due: Some(eur(3_500)), ..draft("inv-1", 1, november(20)) };
+    let id = firm.try_owe(draft).unwrap();
+    firm.live(HOUR * 4);
+    firm.reply(1, "2");
+    firm.reply(1, "2");
+    let asked: Vec<Happened> = firm.happened(id);
+    let asked = asked.iter().filter_map(|what| match what {
+        Happened::PaymentRequested { amount, key, .. } => Some((*amount, key.clone())),
+        _ => None,
+    });
+    let key = format!("{id}.{}", firm.sent[0].id);
+    assert_eq!(asked.collect::<Vec<_>>(), [(eur(3_500), key)]);
+}
+
+#[test]
+fn pay_is_a_link_and_a_task_where_nobody_takes_payments() {
+    let mut firm = Firm::new();
+    let link = Some(String::from("https://pay.acme.example/i/{{token}}"));
+    firm.try_owe(ObligationDraft { link, ..draft("inv-1", 1, november(20)) }).unwrap();
+    firm.live(HOUR * 4);
+    firm.reply(1, "2");
+    firm.accept();
+    assert_eq!(firm.open_kinds(), ["pay"]);
+    let answer = &firm.sent.last().unwrap().text;
+    assert!(answer.starts_with("Acme GmbH: https://pay.acme.example/i/"), "{answer}");
+}
+
+#[test]
+fn the_other_options_pause_ask_and_answer() {
+    for (digit, check) in [("3", "plan"), ("4", "pause"), ("5", "webhook"), ("6", "reply")] {
+        let (mut firm, id) = asked();
+        firm.reply(1, digit);
+        firm.accept();
+        let held = match check {
+            "plan" => {
+                firm.open_kinds() == ["plan"]
+                    && matches!(
+                        firm.state_of(id),
+                        EnrolmentState::Paused { reason: PauseReason::Hardship, .. }
+                    )
+            }
+            "pause" => matches!(firm.state_of(id), EnrolmentState::Paused { until: Some(_), .. }),
+            "webhook" => firm
+                .happened(id)
+                .iter()
+                .any(|what| matches!(what, Happened::Asked { event, .. } if event.as_str() == "more")),
+            _ => firm.sent.last().unwrap().text == "Help: Acme GmbH.",
+        };
+        assert!(held, "{digit}: {:?} {:?} {:?}", firm.state_of(id), firm.open_kinds(), firm.texts());
+    }
+}
+
+#[test]
+fn two_machines_that_answer_each_other_come_to_an_end() {
+    let mut firm = Firm::with(&SET_UP.replace("offset = \"+10d\"", "offset = \"+4d\""));
+    firm.owe("inv-1", 1, november(20));
+    firm.live(HOUR * 4);
+    let before = firm.sent.len();
+    for _ in 0..20 {
+        firm.reply(1, "6");
+        firm.accept();
+    }
+    assert!(firm.sent.len() - before <= 3, "{:?}", firm.texts());
+}
+
+#[test]
+fn a_reply_ends_it_where_the_sequence_says_so() {
+    let mut firm =
+        Firm::with(&SET_UP.replace("key = \"standard\"\n", "key = \"standard\"\nexits = [\"reply\"]\n"));
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.reply(1, "I will call you");
+    assert!(matches!(firm.state_of(id), EnrolmentState::Exited { .. }));
+}
