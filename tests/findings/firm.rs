@@ -232,8 +232,7 @@ impl Firm {
 
     /// A crash, and a start; what links had in hand is forgotten by them too.
     pub fn crash(&mut self) {
-        let (core, batch) =
-            Core::recover(self.settings.clone(), &self.state, self.clock.now()).unwrap();
+        let (core, batch) = Core::recover(self.settings.clone(), &self.state, self.clock.now()).unwrap();
         self.core = core;
         self.state.apply(&batch);
         loop {
@@ -275,7 +274,12 @@ impl Firm {
     }
 
     pub fn payment(&self, name: &str, minor: i64) -> Payment {
-        Payment { external_id: external(name), amount: eur(minor), at: self.clock.now().wall, reversed: false }
+        Payment {
+            external_id: external(name),
+            amount: eur(minor),
+            at: self.clock.now().wall,
+            reversed: false,
+        }
     }
 
     pub fn reverse(&mut self, id: ObligationId, payment: &str, minor: i64) {
@@ -324,9 +328,10 @@ impl Firm {
 
     /// Every open submission is answered so.
     pub fn answer(&mut self, outcome: &Outcome) {
-        let events = std::mem::take(&mut self.open).into_iter().map(|(link, Submission { id, index, .. })| {
-            Input::Link { link, event: LinkEvent::Outcome { id, index, outcome: outcome.clone() } }
-        });
+        let events =
+            std::mem::take(&mut self.open).into_iter().map(|(link, Submission { id, index, .. })| {
+                Input::Link { link, event: LinkEvent::Outcome { id, index, outcome: outcome.clone() } }
+            });
         let events: Vec<Input> = events.collect();
         if !events.is_empty() {
             self.step(events);
@@ -510,7 +515,8 @@ pub fn external(name: &str) -> ExternalId {
 }
 
 pub fn contact(numbers: &[u64]) -> Contact {
-    let phones: Vec<_> = numbers.iter().map(|n| json!({"number": format!("+{}", number(*n).digits())})).collect();
+    let phones: Vec<_> =
+        numbers.iter().map(|n| json!({"number": format!("+{}", number(*n).digits())})).collect();
     let external_id = format!("con-{}", numbers[0]);
     serde_json::from_value(json!({"external_id": external_id, "phones": phones})).unwrap()
 }

@@ -8,10 +8,25 @@ mod support {
     }
     pub fn draft(to: Msisdn, text: &str) -> Draft {
         Draft {
-            to, text: String::from(text), sender: None, link: None, class: Class::default(),
-            priority: Priority::default(), send_at: None, valid_until: None, encoding: Encoding::Gsm7,
-            segment_count: 1, on_unknown: None, flash: false, receipt: true, client_ref: None,
-            unique_ref: false, allow_duplicate: true, metadata: None, token: "crm".into(), idempotency: None,
+            to,
+            text: String::from(text),
+            sender: None,
+            link: None,
+            class: Class::default(),
+            priority: Priority::default(),
+            send_at: None,
+            valid_until: None,
+            encoding: Encoding::Gsm7,
+            segment_count: 1,
+            on_unknown: None,
+            flash: false,
+            receipt: true,
+            client_ref: None,
+            unique_ref: false,
+            allow_duplicate: true,
+            metadata: None,
+            token: "crm".into(),
+            idempotency: None,
         }
     }
 }
