@@ -29,7 +29,7 @@ use super::unknown::UnknownNote;
 use super::{AcceptAnswer, Command, IntakeClosed, Pause, Refusal};
 use crate::clock::{Now, Timestamp};
 use crate::config::{Inbound as InboundSettings, Queue, Route};
-use crate::id::{Allotter, MessageId};
+use crate::id::{Allotter, ContactId, MessageId};
 use crate::link::{Control, Inbound, InboundToken, LinkEvent, LinkFacts, Submission};
 use crate::message::{Body, Head, LinkName, State, Status};
 use crate::reminder::suppression::{Intent, Party, Source};
@@ -129,6 +129,8 @@ pub struct Work<'a> {
     pub withdraw: Vec<MessageId>,
     /// Parties whose reminders must be planned anew.
     pub replan: Vec<Party>,
+    /// Contacts of whom the same is true.
+    pub replan_contacts: Vec<ContactId>,
     /// Parties that opted out.
     pub stopped: Vec<Party>,
     /// Messages that became unknown in this step.
@@ -148,6 +150,7 @@ impl<'a> Work<'a> {
             reminded: VecDeque::new(),
             withdraw: Vec::new(),
             replan: Vec::new(),
+            replan_contacts: Vec::new(),
             stopped: Vec::new(),
             new_unknowns: Vec::new(),
         }
