@@ -1,8 +1,8 @@
 //! Numbers: which one gets the text, and what happens to one that takes none.
 
 use nudged::engine::reminders::change::{ObligationDraft, Owner, Which};
-use nudged::engine::reminders::{Change, ChangeRefusal};
 use nudged::engine::reminders::records::PhoneStatus;
+use nudged::engine::reminders::{Change, ChangeRefusal};
 use nudged::id::ObligationId;
 use nudged::link::{Inbound, InboundToken};
 use nudged::message::{Cause, Reason, ReceiptState};
@@ -202,7 +202,7 @@ fn consent_is_given_to_a_creditor_that_there_is() {
     let mut firm = Firm::new();
     let (at, actor) = (firm.clock.now().wall, Actor::Contact);
     let event =
-        ConsentEvent { kind: ConsentKind::Written, at, channel: None, wording: None, evidence: None, actor };
+        ConsentEvent { kind: ConsentKind::Given, at, channel: None, wording: None, evidence: None, actor };
     let consent = |creditor| Change::Consent { phone: number(1), creditor, event: event.clone() };
     let refused = firm.change(consent(Some(key("nobody"))));
     assert!(matches!(refused, Err(ChangeRefusal::Field { field: "creditor", .. })), "{refused:?}");
@@ -220,7 +220,8 @@ fn notes_of_old_cycles_become_history_and_those_of_this_one_stay() {
         how: StepOutcome::Stale { at: MONDAY },
     };
     let last = obligation.cycle + 1;
-    obligation.steps = (0..300).map(|n| note(obligation.cycle, n)).chain((0..150).map(|n| note(last, n))).collect();
+    obligation.steps =
+        (0..300).map(|n| note(obligation.cycle, n)).chain((0..150).map(|n| note(last, n))).collect();
     obligation.cycle = last;
     firm.state.map.insert(keys::obligation(id), record::encode(&obligation));
     firm.move_due(id, november(28), false);
