@@ -4,6 +4,7 @@
 //! reaches the terminal raw. Exit codes: 0, 1 refused, 64 usage, 69 nobody answered.
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use super::{EXIT_UNREACHABLE, EXIT_USAGE, answer, plain};
 
 /// The API answers within ten seconds whatever it is asked; beyond that nobody is there.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// A whole list goes out as it is read: a million rows take minutes.
+const COPIED_WITHIN: Duration = Duration::from_secs(3_600);
 /// A page of 500 messages of the longest texts stays well below.
 const ANSWER_MAX: usize = 32 << 20;
 
@@ -66,6 +69,8 @@ pub enum Failure {
     Stranger { url: String, why: String },
     #[error("{0}")]
     Refused(String),
+    #[error("{}: {why}", path.display())]
+    File { path: PathBuf, why: std::io::Error },
 }
 
 impl Failure {
@@ -78,7 +83,7 @@ impl Failure {
     fn code(&self) -> ExitCode {
         ExitCode::from(match self {
             Failure::Usage(_) => EXIT_USAGE,
-            Failure::Refused(_) => 1,
+            Failure::Refused(_) | Failure::File { .. } => 1,
             Failure::Unreachable { .. } | Failure::NoAnswer { .. } | Failure::Stranger { .. } => {
                 EXIT_UNREACHABLE
             }
@@ -135,6 +140,45 @@ impl Server {
         }
     }
 
+    /// The same into a file, which is there whole or not at all.
+    pub fn copy_to(&self, call: Call<'_>, file: &Path) -> ExitCode {
+        let mut part = file.as_os_str().to_owned();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        let done = self.wait(self.save(call, &part));
+        let kept = match done {
+            Ok(()) => {
+                std::fs::rename(&part, file).map_err(|why| Failure::File { path: file.to_owned(), why })
+            }
+            Err(failure) => Err(failure),
+        };
+        match kept {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                if let Err(error) = std::fs::remove_file(&part)
+                    && error.kind() != std::io::ErrorKind::NotFound
+                {
+                    eprintln!("nudged: {}: {error}", part.display());
+                }
+                failure.tell()
+            }
+        }
+    }
+
+    async fn save(&self, call: Call<'_>, file: &Path) -> Result<(), Failure> {
+        let failed = |why| Failure::File { path: file.to_owned(), why };
+        let request = self.request(call)?.timeout(COPIED_WITHIN);
+        let mut response = request.send().await.map_err(|error| self.lost(&error))?;
+        if !response.status().is_success() {
+            return self.judge(response).await.map(|_| ());
+        }
+        let mut out = std::fs::File::create(file).map_err(failed)?;
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(&error))? {
+            out.write_all(&chunk).map_err(failed)?;
+        }
+        out.sync_all().map_err(failed)
+    }
+
     fn wait<T>(&self, exchange: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -144,7 +188,8 @@ impl Server {
     }
 
     async fn download(&self, call: Call<'_>) -> Result<ExitCode, Failure> {
-        let mut response = self.request(call)?.send().await.map_err(|error| self.lost(&error))?;
+        let request = self.request(call)?.timeout(COPIED_WITHIN);
+        let mut response = request.send().await.map_err(|error| self.lost(&error))?;
         if !response.status().is_success() {
             return self.judge(response).await.map(|_| ExitCode::FAILURE);
         }

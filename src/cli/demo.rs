@@ -4,12 +4,13 @@
 //! The daemon is [`Daemon`] as it is, in this process, on a state directory that is gone afterwards; carriers
 //! and modems are processes of their own that speak SMPP over TCP and AT commands over a pty. The lists
 //! compared at the end: what this client was promised and what its phones said, what the API shows, what the
-//! carriers wrote down. `--sabotage` makes a carrier or the client cheat, which the comparison has to find.
+//! carriers wrote down. Beside it the reminder side is played over weeks ([`reminders`]). `--sabotage` makes a carrier or the client cheat, which the comparison has to find.
 
 mod carrier;
 mod client;
 pub mod compare;
 pub mod phones;
+pub mod reminders;
 mod sample;
 mod table;
 
@@ -30,7 +31,7 @@ use crate::daemon::{Daemon, Ended, StartError};
 use crate::http::auth::{Scope, TokenError, TokenFile};
 use carrier::{Carrier, Kind};
 use client::{Client, Listing, VISITOR};
-use compare::Answers;
+use compare::{Answers, Findings};
 use phones::{Answer, Means, PHONES, Phone};
 use sample::Sample;
 
@@ -110,6 +111,8 @@ pub enum DemoError {
     NoAddress,
     #[error("configuration: {}", .0.iter().map(Problem::to_string).collect::<Vec<_>>().join("; "))]
     Config(Vec<Problem>),
+    #[error("reminders: {0}")]
+    Reminders(String),
     #[error("API: {0}")]
     Api(String),
     #[error("the daemon ended: {0:?}")]
@@ -144,6 +147,9 @@ async fn play(args: &Args) -> Result<ExitCode, DemoError> {
     let mut stage = Stage::set_up(args, clock).await?;
     stage.introduce(length);
     let Stage { client, carriers, daemon, clock, answers, .. } = &mut stage;
+    // Weeks in seconds, beside the traffic.
+    let now = clock.now().wall;
+    let reminders = tokio::task::spawn_blocking(move || reminders::play(now));
     let cheats = args.sabotage == Some(Sabotage::IgnoreStop);
     let trickle = length.map(|length| clock.now().mono + (length / 2).max(length.saturating_sub(LAST_WORDS)));
     let performed = tokio::select! {
@@ -159,7 +165,8 @@ async fn play(args: &Args) -> Result<ExitCode, DemoError> {
         }
         None => return Err(DemoError::Ended(stage.daemon.stop().await)),
     }
-    let (text, clean) = stage.conclude().await?;
+    let played = reminders.await.map_err(|error| DemoError::Reminders(error.to_string()))?;
+    let (text, clean) = stage.conclude(played?).await?;
     let code = if clean || length.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     Ok(answer(&text, code))
 }
@@ -324,7 +331,7 @@ impl Stage {
     }
 
     /// Stops everything and compares: the text for people, and whether it is clean.
-    async fn conclude(self) -> Result<(String, bool), DemoError> {
+    async fn conclude(self, reminders: (String, Findings)) -> Result<(String, bool), DemoError> {
         let listing = self.client.list().await;
         // First the daemon: its last answers to receipts belong into the carriers' logs.
         match self.daemon.stop().await {
@@ -341,7 +348,10 @@ impl Stage {
         let mut posted = self.client.accepted;
         posted.extend(visitors);
         let answers = Answers { said: self.answers, shown: replies };
-        let findings = compare::compare(&posted, &rows, &logs, &answers);
+        let mut findings = compare::compare(&posted, &rows, &logs, &answers);
+        let (reminded, reminders) = reminders;
+        findings.doubled.extend(reminders.doubled);
+        findings.unaccounted.extend(reminders.unaccounted);
         let promises = table::Promises {
             accepted: posted.len(),
             repeats: self.client.repeats,
@@ -349,7 +359,7 @@ impl Stage {
             stops: answers.said.iter().filter(|answer| answer.stopped_at.is_some()).count(),
         };
         let text = table::render(&promises, &rows, &logs, &most_in_flight, &findings);
-        Ok((text, findings.is_clean()))
+        Ok((reminded + &text, findings.is_clean()))
     }
 }
 

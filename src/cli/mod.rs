@@ -10,6 +10,7 @@ pub mod completions;
 pub mod config_file;
 pub mod debug;
 pub mod demo;
+pub mod export;
 pub mod import;
 pub mod import_clicks;
 pub mod inbound;
@@ -26,6 +27,7 @@ pub mod seed_files;
 pub mod send;
 pub mod sim;
 pub mod status;
+pub mod tasks;
 pub mod token;
 
 use std::io::{self, Write};
@@ -75,6 +77,10 @@ enum Command {
     Inbound(inbound::Args),
     /// Import cases, payments and what is set up
     Import(import::Args),
+    /// Show tasks, and say what became of one
+    Tasks(tasks::Args),
+    /// Write all of a resource as CSV or JSON
+    Export(export::Args),
     /// Count visits to payment links out of an access log
     ImportClicks(import_clicks::Args),
     /// List and change who gets no messages
@@ -124,6 +130,8 @@ fn dispatch(command: Command) -> ExitCode {
         Command::Messages(args) => messages::run(args),
         Command::Inbound(args) => inbound::run(args),
         Command::Import(args) => import::run(args),
+        Command::Tasks(args) => tasks::run(args),
+        Command::Export(args) => export::run(args),
         Command::ImportClicks(args) => import_clicks::run(args),
         Command::Optout(args) => optout::run(args),
         Command::Pause(args) => pause::run(args, "pause"),

@@ -5,7 +5,7 @@
 //! no await, no clock, no randomness: the same inputs give the same step. The modules beside this file are
 //! parts of the same machine, one room each, all with `fn (&mut Core, .., &mut Work)`.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -127,6 +127,8 @@ pub struct Work<'a> {
     pub reminded: VecDeque<Settled>,
     /// Messages that were taken back and wait.
     pub withdraw: Vec<MessageId>,
+    /// Reminders that this step ends by itself, and nobody else: their steps may go again.
+    pub ours: BTreeSet<MessageId>,
     /// Parties whose reminders must be planned anew.
     pub replan: Vec<Party>,
     /// Contacts of whom the same is true.
@@ -149,6 +151,7 @@ impl<'a> Work<'a> {
             leased: Vec::new(),
             reminded: VecDeque::new(),
             withdraw: Vec::new(),
+            ours: BTreeSet::new(),
             replan: Vec::new(),
             replan_contacts: Vec::new(),
             stopped: Vec::new(),

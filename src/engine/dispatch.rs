@@ -75,6 +75,8 @@ impl Core {
             }
             let to = waiting.entry.to;
             if !self.order.may_start(to, key.id, key.rank) || self.is_held(to, key.id) {
+                // It waits for another message now: the feed need not wait for it.
+                self.reminders.feed.waiting.remove(&key.id);
                 if self.order.is_full() {
                     self.order.skip(to, key);
                     self.lanes.skip(key);
@@ -176,9 +178,13 @@ impl Core {
             self.lanes.insert(key, Waiting { body: Some(body), ..waiting });
             return Ok(false);
         }
-        if !self.may_still_go(id, &body, work)?
-            && self.close_waiting(id, &body, &head, Event::Cancel, work)?.is_some()
-        {
+        if !self.may_still_go(id, &body, work)? {
+            // Nothing of a long text shows before its last segment: the rest of one that may not go stays here too.
+            let bound = head.bound_to().is_some();
+            let event =
+                if bound { Event::Block(Cause::plain(Reason::PolicyCanceled)) } else { Event::Cancel };
+            work.ours.insert(id);
+            self.close_waiting(id, &body, &head, event, work)?;
             return Ok(false);
         }
         self.reminders.feed.waiting.remove(&id);

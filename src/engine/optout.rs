@@ -302,11 +302,17 @@ impl Core {
 
     /// A long message that must not go on: nothing more of it is leased. Whether that is so.
     pub(super) fn stop_between(&mut self, id: MessageId, work: &mut Work) -> Result<bool, StoreError> {
-        let Some(active) = self.active.get(&id).filter(|active| self.must_not_go(active.body.to, id)) else {
-            return Ok(false);
-        };
+        let Some(active) = self.active.get(&id) else { return Ok(false) };
         let (body, before) = (active.body.clone(), active.head.clone());
-        let event = if self.is_opted_out(body.to, id) { blocked() } else { Event::HandBack };
+        let withdrawn = !self.may_still_go(id, &body, work)?;
+        if !withdrawn && !self.must_not_go(body.to, id) {
+            return Ok(false);
+        }
+        let event = match (self.is_opted_out(body.to, id), withdrawn) {
+            (true, _) => blocked(),
+            (false, true) => Event::Block(Cause::plain(Reason::PolicyCanceled)),
+            (false, false) => Event::HandBack,
+        };
         match apply(before.clone(), event, &body, &self.settings.queue.retry, work.wall()) {
             Ok(after) => self.replace_active(id, &body, &before, after, work)?,
             // Some of it is still unanswered: its outcome brings it here again.

@@ -170,6 +170,7 @@ impl Core {
                 self.place(&bytes, &value, &mut work)?;
             }
         }
+        self.settle_reminders(&mut work)?;
         self.seal(&mut work);
         Ok(work.txn.batch)
     }

@@ -16,6 +16,7 @@ use crate::engine::webhook::{self, Hook, Standing, Webhooks};
 use crate::engine::{COMMIT_BUCKETS, LinkSnapshot, QuotaUse, Snapshot};
 use crate::link::{Connection, LinkStatus, ModemStatus, Registration, SUBMIT_BUCKETS};
 use crate::message::{LinkName, Status};
+use crate::reminder::obligation::ObligationStatus;
 use crate::reminder::suppression::Intent;
 
 /// Alive means that this answers; whether it can work is [`ready`]'s answer.
@@ -54,6 +55,11 @@ pub async fn metrics(State(app): State<App>, parts: Parts) -> Result<Response, P
     }
     let mut text = Text(render(&app.engine().snapshot()));
     webhooks(&mut text, app.engine().webhooks());
+    if app.engine().snapshot().known().is_some() {
+        let due = app.engine().view().due_reminders(app.now().wall)?;
+        let help = "Reminders whose time has come and that are not queued yet, counted to 10000.";
+        text.single("nudged_reminders_due", "gauge", help, due.now);
+    }
     let text = text.0;
     Ok(super::typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
 }
@@ -140,6 +146,7 @@ fn render_known(text: &mut Text, snapshot: &Snapshot) {
     let help = "1 while what is due by the wall clock is held because the clock is in doubt.";
     text.single("nudged_clock_doubt", "gauge", help, doubt);
     replies(text, snapshot);
+    reminders(text, snapshot);
     let unmatched = "nudged_receipts_unmatched_total";
     text.single(unmatched, "counter", "Receipts that fitted no message.", snapshot.receipts_unmatched);
     text.single(
@@ -154,6 +161,17 @@ fn render_known(text: &mut Text, snapshot: &Snapshot) {
         "Sequence number of the journal's head.",
         snapshot.journal_seq,
     );
+}
+
+fn reminders(text: &mut Text, snapshot: &Snapshot) {
+    let counts = &snapshot.reminders;
+    let name = "nudged_obligations";
+    text.family(name, "gauge", "Obligations, by status.");
+    for (status, count) in ObligationStatus::ALL.iter().zip(counts.obligations) {
+        text.line(format_args!("{name}{{status=\"{}\"}} {count}", status.as_str()));
+    }
+    text.single("nudged_contacts", "gauge", "Contacts.", counts.contacts);
+    text.single("nudged_open_tasks", "gauge", "Tasks that are not done.", counts.open_tasks);
 }
 
 fn replies(text: &mut Text, snapshot: &Snapshot) {

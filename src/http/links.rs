@@ -7,16 +7,18 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::auth::Scope;
 use super::problem::Problem;
 use super::{App, BODY_WITHIN, NO_BODY, Segment, no_query, read_body, show};
 use crate::engine::doubt::Doubt;
+use crate::engine::reminders::view::DueReminders;
 use crate::engine::{LinkSnapshot, Pause, QuotaUse, Refusal, Snapshot};
 use crate::link::{Connection, ModemStatus, Registration};
 use crate::message::{LinkName, TokenName};
 use crate::quota::Quota;
+use crate::reminder::obligation::ObligationStatus;
 
 /// The word of the API for a link's state; a pause by a person goes before what the link says.
 pub fn state_of(link: &LinkSnapshot) -> &'static str {
@@ -238,7 +240,28 @@ pub async fn status(State(app): State<App>, parts: Parts) -> Result<Response, Pr
 }
 
 fn answer_status(app: &App) -> Response {
-    super::json(StatusCode::OK, &status_json(&app.engine().snapshot()))
+    let snapshot = app.engine().snapshot();
+    let mut shown = status_json(&snapshot);
+    if let (Value::Object(members), true) = (&mut shown, snapshot.known().is_some()) {
+        let due = app.engine().view().due_reminders(app.now().wall).ok();
+        members.insert(String::from("reminders"), reminders_json(&snapshot, due));
+    }
+    super::json(StatusCode::OK, &shown)
+}
+
+/// `due`: those whose time has come, counted up to a bound; `null` where the state cannot be read.
+fn reminders_json(snapshot: &Snapshot, due: Option<DueReminders>) -> Value {
+    let counts = &snapshot.reminders;
+    let by_status = ObligationStatus::ALL.iter().zip(counts.obligations);
+    let obligations: Map<String, Value> =
+        by_status.map(|(status, count)| (status.as_str().to_owned(), count.into())).collect();
+    json!({
+        "contacts": counts.contacts,
+        "obligations": obligations,
+        "open_tasks": counts.open_tasks,
+        "due": due.map(|due| due.now),
+        "next_due_at": due.and_then(|due| due.next_at),
+    })
 }
 
 /// What is not known is `null`.

@@ -40,8 +40,9 @@ const EXPORTED_AT_ONCE: usize = 1_000;
 /// Why a number is here that came without a reason.
 const NO_REASON: &str = "";
 
+/// One entry as every list shows it.
 #[derive(Serialize)]
-struct OptOutJson {
+pub struct OptOutJson {
     number: String,
     /// Since when.
     at: String,
@@ -57,7 +58,7 @@ struct OptOutJson {
 }
 
 impl OptOutJson {
-    fn of(view: &OptOutView) -> OptOutJson {
+    pub fn of(view: &OptOutView) -> OptOutJson {
         let (source, reason, by, reply) = match &view.suppression.source {
             Source::Reply(id) => ("reply", String::from("reply"), None, id.map(|id| id.to_string())),
             Source::Token { by, note } => ("token", note.clone(), Some(by.to_string()), None),

@@ -391,7 +391,8 @@ impl Service {
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(pattern);
         let limit = match request.uri().path() {
-            "/v1/messages/batch" => BATCH_WITHIN,
+            "/v1/messages/batch" | "/v1/simulate" => BATCH_WITHIN,
+            path if path.starts_with("/v1/templates/") => BATCH_WITHIN,
             "/v1/events" => super::events::WAIT_MOST + REQUEST_WITHIN,
             path if path.starts_with("/v1/webhooks/") => HOOK_WITHIN,
             path if path.starts_with("/v1/imports") || path == "/page/imports" => IMPORT_WITHIN,

@@ -3,6 +3,7 @@
 //! `scheduled -> active -> completed`; `active <-> paused`; anything `-> exited`. The ledger of steps is what
 //! makes a step go once: a step of a cycle that has a note of having gone never goes again.
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::name::Key;
@@ -23,6 +24,10 @@ pub struct Enrolment {
     pub next: Option<NextStep>,
     /// Why the next step did not go when it was tried, where it was.
     pub refused: Option<Refused>,
+    /// The day its steps count from, where that is not the due date: the day a debit came back.
+    pub anchor: Option<Date>,
+    /// The sequence that begins when its pause ends, where another was named meanwhile.
+    pub instead: Option<Key>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

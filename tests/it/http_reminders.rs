@@ -188,7 +188,7 @@ async fn a_story_by_the_api_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_set_up_is_read_back_as_it_was_written_and_again_is_unchanged() {
     let api = Api::start().await;
-    let menu = json!({"key": "help", "options": [{"digit": 1, "label": "Call me", "do": "task:callback"}], "ttl": "72h"});
+    let menu = json!({"key": "help", "options": [{"digit": 1, "label": "Call me", "do": "task:callback"}], "ttl": "4d"});
     let calendar = json!({"key": "bank", "weekend": ["sat", "sun"], "sends": "no_holidays",
         "holidays": [{"date": "2026-12-25", "name": "Christmas"}]});
     let pack =

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it stands")]
 
 mod alone;
+mod bank;
 mod browser;
 mod budget;
 mod cancel;
@@ -15,6 +16,7 @@ mod holds;
 mod http;
 mod http_inbound;
 mod http_reminders;
+mod http_reminders_more;
 mod imports;
 mod inbound;
 mod intake;
@@ -31,6 +33,7 @@ mod optout;
 mod order;
 mod pace;
 mod page;
+mod page_reminders;
 mod pause;
 mod process;
 mod pty;
@@ -38,6 +41,7 @@ mod quarantine;
 mod quota;
 mod receipts;
 mod receiver;
+mod redirect;
 mod reminders;
 mod replies;
 mod restart;

@@ -7,5 +7,6 @@ mod money;
 mod numbers;
 mod recurring;
 mod replies;
+mod rows;
 mod steps;
 mod tasks;

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use tokio_util::task::TaskTracker;
 
 use self::dry::{Against, Dry, DryError, Errors};
 use self::estimate::Pace;
@@ -48,6 +49,8 @@ struct Shared {
     committing: Arc<tokio::sync::Mutex<()>>,
     /// The statement that is booked.
     booking: tokio::sync::Mutex<()>,
+    /// Commits, so that a stop can wait for the one that runs.
+    commits: TaskTracker,
     /// Which import is being committed, and the rows done of it.
     running: Mutex<Option<(ImportId, Arc<AtomicU64>)>>,
 }
@@ -162,6 +165,7 @@ impl Imports {
             reading: tokio::sync::Mutex::default(),
             committing: Arc::default(),
             booking: tokio::sync::Mutex::default(),
+            commits: TaskTracker::new(),
             running: Mutex::default(),
         }))
     }
@@ -187,6 +191,12 @@ impl Imports {
             self.0.spool.remove(id)?;
         }
         Ok(Standing { note: checked?, done: None })
+    }
+
+    /// Until the commit that runs has ended, as it does soon after the core takes nothing more.
+    pub async fn finish(&self) {
+        self.0.commits.close();
+        self.0.commits.wait().await;
     }
 
     pub fn look(&self, id: ImportId) -> Result<Standing, ImportError> {
@@ -215,7 +225,7 @@ impl Imports {
         shared.spool.put(&note)?;
         let done = Arc::new(AtomicU64::new(0));
         shared.run(Some((id, done.clone())));
-        tokio::spawn(async move {
+        self.0.commits.spawn(async move {
             shared.carry_out(note, file, by, done).await;
             shared.run(None);
             drop(turn);

@@ -185,6 +185,43 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// It says what became of something known: money, consent, a stop, a person's decision. Little is stored for
+    /// it, and reminders go on wrongly without it.
+    pub const fn is_of_known(&self) -> bool {
+        match self {
+            Change::Pay { .. }
+            | Change::Reverse { .. }
+            | Change::Status { .. }
+            | Change::Promise { .. }
+            | Change::Dispute { .. }
+            | Change::DueDate { .. }
+            | Change::PauseEnrolment { .. }
+            | Change::ResumeEnrolment { .. }
+            | Change::ExitEnrolment { .. }
+            | Change::Consent { .. }
+            | Change::AssignTask { .. }
+            | Change::TaskDone { .. } => true,
+            Change::Creditor(_)
+            | Change::Template { .. }
+            | Change::Menu(_)
+            | Change::Sequence(_)
+            | Change::Pack(_)
+            | Change::Calendar(_)
+            | Change::Mapping { .. }
+            | Change::Contact(_)
+            | Change::Account(_)
+            | Change::Obligation(_)
+            | Change::Case { .. }
+            | Change::Plan { .. }
+            | Change::Subscription(_)
+            | Change::Enrol { .. }
+            | Change::OpenTask { .. }
+            | Change::Click { .. } => false,
+        }
+    }
+}
+
 /// What a change is about, once it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Subject {

@@ -10,6 +10,7 @@ use super::change::{ChangeRefusal, Changed, How, ObligationDraft, Subject, Which
 use super::happened::Happened;
 use super::instalments::Instalment;
 use super::records::{Account, Records};
+use super::situation::Situation;
 
 use crate::clock::Timestamp;
 use crate::engine::core::{Core, Work};
@@ -17,17 +18,20 @@ use crate::id::ObligationId;
 use crate::reminder::enrolment::{Enrolment, EnrolmentState, ExitReason, PauseReason, StepOutcome};
 use crate::reminder::link::Target;
 use crate::reminder::money::Money;
-use crate::reminder::name::Key;
+use crate::reminder::name::{ExternalId, Key};
 use crate::reminder::obligation::{Obligation, ObligationStatus, Origin, PAYMENTS_MAX, Payment};
 use crate::reminder::promise::{PROMISE_DAYS_MAX, Promise, PromiseState};
 use crate::reminder::sequence::Exit;
 use crate::reminder::task::kind;
+use crate::reminder::zone::Zone;
 use crate::store::{StoreError, keys};
 
 /// The sequence of obligations that name none, where it is set up.
 const STANDARD: &str = "standard";
 /// The sequence that a returned debit begins, where it is set up.
 const RETURNED_DEBIT: &str = "returned_debit";
+/// Gate and rule of a step that a person left out.
+pub(super) const LEFT_OUT: (&str, &str) = ("sequence", "final");
 /// A text with the old amount younger than this is worth a person's look.
 const CORRECTION_WITHIN: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
@@ -77,6 +81,14 @@ pub(super) fn unfit(catalog: &Catalog, draft: &ObligationDraft, creditor: &Key) 
         return bad("link", &why.to_string());
     }
     None
+}
+
+/// Whether a sequence that a file names begins at once: it waits for the end of a pause, and what ended stays so
+/// until somebody enrols it.
+pub(super) fn takes_sequence(obligation: &Obligation) -> bool {
+    let state = obligation.enrolment.as_ref().map(|enrolment| &enrolment.state);
+    let waits = matches!(state, Some(EnrolmentState::Paused { .. } | EnrolmentState::Exited { .. }));
+    obligation.status.is_open() && !waits
 }
 
 impl Core {
@@ -199,18 +211,55 @@ impl Core {
         if moved {
             let what = Happened::Moved { from: old.due_date, to: draft.due_date };
             self.happen(id, what, by, work);
+            self.plan_moved(&mut debt);
         }
         self.balance_changed(&mut debt, by, work)?;
         let again = draft.restart && debt.obligation.status.is_open();
-        if let Some(sequence) = other_sequence.or_else(|| debt.obligation.sequence.clone().filter(|_| again))
-        {
-            debt.obligation.sequence = Some(sequence.clone());
+        if let Some(sequence) = other_sequence.clone() {
+            self.name_sequence(&mut debt, sequence, by, work);
+        }
+        if let (true, None, Some(sequence)) = (again, other_sequence, debt.obligation.sequence.clone()) {
             self.begin(&mut debt, &sequence, by, work);
         }
         debt.obligation.version += 1;
         let version = debt.obligation.version;
         self.keep(debt, work)?;
         changed(id, How::Changed, version)
+    }
+
+    /// A file or a program names another sequence: it begins, but ends no pause and revives nothing.
+    fn name_sequence(&mut self, debt: &mut Debt, sequence: Key, by: &str, work: &mut Work) {
+        debt.obligation.sequence = Some(sequence.clone());
+        if takes_sequence(&debt.obligation) {
+            self.begin(debt, &sequence, by, work);
+        } else if let Some(enrolment) = &mut debt.obligation.enrolment
+            && matches!(enrolment.state, EnrolmentState::Paused { .. })
+        {
+            enrolment.instead = Some(sequence);
+        }
+    }
+
+    /// Another due date: what its old one made stale, or a gate refused then, may go by the new one. What went does
+    /// not go again, and what a person left out stays out.
+    fn plan_moved(&self, debt: &mut Debt) {
+        let obligation = &mut debt.obligation;
+        let cycle = obligation.cycle;
+        obligation.steps.retain(|note| {
+            let over = match &note.how {
+                StepOutcome::Stale { .. } => true,
+                StepOutcome::Skipped { gate, rule, .. } => (gate.as_str(), rule.as_str()) != LEFT_OUT,
+                StepOutcome::Gone { .. } | StepOutcome::Unknown { .. } => false,
+            };
+            note.cycle != cycle || !over
+        });
+        let Some(enrolment) = &mut obligation.enrolment else { return };
+        enrolment.anchor = None;
+        let sequence = self.reminders.catalog.sequence_at(&enrolment.sequence, enrolment.version);
+        let has_note = |step: &Key| obligation.steps.iter().any(|n| n.cycle == cycle && n.step == *step);
+        let is_left = sequence.is_some_and(|sequence| sequence.steps.iter().any(|s| !has_note(&s.id)));
+        if is_left && matches!(enrolment.state, EnrolmentState::Completed { .. }) {
+            enrolment.state = EnrolmentState::Active;
+        }
     }
 
     /// A person looks where a text with the old amount went shortly before.
@@ -253,6 +302,8 @@ impl Core {
             reminders_accepted: 0,
             next: None,
             refused: None,
+            anchor: None,
+            instead: None,
         });
         self.happen(debt.id, Happened::Enrolled { sequence: sequence.clone(), version, cycle }, by, work);
     }
@@ -325,21 +376,56 @@ impl Core {
             }
             None => return refused("external_id", "names no payment of this obligation"),
         };
-        obligation.version += 1;
-        let (external_id, balance) = (payment.external_id, obligation.balance());
-        self.happen(debt.id, Happened::Reversed { external_id, amount, balance }, by, work);
-        if matches!(debt.obligation.status, ObligationStatus::Paid | ObligationStatus::PartiallyPaid) {
-            let to = debt.obligation.status_by_payments();
-            self.set_status(&mut debt, to, by, work);
-            let returned = Key::parse(RETURNED_DEBIT).ok();
-            let returned = returned.filter(|key| self.reminders.catalog.sequence(key).is_some());
-            if let Some(sequence) = returned.or_else(|| debt.obligation.sequence.clone()) {
-                self.begin(&mut debt, &sequence, by, work);
-            }
-        }
+        self.give_back(&mut debt, &payment.external_id, amount, by, work)?;
         let (id, version) = (debt.id, debt.obligation.version);
-        self.keep(debt, work)?;
+        // Written first: what the plan does reads it.
+        self.keep(debt.clone(), work)?;
+        self.tell_plan_back(&debt, &payment.external_id, by, work)?;
         changed(id, How::Changed, version)
+    }
+
+    /// What follows from money that went back, but for the plan it belongs to.
+    pub(super) fn give_back(
+        &mut self,
+        debt: &mut Debt,
+        external_id: &ExternalId,
+        amount: Money,
+        by: &str,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        debt.obligation.version += 1;
+        let (external_id, balance) = (external_id.clone(), debt.obligation.balance());
+        self.happen(debt.id, Happened::Reversed { external_id, amount, balance }, by, work);
+        if !matches!(debt.obligation.status, ObligationStatus::Paid | ObligationStatus::PartiallyPaid) {
+            return Ok(());
+        }
+        let today = self.today_of(&debt.obligation, work)?;
+        let to = debt.obligation.status_by_payments();
+        self.set_status(debt, to, by, work);
+        // A promise or hardship is none the less one, and who may not be reminded may not be now.
+        let begins = match debt.state() {
+            None | Some(EnrolmentState::Scheduled | EnrolmentState::Active) => true,
+            Some(EnrolmentState::Completed { .. }) => true,
+            Some(EnrolmentState::Exited { reason: ExitReason::Paid, .. }) => true,
+            Some(EnrolmentState::Exited { reason: ExitReason::Canceled, .. }) => {
+                self.exits_on(&debt.obligation, Exit::PartialPayment)
+            }
+            Some(EnrolmentState::Paused { .. } | EnrolmentState::Exited { .. }) => false,
+        };
+        if !begins {
+            self.take_back(debt, work);
+            return Ok(());
+        }
+        let returned = Key::parse(RETURNED_DEBIT).ok();
+        let returned = returned.filter(|key| self.reminders.catalog.sequence(key).is_some());
+        let anchor = returned.as_ref().map(|_| today);
+        if let Some(sequence) = returned.or_else(|| debt.obligation.sequence.clone()) {
+            self.begin(debt, &sequence, by, work);
+        }
+        if let Some(enrolment) = &mut debt.obligation.enrolment {
+            enrolment.anchor = anchor;
+        }
+        Ok(())
     }
 
     /// What follows from what is owed now.
@@ -353,7 +439,7 @@ impl Core {
         {
             self.set_status(debt, by_payments, by, work);
         }
-        self.judge_promise(debt, by, work);
+        self.judge_promise(debt, by, work)?;
         if paid {
             self.exit(debt, ExitReason::Paid, by, work);
             self.note_crossed(debt, by, work);
@@ -367,20 +453,22 @@ impl Core {
     }
 
     /// A promise is kept by the money, whenever it comes.
-    fn judge_promise(&mut self, debt: &mut Debt, by: &str, work: &mut Work) {
-        let obligation = &mut debt.obligation;
-        let (balance, paid_since) = (obligation.balance(), |made_at: Timestamp| -> i64 {
-            let since = obligation.payments.iter().filter(|p| !p.reversed && p.at >= made_at);
-            since.map(|p| p.amount.minor()).sum()
-        });
-        let Some(promise) = &obligation.promise else { return };
+    fn judge_promise(&mut self, debt: &mut Debt, by: &str, work: &mut Work) -> Result<(), StoreError> {
+        let obligation = &debt.obligation;
+        let promise = obligation.promise.as_ref().filter(|promise| promise.state == PromiseState::Made);
+        let Some(promise) = promise else { return Ok(()) };
         let enough = match promise.amount {
-            Some(amount) => paid_since(promise.made_at) >= amount.minor(),
-            None => !balance.is_positive(),
+            Some(amount) => {
+                let since = self.promise_counts_from(obligation, promise.made_at, work)?;
+                let since = obligation.payments.iter().filter(|p| !p.reversed && p.at >= since);
+                since.map(|p| p.amount.minor()).sum::<i64>() >= amount.minor()
+            }
+            None => !obligation.balance().is_positive(),
         };
-        if promise.state != PromiseState::Made || !enough {
-            return;
+        if !enough {
+            return Ok(());
         }
+        let obligation = &mut debt.obligation;
         if let Some(promise) = &mut obligation.promise {
             promise.state = PromiseState::Kept;
         }
@@ -388,19 +476,34 @@ impl Core {
         if matches!(debt.state(), Some(EnrolmentState::Paused { reason: PauseReason::Promise, .. })) {
             self.resume_debt(debt, by, work);
         }
+        Ok(())
+    }
+
+    /// Money counts for a promise from the beginning of the day it was made on. Banks book days, written as their
+    /// midnight in UTC or at home, so the earlier of the two is meant.
+    fn promise_counts_from(
+        &self,
+        obligation: &Obligation,
+        made_at: Timestamp,
+        work: &Work,
+    ) -> Result<Timestamp, StoreError> {
+        let home = &self.reminders.catalog.home;
+        let read = Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, obligation)?;
+        let day = read.map_or_else(|_| home.local(made_at).date(), |situation| situation.today(made_at));
+        Ok(Zone::utc().begin_of(day).min(home.begin_of(day)).min(made_at))
     }
 
     /// Reminders that had left when the payment came.
     fn note_crossed(&mut self, debt: &Debt, by: &str, work: &mut Work) {
         let cycle = debt.obligation.cycle;
         let last = debt.obligation.steps.iter().rev().find_map(|note| match note.how {
-            StepOutcome::Gone { message, at, .. } if note.cycle == cycle => {
-                Some((note.step.clone(), message, at))
+            StepOutcome::Gone { message, at, accepted, .. } if note.cycle == cycle => {
+                Some((note.step.clone(), message, at, accepted))
             }
             _ => None,
         });
-        let Some((step, message, at)) = last else { return };
-        if self.active.contains_key(&message) || work.wall().since(at) < CORRECTION_WITHIN {
+        let Some((step, message, at, accepted)) = last else { return };
+        if self.active.contains_key(&message) || (accepted && work.wall().since(at) < CORRECTION_WITHIN) {
             self.happen(debt.id, Happened::CrossedPayment { step, message }, by, work);
         }
     }
@@ -434,6 +537,9 @@ impl Core {
         }
         let to = if to == ObligationStatus::Open { debt.obligation.status_by_payments() } else { to };
         self.set_status(&mut debt, to, by, work);
+        if from == ObligationStatus::InPlan {
+            self.close_instalments(&debt, by, work)?;
+        }
         match to {
             ObligationStatus::HandedOver => self.exit(&mut debt, ExitReason::HandedOver, by, work),
             ObligationStatus::Canceled | ObligationStatus::WrittenOff => {
@@ -519,6 +625,9 @@ impl Core {
             self.happen(debt.id, Happened::Moved { from, to: date }, by, work);
         }
         debt.obligation.due_date = date;
+        if from != date {
+            self.plan_moved(&mut debt);
+        }
         self.take_back(&mut debt, work);
         let again = restart && debt.obligation.status.is_open();
         if let (true, Some(sequence)) = (again, debt.obligation.sequence.clone()) {

@@ -121,6 +121,11 @@ impl Core {
             enrolment.refused = None;
         }
         self.happen(debt.id, Happened::Resumed, by, work);
+        // What was named while it waited begins now.
+        let instead = debt.obligation.enrolment.as_mut().and_then(|enrolment| enrolment.instead.take());
+        if let Some(sequence) = instead {
+            self.begin(debt, &sequence, by, work);
+        }
     }
 
     /// Reminders of this obligation of which no byte is out do not go as they are. What waits ends here; what a link
@@ -145,7 +150,12 @@ impl Core {
     /// Ends what was taken back and waits; what was leased meanwhile is recalled instead.
     pub(in crate::engine) fn withdraw(&mut self, work: &mut Work) -> Result<(), StoreError> {
         for id in std::mem::take(&mut work.withdraw) {
+            if let Some(active) = self.active.get(&id) {
+                work.controls.push((active.link, Control::Recall(id)));
+                continue;
+            }
             let Some((body, head)) = self.load(id, work)? else { continue };
+            work.ours.insert(id);
             self.close_waiting(id, &body, &head, Event::Cancel, work)?;
         }
         Ok(())

@@ -4,7 +4,7 @@
 //! the core. What was queued and is not leased yet is judged again at its lease. Nothing goes while the wall clock is
 //! in doubt, because every rule here rests on it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::debts::Debt;
@@ -20,14 +20,17 @@ use crate::message::{Body, Class, Msisdn, OnUnknown, Priority, Sender};
 use crate::reminder::enrolment::{EnrolmentState, Refused, StepNote, StepOutcome, Timer, TimerKind};
 use crate::reminder::gate::{Refusal, Then};
 use crate::reminder::task::kind;
+use crate::route::LaneId;
 use crate::store::{StoreError, keys};
 
 /// Due steps looked at in one step of the core, so that it stays short.
 const LOOKED_AT: usize = 64;
-/// Reminders that are queued and not leased at most: what is rendered does not wait long.
+/// Reminders of one lane that are queued and not leased at most: what is rendered does not wait long.
 const AHEAD: usize = 64;
 /// When what found no link is looked at again, where nothing else happens.
 const REST: Duration = Duration::from_secs(15);
+/// When links that had enough are looked at again, where no answer of theirs comes before.
+const STALL: Duration = Duration::from_secs(1);
 /// When a step that waits for a person is looked at again by itself.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(24 * 3600);
 /// When a step whose text went to the number of late is tried again.
@@ -38,8 +41,8 @@ pub const PRIORITY: u8 = 5;
 /// Where the feed stands in the due index.
 #[derive(Debug, Default)]
 pub struct Feed {
-    /// Reminders queued and not leased.
-    pub waiting: HashSet<MessageId>,
+    /// Reminders queued and not leased, by lane; those that wait behind another message of their number are not here.
+    pub waiting: HashMap<MessageId, LaneId>,
     /// The key after which the round goes on.
     cursor: Option<Vec<u8>>,
     /// This round left something that no link could take.
@@ -47,6 +50,8 @@ pub struct Feed {
     rests_until: Option<Instant>,
     /// The round was cut short.
     cut: bool,
+    /// The round waits for links that have enough just now.
+    stalled: bool,
 }
 
 impl Feed {
@@ -54,7 +59,11 @@ impl Feed {
     pub fn wakes(&self, due: Option<Timestamp>, now: Now) -> Option<Instant> {
         let at = due.map(|at| now.mono + at.since(now.wall))?;
         let rested = self.rests_until.map_or(at, |until| at.max(until));
-        Some(if self.cut { now.mono } else { rested })
+        Some(match (self.cut, self.stalled) {
+            (true, _) => now.mono,
+            (false, true) => now.mono + STALL,
+            (false, false) => rested,
+        })
     }
 }
 
@@ -62,16 +71,28 @@ impl Feed {
 enum Fed {
     /// It left the due index, or moved in it.
     Done,
-    /// No link can take it now.
+    /// No link that serves its lane can take anything.
     NoRoom,
+    /// The links that serve its lane have enough just now.
+    Later,
     /// Nothing can be taken now.
     Full,
+}
+
+/// Whether there is room on a reminder's lane.
+enum Room {
+    Lane(LaneId),
+    /// Its links have enough, and will ask for more.
+    Full(LaneId),
+    /// No link of it can take anything.
+    Dead(LaneId),
+    None,
 }
 
 impl Core {
     /// Queues what is due and may go, as far as there is room.
     pub(in crate::engine) fn feed(&mut self, work: &mut Work) -> Result<(), StoreError> {
-        self.reminders.feed.cut = false;
+        (self.reminders.feed.cut, self.reminders.feed.stalled) = (false, false);
         let rests = self.reminders.feed.rests_until.is_some_and(|until| work.now.mono < until);
         if rests || !self.reminders.is_due(TimerKind::Step, work.wall()) || !self.may_feed() {
             return Ok(());
@@ -82,14 +103,15 @@ impl Core {
         let due = work.txn.scan(&from, &to, LOOKED_AT)?;
         let more = due.len() == LOOKED_AT;
         for (key, _) in due {
-            if self.reminders.feed.waiting.len() >= self.feed_ahead() {
-                self.reminders.feed.cursor = Some(key);
-                return Ok(());
-            }
             let Some((at, id)) = keys::decode_timer(&key) else { continue };
             match self.feed_one(ObligationId::from_u64(id), at, &key, work)? {
                 Fed::Done => {}
                 Fed::NoRoom => self.reminders.feed.left = true,
+                Fed::Later => {
+                    self.reminders.feed.stalled = true;
+                    self.reminders.feed.cursor = Some(key);
+                    return Ok(());
+                }
                 Fed::Full => {
                     self.reminders.feed.rests_until = Some(work.now.mono + REST);
                     return Ok(());
@@ -111,13 +133,8 @@ impl Core {
     /// Whether steps that are due may go at all.
     pub(in crate::engine) fn may_feed(&self) -> bool {
         let stops = self.stopping || self.intake.is_some() || self.clock_in_doubt();
-        !stops && self.feed_ahead() > 0 && self.reminders.feed.waiting.len() < self.feed_ahead()
-    }
-
-    /// No more than the links can take soon. A link without quota counts: its steps are told to wait.
-    fn feed_ahead(&self) -> usize {
-        let left = (0..self.links.len()).map(|link| usize::from(self.window_left(link)));
-        left.sum::<usize>().min(AHEAD)
+        // A link without quota counts: its steps are told to wait.
+        !stops && (0..self.links.len()).any(|link| self.window_left(link) > 0)
     }
 
     /// Until when no link that serves its lane has quota for this number.
@@ -156,9 +173,13 @@ impl Core {
         };
         let draft = self.blank(&debt, &situation);
         let quota_until = self.quota_until_of(&draft, work)?;
-        if quota_until.is_none() && !self.has_room(&draft, work) {
-            return Ok(Fed::NoRoom);
-        }
+        let lane = match self.room(&draft, work) {
+            Room::Lane(lane) => lane,
+            // Its wait for quota is told.
+            Room::Full(lane) | Room::Dead(lane) if quota_until.is_some() => lane,
+            Room::Full(_) => return Ok(Fed::Later),
+            Room::Dead(_) | Room::None => return Ok(Fed::NoRoom),
+        };
         let classes: Vec<&str> = situation.creditor.route_class.iter().map(String::as_str).collect();
         let around = Circumstances { quota_until, ..self.around(situation.number, &classes, work.wall()) };
         let catalog = self.reminders.catalog.clone();
@@ -168,7 +189,7 @@ impl Core {
             Decision::NotDue => self.keep(debt, work)?,
             Decision::Go(proposal) => {
                 self.keep_token(token, id, work)?;
-                return self.go(debt, situation, *proposal, draft, work);
+                return self.go(debt, situation, *proposal, (draft, lane), work);
             }
             Decision::Skip { step, gate, rule } => {
                 debt.skip_by(step.clone(), work.wall(), &gate, &rule);
@@ -231,12 +252,22 @@ impl Core {
     }
 
     /// Whether a link that serves its lane could take it now.
-    fn has_room(&mut self, draft: &Draft, work: &Work) -> bool {
+    fn room(&mut self, draft: &Draft, work: &Work) -> Room {
         let body = self.body(draft.clone(), None, work.wall());
-        let Some(lane) = self.router.lane(&body, None) else { return false };
-        let lane = self.router.lanes().get(&lane);
-        (0..self.links.len())
-            .any(|link: LinkIndex| self.credits(link) > 0 && lane.is_some_and(|lane| self.serves(link, lane)))
+        let Some(id) = self.router.lane(&body, None) else { return Room::None };
+        let Some(lane) = self.router.lanes().get(&id) else { return Room::None };
+        let serving = (0..self.links.len()).filter(|&link: &LinkIndex| self.serves(link, lane));
+        let (credits, busy) = serving.fold((0, false), |(credits, busy), link| {
+            let leased = self.links.get(link).is_some_and(|seat| seat.leased > 0);
+            (credits + usize::from(self.credits(link)), busy || leased)
+        });
+        let waiting = self.reminders.feed.waiting.values().filter(|&&lane| lane == id).count();
+        match credits.min(AHEAD) {
+            0 if busy => Room::Full(id),
+            0 => Room::Dead(id),
+            room if waiting >= room => Room::Full(id),
+            _ => Room::Lane(id),
+        }
     }
 
     fn go(
@@ -244,7 +275,7 @@ impl Core {
         mut debt: Debt,
         mut situation: Situation,
         proposal: Proposal,
-        blank: Draft,
+        (blank, lane): (Draft, LaneId),
         work: &mut Work,
     ) -> Result<Fed, StoreError> {
         let now = work.wall();
@@ -275,7 +306,7 @@ impl Core {
             }
             Err(_) => return Ok(Fed::Full),
         };
-        self.reminders.feed.waiting.insert(message);
+        self.reminders.feed.waiting.insert(message, lane);
         situation.phone.ledger.add(now);
         work.txn.put(keys::phone(situation.number), &situation.phone);
         let how = StepOutcome::Gone {
@@ -401,7 +432,9 @@ impl Core {
         let same = reference.version == obligation.version
             && reference.cycle == obligation.cycle
             && situation.number == body.to;
-        Ok(same && situation.judge(&obligation, window, around).is_ok())
+        let clearance = situation.judge(&obligation, window, around);
+        // It must not arrive after hours that closed sooner than it was told.
+        Ok(same && clearance.is_ok_and(|clearance| body.valid_until <= clearance.until))
     }
 }
 

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::cases::{self, Parts};
 use super::catalog::Catalog;
 use super::change::ChangeRefusal;
-use super::debts::standard;
+use super::debts::{standard, takes_sequence};
 use super::decide::render;
 use super::plan::{Next, plan};
 use super::records::{Account, Applied, Phone, Records, StoredContact};
@@ -67,7 +67,7 @@ impl Imagining<'_> {
         if known.as_ref().is_some_and(|known| known.row == Some(row)) {
             return Ok(Fate::Unchanged);
         }
-        let parts = cases::parts(case, "", self.now);
+        let parts = cases::parts(&applied, case, "", self.now)?;
         if let Some(refusal) = cases::refusal(&applied, self.catalog, &parts, self.now)? {
             return Ok(Fate::Refused(refusal));
         }
@@ -92,8 +92,9 @@ impl Imagining<'_> {
         obligation.due_date = draft.due_date;
         obligation.description = draft.description.clone();
         obligation.link = draft.link.clone();
-        if let Some(sequence) = named {
-            self.enrol(&mut obligation, sequence);
+        match named {
+            Some(sequence) if takes_sequence(&obligation) => self.enrol(&mut obligation, sequence),
+            _ => {}
         }
         obligation
     }
@@ -110,6 +111,8 @@ impl Imagining<'_> {
             reminders_accepted: 0,
             next: None,
             refused: None,
+            anchor: None,
+            instead: None,
         });
     }
 

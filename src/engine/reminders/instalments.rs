@@ -84,7 +84,7 @@ impl Core {
         changed(id, How::Changed, version)
     }
 
-    /// Instalments of what is paid are nobody's debt any more.
+    /// Instalments of what is paid, or is in a plan no more, are nobody's debt.
     pub(super) fn close_instalments(
         &mut self,
         debt: &Debt,
@@ -92,8 +92,7 @@ impl Core {
         work: &mut Work,
     ) -> Result<(), StoreError> {
         for part in self.instalments(debt, work)? {
-            if part.obligation.status.is_open() {
-                // It is open, so it may become canceled.
+            if part.obligation.status.may_become(ObligationStatus::Canceled) {
                 self.state_status(part, ObligationStatus::Canceled, by, work)?.ok();
             }
         }
@@ -144,6 +143,60 @@ impl Core {
         Ok(())
     }
 
+    /// Brings money that went back to the other side of its plan, where a share of it was credited.
+    pub(super) fn tell_plan_back(
+        &mut self,
+        debt: &Debt,
+        paid: &ExternalId,
+        by: &str,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        if let Origin::Plan { obligation, n } = debt.obligation.origin {
+            let Ok(mut whole) = self.debt(&Which::Id(obligation), work)? else { return Ok(()) };
+            let was_paid = whole.obligation.status == ObligationStatus::Paid;
+            if self.debit_once(&mut whole, paid, n, by, work)? {
+                if was_paid {
+                    // The instalment is what is owed now: the whole waits for it as before.
+                    self.set_status(&mut whole, ObligationStatus::InPlan, by, work);
+                    self.pause_debt(&mut whole, PauseReason::Plan, None, by, work);
+                }
+                self.keep(whole, work)?;
+            }
+            return Ok(());
+        }
+        if debt.obligation.status != ObligationStatus::InPlan {
+            // The whole itself is owed again, and not both.
+            return Ok(());
+        }
+        for (n, mut part) in (1..).zip(self.instalments(debt, work)?) {
+            if self.debit_once(&mut part, paid, n, by, work)? {
+                self.keep(part, work)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back the share of a payment that was credited, unless it was.
+    fn debit_once(
+        &mut self,
+        debt: &mut Debt,
+        paid: &ExternalId,
+        n: u16,
+        by: &str,
+        work: &mut Work,
+    ) -> Result<bool, StoreError> {
+        let Some(external_id) = share_id(paid, n) else { return Ok(false) };
+        let mut payments = debt.obligation.payments.iter_mut();
+        let Some(share) = payments.find(|payment| payment.external_id == external_id && !payment.reversed)
+        else {
+            return Ok(false);
+        };
+        share.reversed = true;
+        let amount = share.amount;
+        self.give_back(debt, &external_id, amount, by, work)?;
+        Ok(true)
+    }
+
     /// Credits a share of a payment under an id of its own, unless it was.
     fn credit_once(
         &mut self,
@@ -154,10 +207,7 @@ impl Core {
         by: &str,
         work: &mut Work,
     ) -> Result<bool, StoreError> {
-        // Ids may be as long as one may be: what is added would not fit.
-        let own = blake3::hash(paid.external_id.as_str().as_bytes()).to_hex();
-        let name = format!("plan/{n}/{}", own.get(..32).unwrap_or_default());
-        let Ok(external_id) = ExternalId::parse(&name) else { return Ok(false) };
+        let Some(external_id) = share_id(&paid.external_id, n) else { return Ok(false) };
         let known = debt.obligation.payments.iter().any(|payment| payment.external_id == external_id);
         if known || debt.obligation.payments.len() >= PAYMENTS_MAX {
             return Ok(false);
@@ -166,4 +216,10 @@ impl Core {
         self.take_money(debt, payment, by, work)?;
         Ok(true)
     }
+}
+
+/// The id of a payment's share on the other side. Ids may be as long as one may be: what is added would not fit.
+fn share_id(paid: &ExternalId, n: u16) -> Option<ExternalId> {
+    let own = blake3::hash(paid.as_str().as_bytes()).to_hex();
+    ExternalId::parse(&format!("plan/{n}/{}", own.get(..32).unwrap_or_default())).ok()
 }

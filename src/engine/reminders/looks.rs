@@ -16,7 +16,12 @@ const PER_STEP: usize = 64;
 
 impl Core {
     /// Some of what is due; more of it in the next step.
+    ///
+    /// Nothing while the wall clock is in doubt: what ends by a wrong date stays ended.
     pub(in crate::engine) fn look(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        if self.clock_in_doubt() {
+            return Ok(());
+        }
         for kind in [TimerKind::Look, TimerKind::Period, TimerKind::Task] {
             if !self.reminders.is_due(kind, work.wall()) {
                 continue;

@@ -29,11 +29,11 @@ impl Core {
         by: &str,
         work: &mut Work,
     ) -> Result<ChangeAnswer, StoreError> {
-        if let Some(why) = self.closed_to_changes() {
-            let refusal = ChangeRefusal::Closed(why);
-            return Ok(changes.iter().map(|_| Err(refusal.clone())).collect());
-        }
-        changes.into_iter().map(|change| self.make_whole(change, by, work)).collect()
+        let make = |change: Change| match self.closed_to(&change) {
+            Some(why) => Ok(Err(ChangeRefusal::Closed(why))),
+            None => self.make_whole(change, by, work),
+        };
+        changes.into_iter().map(make).collect()
     }
 
     /// Makes a change, or leaves no trace of it.
@@ -59,9 +59,12 @@ impl Core {
         Ok(made)
     }
 
-    /// Payments, STOP and tasks are taken while the disk still takes anything; only the end of all refuses them.
-    fn closed_to_changes(&self) -> Option<Refusal> {
-        self.intake.as_ref().map(|closed| closed.why.clone())
+    /// What speaks of a debt that is known is taken while the disk still takes anything: a payment that is refused
+    /// is a reminder too many. Only the end of all refuses it; what is new waits until intake opens again.
+    fn closed_to(&self, change: &Change) -> Option<Refusal> {
+        let why = self.intake.as_ref().map(|closed| closed.why.clone())?;
+        let may_wait = matches!(why, Refusal::DiskLow | Refusal::QueueFull);
+        (!may_wait || !change.is_of_known()).then_some(why)
     }
 
     fn make(&mut self, change: Change, by: &str, work: &mut Work) -> Made {
@@ -161,11 +164,16 @@ impl Core {
     }
 
     fn enrol(&mut self, mut debt: Debt, sequence: &Key, by: &str, work: &mut Work) -> Made {
-        if self.reminders.catalog.sequence(sequence).is_none() {
+        let Some(latest) = self.reminders.catalog.sequence(sequence).map(|found| found.version) else {
             return Ok(Err(ChangeRefusal::NotFound { what: "sequence" }));
-        }
+        };
         if !debt.obligation.status.is_open() {
             return Ok(Err(ChangeRefusal::State(format!("it is {}", debt.obligation.status.as_str()))));
+        }
+        // Asked twice it is one enrolment: a new cycle would send again what went.
+        let enrolment = debt.obligation.enrolment.as_ref().filter(|enrolment| !enrolment.state.is_over());
+        if enrolment.is_some_and(|e| e.sequence == *sequence && e.version == latest && e.instead.is_none()) {
+            return changed(debt.id, How::Unchanged, debt.obligation.version);
         }
         debt.obligation.sequence = Some(sequence.clone());
         self.begin(&mut debt, sequence, by, work);

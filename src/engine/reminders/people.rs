@@ -327,7 +327,7 @@ impl Core {
             return super::debts::changed(id, How::Unchanged, known.version);
         }
         let creditor = case.creditor.clone();
-        let parts = super::cases::parts(case, by, work.wall());
+        let parts = super::cases::parts(&work.txn, case, by, work.wall())?;
         // Before anything is written: a row is taken whole or not at all.
         if let Some(refusal) = super::cases::refusal(&work.txn, &self.reminders.catalog, &parts, work.wall())?
         {

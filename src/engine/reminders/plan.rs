@@ -5,6 +5,7 @@ use super::happened::Happened;
 use super::situation::{Lack, Situation, Window};
 use crate::clock::Timestamp;
 use crate::engine::core::{Core, Work};
+use crate::message::{Head, State};
 use crate::reminder::calendar::business_days_from;
 use crate::reminder::enrolment::{
     EnrolmentState, ExitReason, NextStep, PauseReason, StepNote, StepOutcome, Timer, TimerKind,
@@ -117,6 +118,10 @@ impl Core {
             self.pause_debt(debt, PauseReason::Review, None, "", work);
             return Ok(None);
         };
+        if self.clock_in_doubt() && (!plan.stale.is_empty() || plan.next == Next::Done) {
+            // What is over by a clock in doubt may not be over: looked at again once it is believed.
+            return Ok(Some(Timer { kind: TimerKind::Step, at: now }));
+        }
         let cycle = debt.obligation.cycle;
         for step in plan.stale {
             self.happen(debt.id, Happened::Stale { step: step.clone() }, "", work);
@@ -125,7 +130,7 @@ impl Core {
         }
         let Next::Step { step, window } = plan.next else {
             // What is on its way may come back and go again.
-            if !self.has_pending(debt) {
+            if !self.has_pending(debt, work)? {
                 self.complete(debt, work)?;
             }
             return Ok(None);
@@ -135,15 +140,20 @@ impl Core {
         Ok(Some(Timer { kind: TimerKind::Step, at: window.opens }))
     }
 
-    /// A text of this cycle has no end yet.
-    fn has_pending(&self, debt: &Debt) -> bool {
+    /// A text of this cycle is on its way, or waits for it.
+    fn has_pending(&self, debt: &Debt, work: &Work) -> Result<bool, StoreError> {
         let cycle = debt.obligation.cycle;
-        debt.obligation.steps.iter().any(|note| match note.how {
-            StepOutcome::Gone { message, accepted: false, .. } if note.cycle == cycle => {
-                self.active.contains_key(&message) || self.reminders.feed.waiting.contains(&message)
+        for note in debt.obligation.steps.iter().filter(|note| note.cycle == cycle) {
+            let StepOutcome::Gone { message, accepted: false, .. } = note.how else { continue };
+            if self.active.contains_key(&message) {
+                return Ok(true);
             }
-            _ => false,
-        })
+            let waits = |head: &Head| matches!(head.state, State::Waiting { .. });
+            if self.load(message, work)?.is_some_and(|(_, head)| waits(&head)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The last step is over; what is still owed is a person's now.
@@ -226,7 +236,7 @@ impl Debt {
     pub(super) fn skip(&mut self, cycle: u32, step: Key, at: Timestamp) {
         let noted = self.obligation.steps.iter().any(|note| note.cycle == cycle && note.step == step);
         if !noted {
-            let (gate, rule) = (String::from("sequence"), String::from("final"));
+            let (gate, rule) = (super::debts::LEFT_OUT.0.to_owned(), super::debts::LEFT_OUT.1.to_owned());
             self.obligation.steps.push(StepNote {
                 cycle,
                 step,

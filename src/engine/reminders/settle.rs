@@ -55,7 +55,8 @@ fn may_have_gone(head: &Head) -> bool {
 /// Nobody has the number, or it takes no texts: another one of the contact may.
 fn is_numbers_fault(settled: &Settled) -> bool {
     let reason = settled.cause.as_ref().map(|cause| cause.reason);
-    matches!(reason, Some(Reason::NetworkBadNumber | Reason::NetworkRefused | Reason::SmscBadDestination))
+    // That a network does not carry to a number may be a fault of the account.
+    matches!(reason, Some(Reason::NetworkBadNumber | Reason::SmscBadDestination))
 }
 
 impl Core {
@@ -109,6 +110,11 @@ impl Core {
             }
             Status::Failed if settled.went || !is_numbers_fault(&settled) => {
                 self.refused(&mut debt, at, &settled, work)?;
+            }
+            // A part of it is at the network: it counts as gone, and the rest never goes.
+            Status::Failed | Status::Expired | Status::Canceled | Status::Blocked if settled.went => {}
+            Status::Canceled if !work.ours.contains(&settled.id) => {
+                self.canceled_by_person(&mut debt, at, &settled, work)?;
             }
             Status::Failed | Status::Expired | Status::Canceled | Status::Blocked => {
                 self.never_went(&mut debt, at, &settled, work)?;
@@ -177,6 +183,28 @@ impl Core {
             work.txn.put(keys::phone(settled.to), &phone);
         }
         self.delivery_failed(debt, settled, work)
+    }
+
+    /// A person took the message back: its step is over.
+    fn canceled_by_person(
+        &mut self,
+        debt: &mut Debt,
+        at: usize,
+        settled: &Settled,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let now = work.wall();
+        let Some(note) = debt.obligation.steps.get_mut(at) else { return Ok(()) };
+        let (gate, rule) = (String::from("person"), String::from("canceled"));
+        let step = note.step.clone();
+        let how = StepOutcome::Skipped { at: now, gate: gate.clone(), rule: rule.clone() };
+        if let StepOutcome::Gone { at, .. } = std::mem::replace(&mut note.how, how) {
+            let mut phone = work.txn.phone(settled.to)?;
+            phone.ledger.take_back(at);
+            work.txn.put(keys::phone(settled.to), &phone);
+        }
+        self.happen(debt.id, Happened::Skipped { step, gate, rule }, "", work);
+        Ok(())
     }
 
     fn never_went(
@@ -265,6 +293,9 @@ impl Core {
         reminders: u32,
         work: &mut Work,
     ) -> Result<(), StoreError> {
+        if !debt.obligation.status.is_open() {
+            return Ok(());
+        }
         let Some(enrolment) = &debt.obligation.enrolment else { return Ok(()) };
         let sequence = self.reminders.catalog.sequence_at(&enrolment.sequence, enrolment.version).cloned();
         let Some(sequence) = sequence else { return Ok(()) };

@@ -165,8 +165,9 @@ impl Situation {
     /// # Errors
     /// No hour of any day is lawful in all of its zones.
     pub fn window(&self, obligation: &Obligation, step: &Step) -> Result<Window, NoWindow> {
+        let anchor = obligation.enrolment.as_ref().and_then(|enrolment| enrolment.anchor);
         let timing = StepTiming {
-            due: obligation.due_date,
+            due: anchor.unwrap_or(obligation.due_date),
             offset: step.offset,
             slot: step.at,
             grace: step.grace,

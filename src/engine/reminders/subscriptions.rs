@@ -1,4 +1,7 @@
 //! Subscriptions: each period becomes one obligation, early enough for the first step of its sequence.
+//!
+//! The first is the first that is due on the day the subscription was told of, or later: what was owed before is
+//! not made up at once, since nobody knows which of it is paid. A firm tells of older periods as obligations.
 
 use std::time::Duration;
 
@@ -14,6 +17,7 @@ use crate::reminder::name::ExternalId;
 use crate::reminder::obligation::Origin;
 use crate::reminder::recurrence::Recurrence;
 use crate::reminder::subscription::Subscription;
+use crate::reminder::task::kind;
 use crate::store::{StoreError, keys, record};
 
 /// A period's obligation is made this long before its due date: no shipped sequence begins earlier.
@@ -23,14 +27,14 @@ const LEAD: Duration = Duration::from_secs(31 * 24 * 3600);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredSubscription {
     pub subscription: Subscription,
-    /// Due date of the last period that became an obligation.
+    /// Due date of the last period that became an obligation; before the first, the day before it was told of.
     pub made_until: Option<Date>,
     pub timer: Option<Timestamp>,
     pub version: u64,
 }
 
 impl Core {
-    pub(super) fn change_subscription(&mut self, subscription: Subscription, work: &mut Work) -> Made {
+    pub(super) fn change_subscription(&mut self, mut subscription: Subscription, work: &mut Work) -> Made {
         let recurrence = match subscription.recurrence() {
             Ok(recurrence) => recurrence,
             Err(bad) => return Ok(Err(ChangeRefusal::Field { field: "every", why: bad.to_string() })),
@@ -45,21 +49,26 @@ impl Core {
             let why = format!("there is no sequence {sequence}");
             return Ok(Err(ChangeRefusal::Field { field: "sequence", why }));
         }
-        let owner = Owner::Account {
-            external_id: subscription.account.clone(),
-            creditor: subscription.creditor.clone(),
-        };
-        if let Err(refusal) = self.owner(owner, "", work)? {
-            return Ok(Err(refusal));
-        }
         let place = keys::subscription(&subscription.external_id);
         let known = work.txn.get::<StoredSubscription>(&place)?;
+        // The creditor it was found to be stays so, whoever else has an account of that id later.
+        let same = known.as_ref().filter(|known| known.subscription.account == subscription.account);
+        let creditor = subscription
+            .creditor
+            .take()
+            .or_else(|| same.and_then(|known| known.subscription.creditor.clone()));
+        let owner = Owner::Account { external_id: subscription.account.clone(), creditor };
+        match self.owner(owner, "", work)? {
+            Ok(account) => subscription.creditor = Some(account.creditor),
+            Err(refusal) => return Ok(Err(refusal)),
+        }
         if let Some(known) = known.as_ref().filter(|known| known.subscription == subscription) {
             return Ok(Ok(Changed { subject: Subject::Named, how: How::Unchanged, version: known.version }));
         }
         let how = if known.is_some() { How::Changed } else { How::Created };
         let version = known.as_ref().map_or(1, |known| known.version + 1);
-        let (made_until, timer) = known.map_or((None, None), |known| (known.made_until, known.timer));
+        let yesterday = self.reminders.catalog.home.local(work.wall()).date().yesterday().ok();
+        let (made_until, timer) = known.map_or((yesterday, None), |known| (known.made_until, known.timer));
         let mut stored = StoredSubscription { subscription, made_until, timer, version };
         self.time_period(&mut stored, &recurrence, work);
         work.txn.put(place, &stored);
@@ -118,6 +127,8 @@ impl Core {
             Owner::Account { external_id: subscription.account.clone(), creditor: subscription.creditor };
         let (Ok(external_id), Ok(account)) = (external_id, self.owner(owner.clone(), "", work)?) else {
             tracing::error!(event = "period_not_made", subscription = %subscription.external_id, period = %period.key);
+            let note = format!("{}: no obligation for {}", subscription.external_id, period.key);
+            self.open_task(kind::REVIEW, None, None, &note, work)?;
             return Ok(());
         };
         if work.txn.contains(&keys::obligation_id(&external_id, &account.creditor))? {
@@ -136,10 +147,12 @@ impl Core {
             sequence: subscription.sequence,
             restart: false,
         };
+        let named = draft.external_id.clone();
         let origin = Origin::Subscription { external_id: subscription.external_id, period: period.key };
         // The checks were passed when the subscription was made.
         if let Err(refusal) = self.make_obligation(draft, &account, origin, None, "", work)? {
             tracing::error!(event = "period_refused", error = %refusal);
+            self.open_task(kind::REVIEW, None, None, &format!("{named}: {refusal}"), work)?;
         }
         Ok(())
     }

@@ -265,7 +265,9 @@ impl Core {
             }
             TaskOutcome::Extend { due_date } => {
                 self.resume_debt(&mut debt, by, work);
-                return Ok(self.move_due_date(debt, *due_date, false, by, work)?.map(|_| ()));
+                if *due_date != debt.obligation.due_date {
+                    return Ok(self.move_due_date(debt, *due_date, false, by, work)?.map(|_| ()));
+                }
             }
             TaskOutcome::Plan => {
                 return Ok(self.state_status(debt, ObligationStatus::InPlan, by, work)?.map(|_| ()));

@@ -225,6 +225,14 @@ impl View {
         self.records().fetch(&keys::phone(number))
     }
 
+    /// In order of their numbers.
+    pub fn phones(&self, stretch: &Stretch) -> Result<Rows<(Msisdn, Phone)>, ReadError> {
+        self.walk(vec![family::PHONE], stretch, |key, value| {
+            let Some(number) = first_id(key).map(Msisdn::from_u64) else { return Ok(None) };
+            Ok(Some((number, record::decode(value)?)))
+        })
+    }
+
     /// One account; `Err` inside: there is none, or it is not clear which.
     pub fn account(
         &self,

@@ -3,7 +3,7 @@
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::{ETAG, IF_MATCH};
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
@@ -16,7 +16,7 @@ use crate::engine::{Change, ChangeRefusal, Changed, Refusal};
 use crate::http::auth::Scope;
 use crate::http::listing::Wish;
 use crate::http::problem::Problem;
-use crate::http::{App, Segment, json, query, read_json};
+use crate::http::{App, BODY_WITHIN, NO_BODY, Segment, json, query, read_body, read_json, wrong_type};
 use crate::message::TokenName;
 use crate::reminder::name::{ExternalId, Key};
 
@@ -32,6 +32,23 @@ pub async fn written<T: DeserializeOwned>(
     let by = app.allow(&parts, Scope::Reminders).await?;
     let read = read(app, &parts, body).await?;
     Ok((parts, by, read))
+}
+
+/// The same for an order that may go without a body.
+pub async fn ordered<T: DeserializeOwned + Default>(
+    app: &App,
+    request: Request,
+) -> Result<(Parts, TokenName, T), Problem> {
+    if request.headers().contains_key(CONTENT_TYPE) {
+        return written(app, request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let by = app.allow(&parts, Scope::Reminders).await?;
+    let bytes = read_body(app.clock(), &parts.headers, body, NO_BODY, BODY_WITHIN).await?;
+    if !bytes.trim_ascii().is_empty() {
+        return Err(wrong_type("application/json"));
+    }
+    Ok((parts, by, T::default()))
 }
 
 /// The body of a call that only asks.

@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::body::{answer, change, external, meant, page, stretch, which, written};
+use super::body::{answer, change, external, meant, ordered, page, stretch, which, written};
 use super::{debts, shown};
 use crate::clock::Timestamp;
 use crate::engine::reminders::change::Which;
@@ -96,7 +96,7 @@ async fn after(app: &App, changed: Changed) -> Result<Response, Problem> {
     Ok(answer(changed.how, shown::enrolment(id, &obligation).unwrap_or_default()))
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PauseBody {
     #[serde(default)]
@@ -106,7 +106,7 @@ struct PauseBody {
 }
 
 async fn pause(State(app): State<App>, id: Segment, request: Request) -> Result<Response, Problem> {
-    let (parts, by, body) = written::<PauseBody>(&app, request).await?;
+    let (parts, by, body) = ordered::<PauseBody>(&app, request).await?;
     let which = which(&parts, &id)?;
     if body.until.is_some_and(|until| until <= app.now().wall) {
         return Err(Problem::field("until", "has passed"));
@@ -116,18 +116,18 @@ async fn pause(State(app): State<App>, id: Segment, request: Request) -> Result<
     after(&app, changed).await
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
 async fn resume(State(app): State<App>, id: Segment, request: Request) -> Result<Response, Problem> {
-    let (parts, by, Nothing {}) = written(&app, request).await?;
+    let (parts, by, Nothing {}) = ordered(&app, request).await?;
     let which = which(&parts, &id)?;
     let changed = change(&app, Change::ResumeEnrolment { which }, by, OF).await?;
     after(&app, changed).await
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ExitBody {
     #[serde(default)]
@@ -135,7 +135,7 @@ struct ExitBody {
 }
 
 async fn exit(State(app): State<App>, id: Segment, request: Request) -> Result<Response, Problem> {
-    let (parts, by, body) = written::<ExitBody>(&app, request).await?;
+    let (parts, by, body) = ordered::<ExitBody>(&app, request).await?;
     let which = which(&parts, &id)?;
     let reason = body.reason.unwrap_or(ExitReason::Canceled);
     let changed = change(&app, Change::ExitEnrolment { which, reason }, by, OF).await?;

@@ -7,9 +7,11 @@
 mod body;
 mod debts;
 mod enrolments;
+mod exports;
 mod people;
 mod setup;
 pub mod shown;
+mod simulate;
 mod tasks;
 mod templates;
 pub mod timeline;
@@ -26,4 +28,6 @@ pub fn routes() -> Router<App> {
         .merge(debts::routes())
         .merge(enrolments::routes())
         .merge(tasks::routes())
+        .merge(simulate::routes())
+        .merge(exports::routes())
 }

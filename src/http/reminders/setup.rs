@@ -99,12 +99,10 @@ impl SetUp for Sequence {
     }
 }
 
-/// As it is written, under the contract's name for its steps.
+/// As it is written, with its version.
 pub fn sequence_json(version: u32, sequence: &Sequence) -> Value {
     let mut json = shown(sequence);
     if let Value::Object(members) = &mut json {
-        let steps = members.remove("step").unwrap_or_default();
-        members.insert(String::from("steps"), steps);
         members.insert(String::from("version"), version.into());
     }
     json

@@ -226,11 +226,11 @@ impl Chaos {
             Act::Pause(n) => {
                 let until = Some(self.firm.clock.now().wall.saturating_add(DAY));
                 let (which, reason) = (Which::Id(self.debt(n)), PauseReason::Manual);
-                self.firm.change(Change::PauseEnrolment { which, reason, until }).unwrap();
+                let _may_be_over = self.firm.change(Change::PauseEnrolment { which, reason, until });
             }
             Act::Resume(n) => {
                 let which = Which::Id(self.debt(n));
-                self.firm.change(Change::ResumeEnrolment { which }).unwrap();
+                let _may_be_over = self.firm.change(Change::ResumeEnrolment { which });
             }
             Act::Promise(n) => {
                 let days = self.firm.clock.now().wall.since(MONDAY).as_secs() / 86_400 + 2;

@@ -358,3 +358,116 @@ fn what_is_handed_over_is_reminded_of_no_more() {
         assert_eq!((firm.sent.len(), firm.gone(id).len()), (1, 0), "{to:?}");
     }
 }
+
+#[test]
+fn a_debit_that_came_back_long_after_the_due_date_is_spoken_of() {
+    let mut firm = Firm::with(&format!("{SET_UP}{}", RETURNED.replace("grace = \"9d\"\n", "")));
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.pay(id, "p1", 12_000);
+    firm.live(DAY * 8);
+    firm.reverse(id, "p1", 12_000);
+    firm.live(DAY * 8);
+    assert_eq!(firm.steps_sent(), ["returned"], "{:?}", firm.state_of(id));
+}
+
+#[test]
+fn part_of_the_money_that_goes_back_ends_no_promise() {
+    let mut firm = Firm::with(&format!("{SET_UP}{RETURNED}"));
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.pay(id, "p1", 1_000);
+    firm.change(Change::Promise { which: Which::Id(id), date: november(30), amount: None }).unwrap();
+    firm.reverse(id, "p1", 1_000);
+    assert!(matches!(firm.state_of(id), EnrolmentState::Paused { reason: PauseReason::Promise, .. }));
+}
+
+#[test]
+fn money_booked_on_the_day_of_the_promise_keeps_it() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    let amount = Some(eur(5_000));
+    firm.change(Change::Promise { which: Which::Id(id), date: november(26), amount }).unwrap();
+    let mut payment = firm.payment("p1", 5_000);
+    payment.at = nudged::clock::Timestamp::parse_rfc3339("2026-11-23T00:00:00Z").unwrap();
+    firm.change(Change::Pay { which: Which::Id(id), payment }).unwrap();
+    assert!(firm.happened(id).contains(&Happened::PromiseKept));
+}
+
+#[test]
+fn money_from_before_the_promise_does_not_keep_it() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    let amount = Some(eur(5_000));
+    firm.change(Change::Promise { which: Which::Id(id), date: november(26), amount }).unwrap();
+    let mut payment = firm.payment("p1", 5_000);
+    payment.at = nudged::clock::Timestamp::parse_rfc3339("2026-11-22T12:00:00Z").unwrap();
+    firm.change(Change::Pay { which: Which::Id(id), payment }).unwrap();
+    assert!(!firm.happened(id).contains(&Happened::PromiseKept));
+}
+
+fn in_two_parts(firm: &mut Firm) -> nudged::id::ObligationId {
+    let id = firm.owe("inv-1", 1, november(25));
+    let part = |due_date| nudged::reminder::plan::PlanPart { due_date, amount: eur(6_000) };
+    let parts = vec![part(november(27)), part(november(57))];
+    firm.change(Change::Plan { which: Which::Id(id), parts }).unwrap();
+    id
+}
+
+#[test]
+fn instalments_end_with_what_they_are_of() {
+    for to in [ObligationStatus::HandedOver, ObligationStatus::Canceled, ObligationStatus::WrittenOff] {
+        let mut firm = Firm::new();
+        let id = in_two_parts(&mut firm);
+        firm.change(Change::Status { which: Which::Id(id), to, reason: String::new() }).unwrap();
+        firm.live(DAY * 10);
+        assert!(firm.sent.is_empty(), "{to:?}: {:?}", firm.texts());
+    }
+}
+
+#[test]
+fn money_of_the_whole_that_goes_back_is_owed_by_its_instalment_again() {
+    let mut firm = Firm::new();
+    let id = in_two_parts(&mut firm);
+    firm.pay(id, "p1", 6_000);
+    assert!(!firm.named("inv-1/1").unwrap().balance().is_positive());
+    firm.reverse(id, "p1", 6_000);
+    assert_eq!(firm.named("inv-1/1").unwrap().balance(), eur(6_000));
+    assert_eq!(firm.obligation(id).status, ObligationStatus::InPlan);
+}
+
+#[test]
+fn money_of_an_instalment_that_goes_back_is_owed_by_the_whole_again() {
+    let mut firm = Firm::new();
+    let id = in_two_parts(&mut firm);
+    let part = |firm: &Firm, name: &str| {
+        let all = firm.obligations();
+        *all.iter().find(|(_, o)| o.external_id == external(name)).unwrap().0
+    };
+    let (first, second) = (part(&firm, "inv-1/1"), part(&firm, "inv-1/2"));
+    firm.pay(first, "p1", 6_000);
+    firm.pay(second, "p2", 6_000);
+    assert_eq!(firm.obligation(id).status, ObligationStatus::Paid);
+    firm.reverse(second, "p2", 6_000);
+    assert_eq!(firm.obligation(id).balance(), eur(6_000));
+    assert_eq!(firm.obligation(id).status, ObligationStatus::InPlan, "one of them is reminded of, not both");
+    assert!(matches!(firm.state_of(id), EnrolmentState::Paused { reason: PauseReason::Plan, .. }));
+}
+
+#[test]
+fn money_and_stops_are_taken_while_the_disk_is_low() {
+    use nudged::engine::Refusal;
+    use nudged::engine::core::Input;
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    for why in [Refusal::DiskLow, Refusal::QueueFull] {
+        firm.step(vec![Input::Intake(Some(why.clone()))]);
+        let name = format!("{why:?}");
+        let payment = firm.payment(&name, 1_000);
+        firm.change(Change::Pay { which: Which::Id(id), payment }).unwrap();
+        let new = firm.try_owe(draft(&name, 2, november(25)));
+        assert!(matches!(new, Err(ChangeRefusal::Closed(_))), "{new:?}");
+    }
+    firm.step(vec![Input::Stop]);
+    let payment = firm.payment("late", 1_000);
+    let refused = firm.change(Change::Pay { which: Which::Id(id), payment });
+    assert!(matches!(refused, Err(ChangeRefusal::Closed(_))), "{refused:?}");
+}

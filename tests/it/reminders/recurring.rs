@@ -97,3 +97,30 @@ fn the_same_again_is_unchanged() {
     subscribe(&mut firm, json!({}));
     assert_eq!(firm.state.map, before.map);
 }
+
+#[test]
+fn what_was_owed_before_it_was_told_of_is_not_made_up() {
+    let mut firm = subscriber();
+    subscribe(&mut firm, json!({"from": "2026-01-30"}));
+    firm.live(DAY * 10);
+    assert_eq!(due_dates(&firm), ["2026-11-30", "2026-12-30"]);
+}
+
+#[test]
+fn a_second_creditors_account_of_the_same_id_silences_nothing() {
+    let mut firm = subscriber();
+    subscribe(&mut firm, json!({}));
+    firm.set_up("[[creditor]]\nkey = \"other\"\nname = \"Other\"\nsender_role = \"first_party\"\n");
+    let account = AccountDraft {
+        external_id: external("acc-1"),
+        creditor: key("other"),
+        contact: Who::External(external("con-1")),
+        case_manager: None,
+        tags: Vec::new(),
+        custom: std::collections::BTreeMap::new(),
+    };
+    firm.change(Change::Account(account)).unwrap();
+    subscribe(&mut firm, json!({"amount": {"value": "35.00", "currency": "EUR"}}));
+    firm.live(DAY * 40);
+    assert_eq!(due_dates(&firm), ["2026-12-31", "2027-01-31"]);
+}

@@ -374,3 +374,65 @@ fn a_stop_of_the_daemon_lets_nothing_more_go() {
     firm.pass_until(firm.next_at(id).unwrap().saturating_add(HOUR));
     assert!(firm.sent.is_empty());
 }
+
+#[test]
+fn enrolling_twice_is_enrolling_once() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.to_next(id);
+    firm.accept();
+    firm.change(Change::Enrol { which: Which::Id(id), sequence: key("standard") }).unwrap();
+    firm.live(DAY * 3);
+    assert_eq!(firm.steps_sent(), ["before"]);
+}
+
+#[test]
+fn a_due_date_that_was_wrong_and_is_put_right_is_reminded_of() {
+    let mut firm = Firm::new();
+    firm.owe("inv-1", 1, november(1));
+    firm.owe("inv-1", 1, november(30));
+    firm.live(DAY * 30);
+    assert_eq!(firm.steps_sent(), ["before", "after", "last"]);
+}
+
+#[test]
+fn a_later_due_date_sends_nothing_again_that_went() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.to_next(id);
+    firm.accept();
+    firm.move_due(id, november(30), false);
+    firm.live(DAY * 30);
+    assert_eq!(firm.steps_sent(), ["before", "after", "last"]);
+}
+
+const OTHER: &str = "[[sequence]]\nkey = \"other\"\n[[sequence.step]]\nid = \"another\"\noffset = \"+5d\"\nat = \"10:00\"\ntemplate = \"due\"\n";
+
+#[test]
+fn another_sequence_begins_when_the_pause_is_over_and_not_before() {
+    let mut firm = Firm::with(&format!("{SET_UP}{OTHER}"));
+    let id = firm.owe("inv-1", 1, november(25));
+    let reason = PauseReason::Hardship;
+    firm.change(Change::PauseEnrolment { which: Which::Id(id), reason, until: None }).unwrap();
+    firm.try_owe(ObligationDraft { sequence: Some(key("other")), ..draft("inv-1", 1, november(25)) })
+        .unwrap();
+    assert!(matches!(firm.state_of(id), EnrolmentState::Paused { reason: PauseReason::Hardship, .. }));
+    firm.live(DAY * 5);
+    assert!(firm.sent.is_empty(), "{:?}", firm.steps_sent());
+    firm.change(Change::ResumeEnrolment { which: Which::Id(id) }).unwrap();
+    firm.live(DAY * 10);
+    assert_eq!(firm.steps_sent(), ["another"]);
+}
+
+#[test]
+fn another_sequence_revives_nothing_that_ended() {
+    let mut firm = Firm::with(&format!("{SET_UP}{OTHER}"));
+    let id = firm.owe("inv-1", 1, november(25));
+    let reason = nudged::reminder::enrolment::ExitReason::Attorney;
+    firm.change(Change::ExitEnrolment { which: Which::Id(id), reason }).unwrap();
+    firm.try_owe(ObligationDraft { sequence: Some(key("other")), ..draft("inv-1", 1, november(25)) })
+        .unwrap();
+    firm.live(DAY * 20);
+    assert!(firm.sent.is_empty(), "{:?}", firm.steps_sent());
+    assert_eq!(firm.obligation(id).sequence, Some(key("other")), "by hand it may begin");
+}

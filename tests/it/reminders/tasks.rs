@@ -174,3 +174,29 @@ fn a_task_goes_to_the_case_manager() {
     firm.reply(1, "who is this?");
     assert_eq!(firm.tasks().values().next().unwrap().assignee.as_deref(), Some("anna"));
 }
+
+#[test]
+fn extend_to_the_same_day_lets_go_too() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    let which = Some(Which::Id(id));
+    firm.change(Change::OpenTask { kind: key("look"), which, note: String::new(), due: None }).unwrap();
+    let reason = nudged::reminder::enrolment::PauseReason::Review;
+    firm.change(Change::PauseEnrolment { which: Which::Id(id), reason, until: None }).unwrap();
+    firm.done("look", TaskOutcome::Extend { due_date: november(25) }).unwrap();
+    assert!(matches!(firm.state_of(id), EnrolmentState::Active), "{:?}", firm.happened(id));
+}
+
+#[test]
+fn an_outcome_that_is_refused_leaves_the_number_held() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(20));
+    firm.live(HOUR * 30);
+    firm.reply(1, "how do I stop these messages?");
+    firm.pay(id, "p1", 12_000);
+    let answer = firm.done("review", TaskOutcome::HandOver);
+    assert!(matches!(answer, Err(ChangeRefusal::State(_))), "{answer:?}");
+    firm.sent.clear();
+    firm.send(crate::support::draft(number(1), "hello"));
+    assert!(firm.sent.is_empty(), "a held number got a text");
+}

@@ -324,6 +324,8 @@ mod tests {
                 rule: String::from("hours"),
                 at: NOW,
             }),
+            anchor: None,
+            instead: None,
         });
         obligation
     }

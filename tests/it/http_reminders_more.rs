@@ -1,0 +1,351 @@
+//! The reminder side over the real HTTP server: what runs over time, tasks, templates, exports, simulation.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::http_reminders::{Api, eur, template};
+
+async fn up() -> Api {
+    let api = Api::start().await;
+    api.set_up().await;
+    api
+}
+
+async fn text(api: &Api, path: &str) -> (String, String) {
+    let answer = api.request(Method::GET, path).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200, "{path}");
+    let media = answer.headers()["content-type"].to_str().unwrap().to_owned();
+    (media, answer.text().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_enrolment_is_paused_resumed_ended_and_begun_anew() {
+    let api = up().await;
+    let owed = api.owe(1, "2026-12-10").await;
+    let path = format!("/v1/enrolments/{}", owed["id"].as_str().unwrap());
+    let (status, why) = api.post(&format!("{path}/pause"), json!({"until": "2020-01-01T00:00:00Z"})).await;
+    assert_eq!((status, &why["errors"][0]["field"]), (422, &json!("until")));
+    let paused = api
+        .make(&format!("{path}/pause"), json!({"until": "2026-12-01T00:00:00Z", "reason": "hardship"}))
+        .await;
+    assert_eq!((&paused["state"], &paused["reason"]), (&json!("paused"), &json!("hardship")));
+    assert_eq!((&paused["until"], &paused["next"]), (&json!("2026-12-01T00:00:00.000Z"), &Value::Null));
+    assert_eq!(api.get("/v1/enrolments?state=paused").await["data"].as_array().unwrap().len(), 1);
+    let resumed = api.make("/v1/enrolments/inv-1/resume", json!({})).await;
+    assert_eq!((&resumed["state"], &resumed["next"]["step"]), (&json!("active"), &json!("before")));
+    assert_eq!(api.make(&format!("{path}/resume"), json!({})).await["result"], "unchanged");
+    let ended = api.make(&format!("{path}/exit"), json!({"reason": "deceased"})).await;
+    assert_eq!((&ended["state"], &ended["reason"]), (&json!("exited"), &json!("deceased")));
+    for call in ["pause", "resume"] {
+        let (status, why) = api.post(&format!("{path}/{call}"), json!({})).await;
+        assert_eq!((status, &why["code"]), (409, &json!("state_forbids")), "{call}: {why}");
+    }
+    assert_eq!(api.make(&format!("{path}/exit"), json!({})).await["result"], "unchanged");
+    let order = async |call: &str, body: &'static str| {
+        Api::answer(api.request(Method::POST, &format!("{path}/{call}")).body(body)).await.status
+    };
+    assert_eq!(order("exit", "").await, 200, "an order needs no body");
+    assert_eq!(order("exit", "now").await, 415);
+    let anew = api
+        .make("/v1/enrolments", json!({"obligation": "inv-1", "creditor": "acme", "sequence": "standard"}))
+        .await;
+    assert_eq!(anew["state"], "scheduled");
+    assert_eq!(api.post(&format!("{path}/exit"), json!({"reason": "bored"})).await.0, 422);
+    assert_eq!(api.post("/v1/enrolments/none/exit", json!({})).await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_of_an_obligation_changes_as_it_may() {
+    let api = up().await;
+    for (n, status, reason) in
+        [(1, "canceled", "canceled"), (2, "written_off", "canceled"), (3, "handed_over", "handed_over")]
+    {
+        api.owe(n, "2026-12-10").await;
+        let path = format!("/v1/obligations/inv-{n}");
+        let (code, changed) =
+            api.call(Method::PATCH, &path, json!({"status": status, "reason": "a letter"})).await;
+        assert_eq!((code, &changed["status"]), (200, &json!(status)), "{changed}");
+        assert_eq!(changed["enrolment"]["reason"], reason);
+        let (code, why) = api.call(Method::PATCH, &path, json!({"status": "open"})).await;
+        assert_eq!((code, &why["code"]), (409, &json!("state_forbids")));
+    }
+    api.owe(4, "2026-12-10").await;
+    let disputed = api.make("/v1/obligations/inv-4/dispute", json!({"reason": "never ordered"})).await;
+    assert_eq!(
+        (&disputed["status"], &disputed["enrolment"]["reason"]),
+        (&json!("disputed"), &json!("dispute"))
+    );
+    let tasks = api.get("/v1/tasks?obligation=inv-4&state=open").await;
+    assert_eq!(
+        (&tasks["data"][0]["kind"], &tasks["data"][0]["note"]),
+        (&json!("dispute"), &json!("never ordered"))
+    );
+    let (_, open) = api.call(Method::PATCH, "/v1/obligations/inv-4", json!({"status": "open"})).await;
+    assert_eq!((&open["status"], &open["enrolment"]["state"]), (&json!("open"), &json!("active")));
+    let (_, moved) =
+        api.call(Method::PATCH, "/v1/obligations/inv-4", json!({"due_date": "2026-12-20"})).await;
+    assert!(moved["enrolment"]["next"]["at"].as_str().unwrap().starts_with("2026-12-"), "{moved}");
+    assert_eq!(moved["due_date"], "2026-12-20");
+    for body in [
+        json!({}),
+        json!({"status": "paid"}),
+        json!({"status": "disputed"}),
+        json!({"status": "open", "due_date": "2026-12-20"}),
+    ] {
+        assert_eq!(api.call(Method::PATCH, "/v1/obligations/inv-4", body.clone()).await.0, 422, "{body}");
+    }
+    let same = json!({"external_id": "inv-4", "amount": eur("99"), "due_date": "2026-12-20"});
+    let (code, put) = api.call(Method::PUT, "/v1/obligations/inv-4", same).await;
+    assert_eq!((code, &put["amount"], &put["result"]), (200, &eur("99.00"), &json!("changed")), "{put}");
+    let other = json!({"external_id": "inv-5", "amount": eur("99"), "due_date": "2026-12-20"});
+    assert_eq!(api.call(Method::PUT, "/v1/obligations/inv-4", other).await.0, 422);
+    let usd = json!({"external_id": "inv-4", "amount": {"value": "9", "currency": "USD"}, "due_date": "2026-12-20"});
+    assert_eq!(api.call(Method::PUT, "/v1/obligations/inv-4", usd).await.0, 422);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_makes_instalments_and_a_subscription_periods() {
+    let api = up().await;
+    api.owe(1, "2026-12-10").await;
+    let part = |date: &str, value: &str| json!({"due_date": date, "amount": eur(value)});
+    let short = json!({"obligation": "inv-1", "instalments": [part("2026-12-15", "60.00")]});
+    assert_eq!(api.refused("/v1/plans", short).await, "instalments");
+    let whole = json!({"obligation": "inv-1", "instalments": [part("2026-12-15", "60.00"), part("2027-01-15", "60.50")]});
+    let (status, made) = api.post("/v1/plans", whole.clone()).await;
+    assert_eq!((status, &made["status"]), (201, &json!("in_plan")), "{made}");
+    assert_eq!(made["instalments"][1]["external_id"], "inv-1/2");
+    assert_eq!(api.get("/v1/obligations/inv-1%2F2").await["origin"]["kind"], "plan");
+    let (status, again) = api.post("/v1/plans", whole).await;
+    assert_eq!((status, &again["result"]), (200, &json!("unchanged")));
+    assert_eq!(api.get("/v1/plans").await["data"].as_array().unwrap().len(), 1);
+
+    let monthly = json!({"external_id": "gym/1", "account": "c-1", "amount": eur("29.90"), "every": "monthly", "day": 31, "from": "2026-12-31"});
+    let (status, kept) = api.post("/v1/subscriptions", monthly.clone()).await;
+    assert_eq!((status, &kept["every"], &kept["day"]), (201, &json!("monthly"), &json!(31)), "{kept}");
+    let (status, again) = api.call(Method::PUT, "/v1/subscriptions/gym%2F1", monthly).await;
+    assert_eq!((status, &again["result"]), (200, &json!("unchanged")));
+    assert_eq!(api.get("/v1/subscriptions?account=c-1").await["data"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_changes_only_under_the_version_its_caller_saw() {
+    let api = up().await;
+    api.owe(1, "2026-12-10").await;
+    let (status, task) = api
+        .post("/v1/tasks", json!({"kind": "callback", "obligation": "inv-1", "note": "=HYPERLINK()"}))
+        .await;
+    assert_eq!((status, &task["state"], &task["version"]), (201, &json!("open"), &json!(1)), "{task}");
+    let path = format!("/v1/tasks/{}", task["id"].as_str().unwrap());
+    let seen = Api::answer(api.request(Method::GET, &path)).await;
+    assert_eq!(seen.etag.as_deref(), Some("\"1\""));
+    let assign = async |tag: &str, to: Value| {
+        let request = api.request(Method::POST, &format!("{path}/assign")).header("If-Match", tag);
+        Api::answer(request.json(&json!({"assignee": to}))).await
+    };
+    let eve = assign("\"1\"", json!("Eve")).await;
+    assert_eq!(
+        (eve.status, eve.etag.as_deref(), &eve.body["state"]),
+        (200, Some("\"2\""), &json!("assigned"))
+    );
+    let late = assign("\"1\"", json!("Bob")).await;
+    assert_eq!((late.status, &late.body["code"]), (412, &json!("version_conflict")));
+    assert_eq!(assign("1", json!("Bob")).await.status, 422);
+    assert_eq!(assign("*", json!("")).await.status, 422);
+    assert_eq!(
+        api.get("/v1/tasks?assignee=Eve&kind=callback&state=assigned").await["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    for (body, field) in [
+        (json!({"outcome": "lost"}), "outcome"),
+        (json!({"outcome": "extend"}), "due_date"),
+        (json!({"outcome": "paid", "due_date": "2026-12-01"}), "due_date"),
+        (json!({"outcome": "correct_number", "number": "0151"}), "number"),
+    ] {
+        assert_eq!(api.refused(&format!("{path}/done"), body).await, field);
+    }
+    let done =
+        api.make(&format!("{path}/done"), json!({"outcome": "extend", "due_date": "2026-12-24"})).await;
+    assert_eq!(
+        (&done["state"], &done["outcome"], &done["done_by"]),
+        (&json!("done"), &json!("extend"), &json!("api"))
+    );
+    assert_eq!(api.get("/v1/obligations/inv-1").await["due_date"], "2026-12-24");
+    let (status, why) = api.post(&format!("{path}/done"), json!({"outcome": "paid"})).await;
+    assert_eq!((status, &why["code"]), (409, &json!("state_forbids")));
+    assert_eq!(api.post("/v1/tasks/tsk_0000000000000/done", json!({"outcome": "paid"})).await.0, 404);
+    let (_, csv) = text(&api, "/v1/exports/tasks.csv").await;
+    assert!(csv.contains("'=HYPERLINK()"), "{csv}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_grows_by_versions_warns_and_is_previewed() {
+    let api = up().await;
+    let seen = Api::answer(api.request(Method::GET, "/v1/templates/due/en")).await;
+    assert_eq!((seen.status, seen.etag.as_deref()), (200, Some("\"1\"")));
+    let mut other = template();
+    other["body"] = json!(
+        "{{ creditor }}: PLEASE PAY {{ amount | money }} for {{ reference }} by {{ due_date | date }}, {{ phone }} \u{2014} thanks"
+    );
+    let put = async |tag: (&str, &str)| {
+        let request = api.request(Method::PUT, "/v1/templates/due/en").header(tag.0, tag.1);
+        Api::answer(request.json(&other)).await
+    };
+    assert_eq!(put(("If-Match", "\"7\"")).await.status, 412);
+    assert_eq!(put(("If-None-Match", "*")).await.status, 412);
+    let kept = put(("If-Match", "\"1\"")).await;
+    assert_eq!((kept.status, kept.etag.as_deref(), &kept.body["version"]), (200, Some("\"2\""), &json!(2)));
+    assert!(!kept.body["warnings"].as_array().unwrap().is_empty(), "{}", kept.body);
+    let silent = json!({"key": "x", "language": "en", "class": "reminder", "body": "{{ creditor }}: pay {{ amount | money }} by {{ due_date | date }}"});
+    let told = api.make("/v1/templates/lint", silent.clone()).await;
+    assert_eq!(told["may_save"], false, "no way to pay: {told}");
+    assert_eq!(api.refused("/v1/templates", silent).await, "body");
+
+    for n in 0..3 {
+        api.owe(n, "2026-12-10").await;
+    }
+    let shown = api.make("/v1/templates/due/en/preview", json!({})).await;
+    assert_eq!((&shown["recipient_count"], &shown["rendered_count"]), (&json!(3), &json!(3)), "{shown}");
+    assert!(shown["samples"][0]["text"].as_str().unwrap().contains("inv-"), "{shown}");
+    assert_eq!(shown["offending"][0]["character"], "\u{2014}");
+    let sample = api.make("/v1/templates/due/en/preview", json!({"limit": 1, "creditor": "acme"})).await;
+    assert_eq!((&sample["recipient_count"], sample["next_cursor"].is_string()), (&json!(1), true));
+    let unsaved = api.make("/v1/templates/preview", json!({"template": template(), "audience": {}})).await;
+    assert_eq!(unsaved["offending"], json!([]));
+    let mut odd = template();
+    odd["language"] = json!("pl");
+    let nobody = api.make("/v1/templates/preview", json!({"template": odd})).await;
+    assert_eq!(nobody["recipient_count"], 0, "they are written to in English");
+    assert_eq!(api.refused("/v1/templates/due/en/preview", json!({"limit": 0})).await, "audience.limit");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consent_is_kept_once_and_shown_with_what_it_rests_on() {
+    let api = up().await;
+    let given = json!({"phone": "+4915112345678", "creditor": "acme", "kind": "given", "at": "2026-11-20T10:00:00+01:00",
+        "channel": "web form", "wording": "v3", "evidence": "form 17"});
+    assert_eq!(api.post("/v1/consents", given.clone()).await.0, 201);
+    let (status, again) = api.post("/v1/consents", given).await;
+    assert_eq!((status, &again["result"]), (200, &json!("unchanged")));
+    let ledger = api.get("/v1/consents?phone=%2B4915112345678").await;
+    assert_eq!(ledger["data"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&ledger["data"][0]["evidence"], &ledger["data"][0]["actor"]["name"]),
+        (&json!("form 17"), &json!("api"))
+    );
+    assert_eq!(
+        (&ledger["standing"][0]["basis"], &ledger["standing"][0]["since"]),
+        (&json!("proof"), &json!("2026-11-20T09:00:00.000Z"))
+    );
+    api.make("/v1/consents", json!({"phone": "+4915112345678", "creditor": "acme", "kind": "revoked", "at": "2026-11-21T09:00:00Z"})).await;
+    assert_eq!(api.get("/v1/consents?phone=%2B4915112345678").await["standing"][0]["basis"], "none");
+    assert_eq!(api.get("/v1/consents").await["standing"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_exported_as_csv_and_as_json_over_more_than_a_page() {
+    let api = up().await;
+    for n in 0..3 {
+        api.owe(n, "2026-12-10").await;
+    }
+    let payment = json!({"external_id": "=1+1", "amount": eur("20.50"), "at": "2026-11-21T10:00:00Z"});
+    api.make("/v1/obligations/inv-0/payments", payment).await;
+    for name in [
+        "creditors",
+        "contacts",
+        "phones",
+        "accounts",
+        "obligations",
+        "payments",
+        "subscriptions",
+        "plans",
+        "templates",
+        "menus",
+        "sequences",
+        "enrolments",
+        "consents",
+        "suppressions",
+        "tasks",
+        "packs",
+        "calendars",
+    ] {
+        let (media, csv) = text(&api, &format!("/v1/exports/{name}.csv")).await;
+        assert!(media.starts_with("text/csv"), "{media}");
+        let (media, lines) = text(&api, &format!("/v1/exports/{name}")).await;
+        assert_eq!(media, "application/x-ndjson");
+        let rows: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(csv.lines().count(), rows.len() + 1, "{name}: {csv}");
+        for row in &rows {
+            assert!(row.is_object(), "{name}: {row}");
+        }
+        let has_rows =
+            !matches!(name, "subscriptions" | "plans" | "menus" | "consents" | "suppressions" | "tasks");
+        assert_eq!(!rows.is_empty(), has_rows, "{name}");
+    }
+    let (_, csv) = text(&api, "/v1/exports/payments?format=csv").await;
+    assert!(csv.contains(",\"'=1+1\",20.50,EUR,2026-11-21T10:00:00.000Z,false\r\n"), "{csv}");
+    let (_, csv) = text(&api, "/v1/exports/contacts.csv").await;
+    assert!(csv.contains(",+4915112300000,"), "{csv}");
+    for path in ["/v1/exports/secrets", "/v1/exports/contacts.xls"] {
+        assert_eq!(Api::answer(api.request(Method::GET, path)).await.status, 404, "{path}");
+    }
+    assert_eq!(Api::answer(api.request(Method::GET, "/v1/exports/contacts?format=xml")).await.status, 422);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_go_is_told_before_it_goes() {
+    let api = up().await;
+    let owed = api.owe(1, "2026-12-10").await;
+    let id = owed["id"].as_str().unwrap();
+    let one = api.get(&format!("/v1/obligations/{id}/simulate")).await;
+    let first = &one["data"][0];
+    assert_eq!((&first["step"], &first["outcome"]), (&json!("before"), &json!("goes")), "{one}");
+    assert_eq!(first["at"], owed["enrolment"]["next"]["at"]);
+    assert!(first["text"].as_str().unwrap().contains("inv-1"), "{one}");
+    let all = api
+        .make(
+            "/v1/simulate",
+            json!({"from": "2026-11-21T15:00:00Z", "to": "2026-12-31T00:00:00Z", "creditor": "acme"}),
+        )
+        .await;
+    assert_eq!(all["data"], one["data"]);
+    let none = api
+        .make(
+            "/v1/simulate",
+            json!({"from": "2026-11-21T15:00:00Z", "to": "2026-12-31T00:00:00Z", "creditor": "other"}),
+        )
+        .await;
+    assert_eq!(none["data"], json!([]));
+    assert_eq!(
+        api.refused("/v1/simulate", json!({"from": "2026-12-01T00:00:00Z", "to": "2026-11-01T00:00:00Z"}))
+            .await,
+        "to"
+    );
+    assert_eq!(
+        api.refused("/v1/simulate", json!({"from": "now", "to": "2026-11-01T00:00:00Z"})).await,
+        "from"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_and_the_metrics_count_the_reminder_side() {
+    let api = up().await;
+    let owed = api.owe(1, "2026-12-10").await;
+    api.make("/v1/tasks", json!({"kind": "callback"})).await;
+    let counted = |status: &Value| status["reminders"]["open_tasks"] == 1;
+    let status = api.world.await_snapshot("the counts are published", counted).await;
+    let reminders = &status["reminders"];
+    assert_eq!((&reminders["contacts"], &reminders["obligations"]["open"]), (&json!(1), &json!(1)));
+    assert_eq!((&reminders["due"], &reminders["next_due_at"]), (&json!(0), &owed["enrolment"]["next"]["at"]));
+    let (_, metrics) = text(&api, "/metrics").await;
+    for line in [
+        "nudged_obligations{status=\"open\"} 1",
+        "nudged_open_tasks 1",
+        "nudged_contacts 1",
+        "nudged_reminders_due 0",
+    ] {
+        assert!(metrics.contains(line), "{line}");
+    }
+}
