@@ -1,18 +1,18 @@
 //! Failing tests of the review.
-use std::time::Duration;
-use nudged::engine::reminders::change::{Which, Owner, ObligationDraft};
-use nudged::engine::reminders::{Change, Happened};
-use nudged::engine::core::Input;
+use super::firm::*;
 use nudged::engine::Command;
+use nudged::engine::core::Input;
+use nudged::engine::reminders::change::{ObligationDraft, Owner, Which};
+use nudged::engine::reminders::{Change, Happened};
 use nudged::link::Outcome;
 use nudged::message::{Cause, Reason};
 use nudged::reminder::consent::{Actor, ConsentEvent, ConsentKind};
 use nudged::reminder::enrolment::{EnrolmentState, PauseReason};
+use nudged::reminder::import::case::{self, Case};
 use nudged::reminder::task::TaskOutcome;
 use nudged::retry::RetryClass;
-use nudged::reminder::import::case::{self, Case};
+use std::time::Duration;
 use tokio::sync::oneshot;
-use super::firm::*;
 
 const ONE: &str = r#"
 [[creditor]]
@@ -36,7 +36,10 @@ template = "due"
 "#;
 
 fn throttled(firm: &mut Firm) {
-    firm.answer(&Outcome::Refused { cause: Cause::plain(Reason::SmscThrottled), retry: RetryClass::Temporary });
+    firm.answer(&Outcome::Refused {
+        cause: Cause::plain(Reason::SmscThrottled),
+        retry: RetryClass::Temporary,
+    });
 }
 
 #[test]
@@ -48,7 +51,8 @@ fn f1_the_last_step_is_tried_again_after_a_temporary_refusal() {
     throttled(&mut firm);
     firm.live(HOUR * 8);
     eprintln!("{:?} {:?}", firm.state_of(id), firm.happened(id));
-    assert_eq!(firm.sent.len(), 2, "the retry"); assert_eq!(firm.sent[0].id, firm.sent[1].id, "the same message, by the retry plan");
+    assert_eq!(firm.sent.len(), 2, "the retry");
+    assert_eq!(firm.sent[0].id, firm.sent[1].id, "the same message, by the retry plan");
 }
 
 #[test]
@@ -66,7 +70,9 @@ fn f2_a_refusal_for_good_is_no_storm() {
     let mut firm = Firm::with(SET_UP);
     let id = firm.owe("inv-1", 1, november(25));
     firm.to_next(id);
-    for _ in 0..200 { firm.refuse(Reason::SmscBadSender); }
+    for _ in 0..200 {
+        firm.refuse(Reason::SmscBadSender);
+    }
     assert!(firm.sent.len() < 5, "{} sendings", firm.sent.len());
 }
 
@@ -92,26 +98,6 @@ fn f4_a_review_that_ends_with_another_date_ends() {
     firm.live(DAY * 30);
     eprintln!("{:?}", firm.open_kinds());
     assert!(firm.phone(1).review.is_none(), "sent {:?}", firm.steps_sent());
-}
-
-#[test]
-fn f5_extend_to_the_same_date_resumes() {
-    let mut firm = Firm::with(SET_UP);
-    let id = firm.owe("inv-1", 1, november(25));
-    firm.change(Change::OpenTask { kind: key("look"), which: Some(Which::Id(id)), note: String::new(), due: None }).unwrap();
-    firm.change(Change::PauseEnrolment { which: Which::Id(id), reason: PauseReason::Review, until: None }).unwrap();
-    firm.done("look", TaskOutcome::Extend { due_date: november(25) }).unwrap();
-    assert!(matches!(firm.state_of(id), EnrolmentState::Active), "{:?}", firm.happened(id));
-}
-
-#[test]
-fn f6_a_corrected_due_date_is_reminded_of() {
-    let mut firm = Firm::with(SET_UP);
-    let id = firm.owe("inv-1", 1, november(1));
-    firm.owe("inv-1", 1, november(30));
-    firm.live(DAY * 30);
-    eprintln!("{:?}", firm.state_of(id));
-    assert_eq!(firm.steps_sent(), ["before", "after", "last"]);
 }
 
 #[test]
@@ -141,82 +127,6 @@ fn f8_a_number_that_was_called_bad_by_mistake_can_be_put_right() {
     firm.live(DAY * 10);
     eprintln!("{:?} {:?} {:?}", firm.state_of(id), firm.open_kinds(), firm.phone(1).status);
     assert!(firm.sent.len() > 1);
-}
-
-fn row(amount: i64) -> Case {
-    let contact = external("con-1");
-    Case {
-        external_id: external("inv-1"), creditor: key("acme"), account: contact.clone(), contact,
-        phone: number(1), phone2: None, amount: eur(amount), min_due: None, due_date: november(25),
-        first_name: None, last_name: None, company: None, kind: None, language: None, country: None,
-        region: None, postcode: None, timezone: None, description: None, link: None, sequence: None,
-        case_manager: None,
-        consent: Some(case::Consent { kind: case::ConsentKind::Imported, source: None, at: None }),
-        custom: Default::default(),
-    }
-}
-
-#[test]
-fn f9_a_row_again_keeps_wishes_and_attorney() {
-    let mut firm = Firm::with(SET_UP);
-    firm.change(Change::Case { case: Box::new(row(100)), row: [1; 16] }).unwrap();
-    let mut own = contact(&[1]);
-    own.custom.insert("attorney".into(), "Dr. Recht".into());
-    own.days = serde_json::from_value(serde_json::json!(["mon"])).unwrap();
-    firm.change(Change::Contact(Box::new(own))).unwrap();
-    firm.change(Change::Case { case: Box::new(row(200)), row: [2; 16] }).unwrap();
-    let id = *firm.obligations().keys().next().unwrap();
-    let kept = firm.contact(id).contact;
-    assert!(kept.custom.contains_key("attorney") && !kept.days.is_empty(), "{kept:?}");
-}
-
-#[test]
-fn f10_a_bare_yes_in_a_file_does_not_undo_a_revocation() {
-    let mut firm = Firm::with(SET_UP);
-    firm.change(Change::Case { case: Box::new(row(100)), row: [1; 16] }).unwrap();
-    firm.pass(HOUR / 4);
-    let event = ConsentEvent { kind: ConsentKind::Revoked, at: firm.clock.now().wall, channel: None, wording: None, evidence: None, actor: Actor::Contact };
-    firm.change(Change::Consent { phone: number(1), creditor: None, event }).unwrap();
-    firm.pass(HOUR / 4);
-    firm.change(Change::Case { case: Box::new(row(200)), row: [2; 16] }).unwrap();
-    let id = *firm.obligations().keys().next().unwrap();
-    eprintln!("{:?}", firm.state_of(id));
-    assert!(firm.phone(1).consents.iter().fold(nudged::reminder::consent::Standing::default(), |a, (_, s)| a.joined(*s)).is_revoked());
-}
-
-#[test]
-fn f11_enrolling_twice_is_enrolling_once() {
-    let mut firm = Firm::with(SET_UP);
-    let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
-    firm.accept();
-    firm.change(Change::Enrol { which: Which::Id(id), sequence: key("standard") }).unwrap();
-    firm.live(DAY * 3);
-    assert_eq!(firm.steps_sent(), ["before"]);
-}
-
-#[test]
-fn f12_a_returned_debit_is_spoken_of() {
-    let more = format!("{SET_UP}\n[[sequence]]\nkey = \"returned_debit\"\n[[sequence.step]]\nid = \"returned\"\noffset = \"+1d\"\nat = \"10:00\"\ntemplate = \"late\"\n");
-    let mut firm = Firm::with(&more);
-    let id = firm.owe("inv-1", 1, november(25));
-    firm.pay(id, "p1", 12_000);
-    firm.live(DAY * 8);
-    firm.reverse(id, "p1", 12_000);
-    firm.live(DAY * 8);
-    assert_eq!(firm.steps_sent(), ["returned"], "{:?}", firm.state_of(id));
-}
-
-#[test]
-fn f13_a_promise_or_hardship_pause_outlives_another_sequence_in_a_file() {
-    let more = format!("{SET_UP}\n[[sequence]]\nkey = \"other\"\n[[sequence.step]]\nid = \"o\"\noffset = \"-1d\"\nat = \"10:00\"\ntemplate = \"due\"\n");
-    let mut firm = Firm::with(&more);
-    let id = firm.owe("inv-1", 1, november(25));
-    firm.change(Change::PauseEnrolment { which: Which::Id(id), reason: PauseReason::Hardship, until: None }).unwrap();
-    let again = ObligationDraft { sequence: Some(key("other")), ..draft("inv-1", 1, november(25)) };
-    firm.try_owe(again).unwrap();
-    firm.live(DAY * 3);
-    assert!(firm.sent.is_empty(), "{:?}", firm.steps_sent());
 }
 
 #[test]
@@ -250,16 +160,28 @@ fn f15_one_parked_reminder_stops_nobody_else() {
     firm.sent.clear();
     for _ in 0..24 {
         firm.pass(HOUR / 12);
-        if firm.open.iter().any(|(_, s)| s.text.starts_with("code")) { throttled(&mut firm) } else { firm.accept() }
+        if firm.open.iter().any(|(_, s)| s.text.starts_with("code")) {
+            throttled(&mut firm)
+        } else {
+            firm.accept()
+        }
     }
     let last = firm.sent.iter().map(|s| (s.at.to_rfc3339(), s.text.clone())).collect::<Vec<_>>();
-    assert!(firm.sent.iter().any(|s| s.to == number(1) && s.at < first.max(second).saturating_add(HOUR / 6)), "{last:?} gone {:?} {:?}", firm.gone(a), firm.gone(b));
+    assert!(
+        firm.sent.iter().any(|s| s.to == number(1) && s.at < first.max(second).saturating_add(HOUR / 6)),
+        "{last:?} gone {:?} {:?}",
+        firm.gone(a),
+        firm.gone(b)
+    );
 }
 
 #[test]
 fn f16_a_link_answer_does_not_go_after_payment() {
     let mut firm = Firm::with(SET_UP);
-    let draft = ObligationDraft { link: Some("https://pay.acme.example/i".into()), ..draft("inv-1", 1, november(20)) };
+    let draft = ObligationDraft {
+        link: Some("https://pay.acme.example/i".into()),
+        ..draft("inv-1", 1, november(20))
+    };
     let id = firm.try_owe(draft).unwrap();
     firm.live(HOUR * 30);
     assert_eq!(firm.steps_sent(), ["after"]);
@@ -270,45 +192,6 @@ fn f16_a_link_answer_does_not_go_after_payment() {
     firm.sent.clear();
     firm.up();
     assert!(firm.sent.is_empty(), "{:?} at {:?}", firm.texts(), firm.clock.now().wall.to_rfc3339());
-}
-#[test]
-fn f17_instalments_end_with_what_they_are_of() {
-    let mut firm = Firm::with(SET_UP);
-    let id = firm.owe("inv-1", 1, november(25));
-    let parts = serde_json::from_value(serde_json::json!([{"due_date":"2026-11-27","amount":{"value":"60.00","currency":"EUR"}},{"due_date":"2026-12-27","amount":{"value":"60.00","currency":"EUR"}}])).unwrap();
-    firm.change(Change::Plan { which: Which::Id(id), parts }).unwrap();
-    firm.change(Change::Status { which: Which::Id(id), to: nudged::reminder::obligation::ObligationStatus::HandedOver, reason: String::new() }).unwrap();
-    firm.live(DAY * 10);
-    assert!(firm.sent.is_empty(), "{:?}", firm.texts());
-}
-
-#[test]
-fn f18_a_refused_outcome_leaves_the_hold() {
-    let mut firm = Firm::with(SET_UP);
-    let id = firm.owe("inv-1", 1, november(20));
-    firm.live(HOUR * 30);
-    firm.reply(1, "how do I stop these messages?");
-    let holds = |firm: &Firm| firm.state.map.keys().filter(|k| k[0] == nudged::store::keys::family::HOLD).count();
-    assert_eq!(holds(&firm), 1, "the reply is a hold");
-    firm.pay(id, "p1", 12_000);
-    let answer = firm.done("review", TaskOutcome::HandOver);
-    assert!(answer.is_err(), "{answer:?}");
-    assert_eq!(holds(&firm), 1);
-    firm.sent.clear();
-    firm.send(crate::support::draft(number(1), "hello"));
-    assert!(firm.sent.is_empty(), "a held number got a text");
-}
-
-#[test]
-fn f19_money_of_a_plan_that_goes_back_is_owed_again() {
-    let mut firm = Firm::with(SET_UP);
-    let id = firm.owe("inv-1", 1, november(25));
-    let parts = serde_json::from_value(serde_json::json!([{"due_date":"2026-11-27","amount":{"value":"60.00","currency":"EUR"}},{"due_date":"2026-12-27","amount":{"value":"60.00","currency":"EUR"}}])).unwrap();
-    firm.change(Change::Plan { which: Which::Id(id), parts }).unwrap();
-    firm.pay(id, "p1", 6_000);
-    assert!(!firm.named("inv-1/1").unwrap().balance().is_positive());
-    firm.reverse(id, "p1", 6_000);
-    assert!(firm.named("inv-1/1").unwrap().balance().is_positive(), "{:?}", firm.obligation(id).status);
 }
 
 #[test]
@@ -340,17 +223,6 @@ fn f22_a_full_queue_does_not_keep_the_core_busy() {
     firm.to_next(id);
 }
 #[test]
-fn f23_money_booked_on_the_day_of_the_promise_keeps_it() {
-    let mut firm = Firm::with(SET_UP);
-    let id = firm.owe("inv-1", 1, november(25));
-    firm.change(Change::Promise { which: Which::Id(id), date: november(26), amount: Some(eur(5_000)) }).unwrap();
-    let mut payment = firm.payment("p1", 5_000);
-    payment.at = nudged::clock::Timestamp::parse_rfc3339("2026-11-23T00:00:00Z").unwrap();
-    firm.change(Change::Pay { which: Which::Id(id), payment }).unwrap();
-    firm.live(DAY * 6);
-    assert!(firm.happened(id).contains(&Happened::PromiseKept), "{:?}", firm.open_kinds());
-}
-#[test]
 fn f27_what_a_wrong_clock_says_ends_no_sequence() {
     let mut firm = Firm::with(SET_UP);
     let id = firm.owe("inv-1", 1, november(30));
@@ -373,11 +245,20 @@ fn f29_who_opts_in_again_is_not_held_for_ever() {
     firm.reply(1, "START");
     firm.owe("inv-2", 1, november(35));
     firm.live(DAY * 20);
-    assert!(firm.sent.iter().any(|s| s.text.contains("inv-2")), "{:?} review {:?}", firm.open_kinds(), firm.phone(1).review);
+    assert!(
+        firm.sent.iter().any(|s| s.text.contains("inv-2")),
+        "{:?} review {:?}",
+        firm.open_kinds(),
+        firm.phone(1).review
+    );
 }
 #[test]
 fn f32_what_is_paid_asks_nobody_to_follow_up() {
-    let mut firm = Firm::with(&SET_UP.replacen("template = \"due\"\n", "template = \"due\"\ntask_after = \"look\"\n", 1));
+    let mut firm = Firm::with(&SET_UP.replacen(
+        "template = \"due\"\n",
+        "template = \"due\"\ntask_after = \"look\"\n",
+        1,
+    ));
     let id = firm.owe("inv-1", 1, november(25));
     firm.to_next(id);
     firm.pay(id, "p1", 12_000);
@@ -400,7 +281,8 @@ fn f34_a_menu_pause_does_not_end_a_hardship() {
     let mut firm = Firm::with(SET_UP);
     let id = firm.owe("inv-1", 1, november(20));
     firm.live(HOUR * 30);
-    firm.change(Change::PauseEnrolment { which: Which::Id(id), reason: PauseReason::Hardship, until: None }).unwrap();
+    firm.change(Change::PauseEnrolment { which: Which::Id(id), reason: PauseReason::Hardship, until: None })
+        .unwrap();
     firm.reply(1, "4");
     firm.live(DAY * 10);
     assert_eq!(firm.steps_sent(), ["after"], "{:?}", firm.state_of(id));
