@@ -32,7 +32,7 @@ async fn world(config: &str) -> World {
 }
 
 async fn send(world: &World, path: &str, media: &str, body: &str) -> (u16, Value) {
-    upload(world, &world.token().to_owned(), path, media, body.into()).await
+    upload(world, world.token(), path, media, body.into()).await
 }
 
 /// Stops, and gives obligations by external id.

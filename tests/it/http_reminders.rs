@@ -294,6 +294,7 @@ async fn contacts_and_accounts_are_made_changed_and_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one row a field")]
 async fn every_wrong_field_is_named() {
     let api = Api::start().await;
     api.set_up().await;

@@ -85,7 +85,7 @@ impl Imports {
         let done = std::sync::atomic::AtomicU64::new(0);
         let booked = self.0.stream::<import::Payment>(wish.mapping, file, wish.by, &done, change).await;
         self.0.spool.remove(id)?;
-        Ok(booked?)
+        booked
     }
 
     /// Matches a statement and books it; the same again, or an entry that stood in another, changes nothing.

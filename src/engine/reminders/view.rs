@@ -60,7 +60,7 @@ impl FromStr for Place {
 
     fn from_str(text: &str) -> Result<Place, BadPlace> {
         let hex = text.bytes().all(|b| b.is_ascii_hexdigit());
-        if text.is_empty() || text.len() > 2 * PLACE_MAX || text.len() % 2 != 0 || !hex {
+        if text.is_empty() || text.len() > 2 * PLACE_MAX || !text.len().is_multiple_of(2) || !hex {
             return Err(BadPlace);
         }
         let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| BadPlace);
@@ -213,7 +213,7 @@ impl View {
             filter.phone.is_none_or(|number| stored.contact.numbers().any(|own| own == number))
         };
         let Some(ids) = narrowed else {
-            return self.walk(vec![family::CONTACT], stretch, |key, value| with_id(key, value));
+            return self.walk(vec![family::CONTACT], stretch, with_id);
         };
         let read = |id: ContactId| Ok(records.contact(id)?.map(|stored| (id, stored)));
         let found: Result<Vec<_>, ReadError> =

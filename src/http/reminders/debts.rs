@@ -282,9 +282,7 @@ struct DisputeBody {
 async fn dispute(State(app): State<App>, id: Segment, request: Request) -> Result<Response, Problem> {
     let (parts, by, DisputeBody { reason }) = written(&app, request).await?;
     let which = which(&parts, &id)?;
-    let text = Some(reason);
-    short("reason", &text)?;
-    let reason = text.unwrap_or_default();
+    short("reason", &Some(reason.clone()))?;
     let changed = change(&app, Change::Dispute { which, reason }, by, OF).await?;
     shown_after(&app, changed).await
 }

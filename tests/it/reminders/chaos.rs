@@ -50,6 +50,9 @@ enum Act {
     Owe(u8, u8),
 }
 
+/// Obligation, cycle, step, number, and when it left.
+type Left = (ObligationId, u32, String, Msisdn, Timestamp);
+
 fn act() -> impl Strategy<Value = Act> {
     let byte = any::<u8>;
     prop_oneof![
@@ -78,7 +81,7 @@ fn act() -> impl Strategy<Value = Act> {
 struct Chaos {
     firm: Firm,
     /// Submissions that were given out, and not handed back: bytes of them may have left.
-    left: BTreeMap<(MessageId, u64), (ObligationId, u32, String, Msisdn, Timestamp)>,
+    left: BTreeMap<(MessageId, u64), Left>,
     seen: usize,
     stopped: BTreeSet<Msisdn>,
     payments: BTreeMap<ObligationId, u32>,

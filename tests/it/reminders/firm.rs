@@ -321,7 +321,7 @@ impl Firm {
     }
 
     /// To the instant of its next step, which goes in the last moment.
-    pub fn to_next(&mut self, id: ObligationId) {
+    pub fn reach_next(&mut self, id: ObligationId) {
         let at = self.next_at(id).unwrap();
         self.pass_until(at);
     }

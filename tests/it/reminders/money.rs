@@ -31,7 +31,7 @@ fn a_payment_before_the_plan_is_due_ends_it() {
 fn a_payment_between_plan_and_lease_stops_the_text() {
     let mut firm = Firm::without_link(SET_UP);
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.pay(id, "p1", 12_000);
     firm.up();
     firm.live(DAY);
@@ -43,7 +43,7 @@ fn a_payment_between_plan_and_lease_stops_the_text() {
 fn a_payment_stops_a_text_that_waits_in_its_lane() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.down();
     firm.hand_back();
     firm.pay(id, "p1", 12_000);
@@ -58,7 +58,7 @@ fn a_payment_stops_a_text_that_waits_in_its_lane() {
 fn a_payment_between_lease_and_bytes_recalls_the_text() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.pay(id, "p1", 12_000);
     assert_eq!(firm.recalled, [firm.sent[0].id]);
     firm.hand_back();
@@ -71,7 +71,7 @@ fn a_payment_between_lease_and_bytes_recalls_the_text() {
 fn a_payment_that_crosses_the_text_is_noted() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.pay(id, "p1", 12_000);
     firm.accept();
     let message = firm.sent[0].id;
@@ -83,7 +83,7 @@ fn a_payment_that_crosses_the_text_is_noted() {
 fn what_waits_is_made_anew_with_what_is_still_owed() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.pay(id, "p1", 2_000);
     firm.hand_back();
     firm.live(DAY);
@@ -351,7 +351,7 @@ fn what_is_handed_over_is_reminded_of_no_more() {
     for to in [ObligationStatus::HandedOver, ObligationStatus::Canceled, ObligationStatus::WrittenOff] {
         let mut firm = Firm::new();
         let id = firm.owe("inv-1", 1, november(25));
-        firm.to_next(id);
+        firm.reach_next(id);
         firm.change(Change::Status { which: Which::Id(id), to, reason: String::new() }).unwrap();
         firm.hand_back();
         firm.live(DAY * 20);

@@ -22,7 +22,7 @@ fn owe_on(firm: &mut Firm, numbers: &[u64]) -> ObligationId {
 fn a_dead_number_is_a_task_and_the_other_one_is_next() {
     let mut firm = Firm::new();
     let id = owe_on(&mut firm, &[1, 2]);
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.refuse(Reason::SmscBadDestination);
     assert_eq!(firm.phone(1).status, PhoneStatus::Dead);
     assert_eq!(firm.open_kinds(), ["delivery"]);
@@ -35,7 +35,7 @@ fn a_dead_number_is_a_task_and_the_other_one_is_next() {
 fn without_another_number_it_ends() {
     let mut firm = Firm::new();
     let id = owe_on(&mut firm, &[1]);
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.refuse(Reason::SmscBadDestination);
     assert!(matches!(firm.state_of(id), EnrolmentState::Exited { reason: ExitReason::InvalidNumber, .. }));
     firm.live(DAY * 20);
@@ -47,7 +47,7 @@ fn without_another_number_it_ends() {
 fn a_corrected_number_lets_it_go_on() {
     let mut firm = Firm::new();
     let id = owe_on(&mut firm, &[1, 2]);
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.refuse(Reason::SmscBadDestination);
     firm.hand_back();
     firm.done("delivery", TaskOutcome::CorrectNumber { number: number(3) }).unwrap();
@@ -61,7 +61,7 @@ fn a_corrected_number_lets_it_go_on() {
 fn a_text_that_the_carrier_refuses_for_good_is_not_tried_again_and_again() {
     let mut firm = Firm::new();
     let id = owe_on(&mut firm, &[1]);
-    firm.to_next(id);
+    firm.reach_next(id);
     for _ in 0..10 {
         firm.refuse(Reason::SmscRejected);
         firm.pass(HOUR);
@@ -77,7 +77,7 @@ fn a_delivery_that_fails_again_and_again_is_a_task() {
     let mut firm = Firm::new();
     let id = owe_on(&mut firm, &[1]);
     for _ in 0..3 {
-        firm.to_next(id);
+        firm.reach_next(id);
         let (link, submission) = firm.open[0].clone();
         let reference = nudged::message::Reference(submission.id.to_string());
         firm.answer(&nudged::link::Outcome::Accepted { reference: reference.clone() });
@@ -104,7 +104,7 @@ fn a_delivery_makes_a_number_known_as_one() {
     let mut firm = Firm::new();
     let id = owe_on(&mut firm, &[1]);
     assert_eq!(firm.phone(1).status, PhoneStatus::Unverified);
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.accept();
     assert_eq!(firm.phone(1).status, PhoneStatus::Active);
 }
@@ -113,7 +113,7 @@ fn a_delivery_makes_a_number_known_as_one() {
 fn a_contact_that_moves_to_another_number_is_texted_there() {
     let mut firm = Firm::new();
     let id = owe_on(&mut firm, &[1]);
-    firm.to_next(id);
+    firm.reach_next(id);
     let moved = nudged::reminder::contact::Contact { external_id: external("con-1"), ..contact(&[5]) };
     firm.change(Change::Contact(Box::new(moved))).unwrap();
     assert_eq!(firm.recalled.len(), 1);
@@ -140,7 +140,7 @@ fn wishes_and_zones_of_a_contact_move_its_steps() {
 fn a_number_that_was_called_bad_by_mistake_can_be_put_right() {
     let mut firm = Firm::new();
     let id = owe_on(&mut firm, &[1]);
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.refuse(Reason::SmscBadDestination);
     firm.done("delivery", TaskOutcome::CorrectNumber { number: number(1) }).unwrap();
     assert_eq!(firm.phone(1).status, PhoneStatus::Unverified);
@@ -154,7 +154,7 @@ fn a_number_that_was_called_bad_by_mistake_can_be_put_right() {
 fn a_number_is_one_again_when_somebody_says_so_and_not_by_the_same_row_again() {
     let mut firm = Firm::new();
     let id = owe_on(&mut firm, &[1]);
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.refuse(Reason::SmscBadDestination);
     let says = |firm: &mut Firm, name: &str| {
         let mut said = contact(&[1]);
@@ -174,7 +174,7 @@ fn a_number_is_one_again_when_somebody_says_so_and_not_by_the_same_row_again() {
 fn a_number_that_writes_to_us_lives() {
     let mut firm = Firm::new();
     let id = owe_on(&mut firm, &[1, 2]);
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.refuse(Reason::SmscBadDestination);
     assert_eq!(firm.phone(1).status, PhoneStatus::Dead);
     firm.reply(1, "who is this?");
@@ -185,7 +185,7 @@ fn a_number_that_writes_to_us_lives() {
 fn a_contact_that_changes_twice_in_one_step_is_planned_once() {
     let mut firm = Firm::new();
     let id = owe_on(&mut firm, &[1]);
-    firm.to_next(id);
+    firm.reach_next(id);
     let before = firm.obligation(id).version;
     let named = |name: &str| {
         let mut said = contact(&[1]);

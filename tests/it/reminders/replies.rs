@@ -39,7 +39,7 @@ fn stop_between_plan_and_lease_ends_it() {
 fn stop_between_lease_and_bytes_recalls_the_text() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.reply(1, "STOP");
     assert!(firm.recalled.contains(&firm.sent[0].id));
     firm.hand_back();
@@ -52,7 +52,7 @@ fn stop_between_lease_and_bytes_recalls_the_text() {
 fn stop_while_it_waits_in_its_lane_ends_the_text() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.down();
     firm.hand_back();
     firm.reply(1, "STOP");
@@ -76,7 +76,7 @@ fn what_is_new_for_a_number_that_opted_out_never_goes() {
 fn a_reply_nobody_can_read_stops_the_number_until_a_person_says_so() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.reply(1, "what is this about?");
     assert!(firm.recalled.contains(&firm.sent[0].id));
     assert_eq!(firm.open_kinds(), ["review"]);

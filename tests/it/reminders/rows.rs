@@ -105,7 +105,7 @@ fn a_row_again_keeps_the_accounts_own_fields() {
 fn a_row_brings_no_wrong_number_back() {
     let mut firm = Firm::new();
     let id = import(&mut firm, row(100));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.reply(1, "what is this?");
     firm.done("review", TaskOutcome::CorrectNumber { number: number(2) }).unwrap();
     assert_eq!(firm.phone(1).status, PhoneStatus::Wrong);

@@ -37,7 +37,7 @@ fn a_due_step_goes_once_at_its_time_with_its_text() {
 fn nothing_is_rendered_or_queued_while_no_link_has_credit() {
     let mut firm = Firm::without_link(SET_UP);
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.pass(HOUR);
     let bodies = |firm: &Firm| firm.state.map.keys().filter(|key| key[0] == family::BODY).count();
     assert_eq!((bodies(&firm), firm.gone(id).len()), (0, 0));
@@ -90,7 +90,7 @@ fn a_step_whose_grace_passed_does_not_go() {
 fn an_outcome_that_is_not_known_counts_as_gone() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.lose();
     firm.live(DAY);
     assert_eq!((firm.sent.len(), firm.gone(id)), (1, vec![String::from("before")]));
@@ -101,7 +101,7 @@ fn an_outcome_that_is_not_known_counts_as_gone() {
 fn a_person_may_say_that_an_unknown_one_went() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.lose();
     let (reply, mut answer) = oneshot::channel();
     let message = firm.sent[0].id;
@@ -120,7 +120,7 @@ fn a_reminder_is_never_sent_again_by_itself_whatever_the_queue_does_with_others(
     firm.settings.queue.on_unknown = OnUnknown::Resend;
     firm.crash();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.lose();
     firm.live(DAY * 2);
     assert_eq!(firm.sent.len(), 1);
@@ -130,7 +130,7 @@ fn a_reminder_is_never_sent_again_by_itself_whatever_the_queue_does_with_others(
 fn what_a_link_hands_back_goes_again_under_the_same_step() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.down();
     firm.hand_back();
     firm.pass(HOUR);
@@ -146,7 +146,7 @@ fn what_a_link_hands_back_goes_again_under_the_same_step() {
 fn a_reminder_that_waits_in_the_queue_is_judged_again_at_its_lease() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     // It comes back after the hours of the day are over.
     firm.down();
     firm.hand_back();
@@ -214,7 +214,7 @@ fn a_due_date_moved_with_restart_begins_a_new_cycle() {
 fn what_waits_for_its_lease_goes_with_the_new_date_only() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.move_due(id, november(26), false);
     assert_eq!(firm.recalled, [firm.sent[0].id]);
     firm.hand_back();
@@ -246,7 +246,7 @@ fn a_pause_with_an_end_goes_on_by_itself_and_one_without_waits_for_a_word() {
 fn a_pause_takes_back_what_waits() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.change(Change::PauseEnrolment { which: Which::Id(id), reason: PauseReason::Manual, until: None })
         .unwrap();
     assert_eq!(firm.recalled.len(), 1);
@@ -293,7 +293,7 @@ fn a_changed_template_counts_until_the_text_is_made() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
     firm.set_up("[[template]]\nkey = \"due\"\nlanguage = \"en\"\nclass = \"reminder\"\nbody = \"New: {{ amount }} to {{ creditor }}.\"\n");
-    firm.to_next(id);
+    firm.reach_next(id);
     assert!(firm.sent[0].text.starts_with("New: "), "{:?}", firm.texts());
     let note = &firm.obligation(id).steps[0];
     assert!(matches!(&note.how, StepOutcome::Gone { template, .. } if template == "due@en@2"), "{note:?}");
@@ -331,7 +331,7 @@ fn the_same_text_to_the_same_number_of_late_is_not_sent_twice() {
     firm.settings.queue.duplicate_window = DAY;
     firm.crash();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     let text = firm.sent[0].text.clone();
     firm.accept();
     firm.send(Draft { allow_duplicate: false, ..message(number(1), &text) });
@@ -355,7 +355,7 @@ fn a_restart_reads_as_little_of_many_future_steps_as_of_few() {
 fn a_wall_clock_in_doubt_stops_reminders_and_not_what_is_asked() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     let other = firm.owe("inv-2", 2, november(26));
     firm.clock.jump(firm.next_at(other).unwrap().saturating_add(HOUR));
     firm.step(Vec::new());
@@ -379,7 +379,7 @@ fn a_stop_of_the_daemon_lets_nothing_more_go() {
 fn enrolling_twice_is_enrolling_once() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.accept();
     firm.change(Change::Enrol { which: Which::Id(id), sequence: key("standard") }).unwrap();
     firm.live(DAY * 3);
@@ -399,7 +399,7 @@ fn a_due_date_that_was_wrong_and_is_put_right_is_reminded_of() {
 fn a_later_due_date_sends_nothing_again_that_went() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.accept();
     firm.move_due(id, november(30), false);
     firm.live(DAY * 30);

@@ -3,13 +3,10 @@
 use super::firm::*;
 use nudged::engine::Command;
 use nudged::engine::core::Input;
-use nudged::engine::reminders::change::{ObligationDraft, Owner, Which};
+use nudged::engine::reminders::change::Which;
 use nudged::engine::reminders::{Change, Happened};
 use nudged::link::Outcome;
 use nudged::message::{Cause, Reason};
-use nudged::reminder::consent::{Actor, ConsentEvent, ConsentKind};
-use nudged::reminder::enrolment::{EnrolmentState, PauseReason};
-use nudged::reminder::import::case::{self, Case};
 use nudged::reminder::task::TaskOutcome;
 use nudged::retry::RetryClass;
 use std::time::Duration;
@@ -47,7 +44,7 @@ fn throttled(firm: &mut Firm) {
 fn the_last_step_is_tried_again_after_a_temporary_refusal() {
     let mut firm = Firm::with(ONE);
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     assert_eq!(firm.sent.len(), 1);
     throttled(&mut firm);
     firm.live(HOUR * 8);
@@ -59,7 +56,7 @@ fn the_last_step_is_tried_again_after_a_temporary_refusal() {
 fn the_last_step_handed_back_goes() {
     let mut firm = Firm::with(ONE);
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.hand_back();
     firm.live(HOUR * 8);
     assert_eq!(firm.sent.len(), 2);
@@ -69,7 +66,7 @@ fn the_last_step_handed_back_goes() {
 fn a_refusal_for_good_is_no_storm() {
     let mut firm = Firm::with(SET_UP);
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     for _ in 0..200 {
         firm.refuse(Reason::SmscBadSender);
     }
@@ -90,7 +87,7 @@ fn a_clock_set_forward_breaks_no_promise() {
 fn a_review_that_ends_with_another_date_ends() {
     let mut firm = Firm::with(SET_UP);
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.accept();
     firm.reply(1, "My dog ate the letter, can I have until December");
     assert!(firm.phone(1).review.is_some());
@@ -104,9 +101,9 @@ fn a_canceled_reminder_does_not_go() {
     let mut firm = Firm::make(SET_UP, 10, MONDAY);
     firm.up();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     let message = firm.sent[0].id;
-    let (reply, mut answer) = oneshot::channel();
+    let (reply, _answer) = oneshot::channel();
     firm.step(vec![Input::Command(Command::Cancel { id: message, reply })]);
     firm.hand_back();
     firm.live(HOUR * 4);
@@ -117,7 +114,7 @@ fn a_canceled_reminder_does_not_go() {
 fn a_number_that_was_called_bad_by_mistake_can_be_put_right() {
     let mut firm = Firm::with(SET_UP);
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.refuse(Reason::SmscBadDestination);
     firm.done("delivery", TaskOutcome::CorrectNumber { number: number(1) }).unwrap();
     firm.change(Change::Enrol { which: Which::Id(id), sequence: key("standard") }).unwrap();
@@ -165,7 +162,7 @@ fn a_reminder_of_a_part_at_the_network_counts_when_the_rest_expires() {
     let mut firm = Firm::make(&long, 1, MONDAY);
     firm.up();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     assert_eq!(firm.open.len(), 1);
     firm.answer(&Outcome::Accepted { reference: nudged::message::Reference("r1".into()) });
     assert_eq!(firm.sent.len(), 2, "{:?}", firm.texts());
@@ -184,7 +181,7 @@ fn a_full_queue_does_not_keep_the_core_busy() {
     later.send_at = Some(MONDAY.saturating_add(DAY * 2));
     firm.send(later);
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
 }
 #[test]
 fn what_a_wrong_clock_says_ends_no_sequence() {
@@ -206,7 +203,7 @@ fn what_is_paid_asks_nobody_to_follow_up() {
         1,
     ));
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.pay(id, "p1", 12_000);
     firm.accept();
     assert!(firm.open_kinds().is_empty(), "{:?}", firm.open_kinds());
@@ -217,7 +214,7 @@ fn the_rest_of_a_text_does_not_follow_a_payment() {
     let mut firm = Firm::make(&long, 1, MONDAY);
     firm.up();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
+    firm.reach_next(id);
     firm.pay(id, "p1", 12_000);
     firm.answer(&Outcome::Accepted { reference: nudged::message::Reference("r1".into()) });
     assert_eq!(firm.sent.len(), 1, "{:?}", firm.texts());

@@ -168,11 +168,6 @@ impl Story {
         self
     }
 
-    pub fn also(mut self, change: Change) -> Story {
-        self.more.push(change);
-        self
-    }
-
     /// A case of Acme in Berlin, of 120.50 EUR.
     pub fn case(self, id: &str, phone: &str, due: &str) -> Story {
         self.rows(&format!(

@@ -181,7 +181,10 @@ mod tests {
         a,b\r\n--not\r\n1,2\r\n\r\n------x--\r\n";
     const FILE: &[u8] = b"a,b\r\n--not\r\n1,2\r\n";
 
-    fn read(form: &[u8], at_once: usize) -> Result<(Vec<(String, String)>, Vec<u8>), BadForm> {
+    /// Fields, and the file.
+    type Read = (Vec<(String, String)>, Vec<u8>);
+
+    fn read(form: &[u8], at_once: usize) -> Result<Read, BadForm> {
         let mut parts = Parts::new(TYPE)?;
         let (mut fields, mut file) = (Vec::new(), Vec::new());
         for octets in form.chunks(at_once) {

@@ -125,7 +125,7 @@ fn row<'a>(key: &Key, saved: impl Iterator<Item = &'a Saved>) -> Row {
 
 pub async fn new(State(app): State<App>, parts: Parts) -> Response {
     let entries = Entries::with(&[("class", "reminder"), ("transliterate", "safe"), ("max_segments", "10")]);
-    page(app, parts, &[], |look| Ok(one(look, entries, None, false)?)).await
+    page(app, parts, &[], |look| one(look, entries, None, false)).await
 }
 
 pub async fn show(State(app): State<App>, path: Two, parts: Parts) -> Response {
