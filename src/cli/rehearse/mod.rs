@@ -98,7 +98,8 @@ pub fn rehearse(plan: Plan) -> Result<Rehearsal, RehearseError> {
 /// As [`rehearse`].
 pub fn foresee(plan: Plan) -> Result<Simulation, RehearseError> {
     let scratch = Scratch::make()?;
-    let stretch = Stretch { from: plan.from, to: plan.to, limit: usize::MAX };
+    let duplicate_window = plan.config.queue.duplicate_window;
+    let stretch = Stretch { from: plan.from, to: plan.to, limit: usize::MAX, duplicate_window };
     let (stage, _) = prepare(plan, &scratch.0)?;
     let Some(reader) = stage.reader() else { return Ok(Simulation::default()) };
     Ok(View::new(Arc::new(reader)).simulate_due(None, stretch)?)
