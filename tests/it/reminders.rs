@@ -10,3 +10,4 @@ mod replies;
 mod rows;
 mod steps;
 mod tasks;
+mod wire;

@@ -6,7 +6,8 @@
 //! catalog.rs       what is set up, in memory          records.rs        reading and writing the records
 //! people.rs        contacts, accounts, phones         cases.rs          a row of a file as records
 //! debts.rs         obligations and money              instalments.rs    payment plans
-//! enrol.rs         pausing, resuming, taking back     situation.rs      all that decides about one
+//! payments.rs      money that comes and goes back     enrol.rs          pausing, resuming, taking back
+//! situation.rs     all that decides about one
 //! plan.rs          which step is next, and when       decide.rs         what that step comes to now
 //! feed.rs          due steps become messages          settle.rs         what became of the messages
 //! hear.rs          replies: menus, reviews            looks.rs          what is due without a link
@@ -35,6 +36,7 @@ pub mod imagine;
 pub mod instalments;
 pub mod looks;
 pub mod obey;
+pub mod payments;
 pub mod people;
 pub mod plan;
 pub mod records;
