@@ -159,7 +159,7 @@ pub struct StepNote {
 pub struct AskedMenu {
     pub key: Key,
     /// Of all that its options said and did ([`super::menu::Menu::digest`]).
-    pub digest: u64,
+    pub digest: u32,
 }
 
 /// Stored by position: append only.

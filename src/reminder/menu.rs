@@ -128,7 +128,7 @@ impl Menu {
     }
 
     /// Of all that its options say and do: another digest, another question.
-    pub fn digest(&self) -> u64 {
+    pub fn digest(&self) -> u32 {
         let mut hasher = blake3::Hasher::new();
         for option in &self.options {
             let act = String::from(option.act.clone());
@@ -136,9 +136,9 @@ impl Menu {
                 hasher.update(&(field.len() as u64).to_be_bytes()).update(field);
             }
         }
-        let mut octets = [0; 8];
-        octets.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-        u64::from_be_bytes(octets)
+        let mut octets = [0; 4];
+        octets.copy_from_slice(&hasher.finalize().as_bytes()[..4]);
+        u32::from_be_bytes(octets)
     }
 
     pub fn choice(&self, digit: u8) -> Option<&Choice> {

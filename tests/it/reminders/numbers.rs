@@ -224,7 +224,7 @@ fn notes_of_old_cycles_become_history_and_those_of_this_one_stay() {
         (0..300).map(|n| note(obligation.cycle, n)).chain((0..150).map(|n| note(last, n))).collect();
     obligation.cycle = last;
     firm.state.map.insert(keys::obligation(id), record::encode(&obligation));
-    firm.move_due(id, november(28), false);
+    firm.pay(id, "p1", 100);
     let steps = firm.obligation(id).steps;
     assert_eq!(steps.iter().filter(|note| note.cycle == last).count(), 150);
     assert_eq!(steps.len(), 200);
