@@ -288,7 +288,8 @@ fn ready(
         }
         other => other?,
     };
-    let core = core.limit(limits(config), &store.reader(), now)?;
+    let mut core = core.limit(limits(config), &store.reader(), now)?;
+    heed_restore(&config.state_dir, &mut core, &mut store, now)?;
     let bell = Arc::new(Notify::new());
     let ports = start_links(config, &bell, clock, tasks)?;
     let min_free = config.queue.min_free;
@@ -309,6 +310,18 @@ pub(crate) fn limits(config: &Config) -> BTreeMap<LinkName, Limits> {
         .iter()
         .map(|bind| (bind.name.clone(), Limits { segments: bind.quota.clone(), ..Limits::default() }));
     modems.chain(binds).collect()
+}
+
+/// A file `restored` beside the store says that it came from a backup; it goes once that is written down.
+fn heed_restore(state_dir: &Path, core: &mut Core, store: &mut Store, now: Now) -> Result<(), StartError> {
+    let marker = state_dir.join("restored");
+    let failed = |error| StartError::StateDir(marker.display().to_string(), error);
+    if !marker.try_exists().map_err(failed)? {
+        return Ok(());
+    }
+    let batch = core.restored(&store.reader(), now)?;
+    store.commit(&batch, now.wall)?;
+    std::fs::remove_file(&marker).map_err(failed)
 }
 
 /// What the core is told; the links in the order of `[[modem]]`, then `[[smpp]]`.
@@ -369,7 +382,7 @@ fn start_links(
 }
 
 /// The core as the store has it, with everything a crash or another configuration changed written down.
-pub(crate) fn recover(settings: Settings, store: &mut Store, now: Now) -> Result<Core, RecoverError> {
+fn recover(settings: Settings, store: &mut Store, now: Now) -> Result<Core, RecoverError> {
     let (mut core, batch) = Core::recover(settings, &store.reader(), now)?;
     store.commit(&batch, now.wall)?;
     loop {

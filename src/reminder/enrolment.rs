@@ -154,6 +154,14 @@ pub struct StepNote {
     pub how: StepOutcome,
 }
 
+/// The menu of a text, as it was then: an answer means what the text said, whatever the menu says by now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedMenu {
+    pub key: Key,
+    /// Of all that its options said and did ([`super::menu::Menu::digest`]).
+    pub digest: u64,
+}
+
 /// Stored by position: append only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StepOutcome {
@@ -167,7 +175,7 @@ pub enum StepOutcome {
         template: String,
         accepted: bool,
         /// Its menu, if it had one.
-        menu: Option<Key>,
+        menu: Option<AskedMenu>,
         /// The option of it that was chosen.
         answer: Option<u8>,
     },

@@ -127,6 +127,20 @@ impl Menu {
         self.options.iter().map(|option| option.digit).collect()
     }
 
+    /// Of all that its options say and do: another digest, another question.
+    pub fn digest(&self) -> u64 {
+        let mut hasher = blake3::Hasher::new();
+        for option in &self.options {
+            let act = String::from(option.act.clone());
+            for field in [&[option.digit], option.label.as_bytes(), act.as_bytes()] {
+                hasher.update(&(field.len() as u64).to_be_bytes()).update(field);
+            }
+        }
+        let mut octets = [0; 8];
+        octets.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+        u64::from_be_bytes(octets)
+    }
+
     pub fn choice(&self, digit: u8) -> Option<&Choice> {
         self.options.iter().find(|option| option.digit == digit)
     }

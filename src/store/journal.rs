@@ -54,6 +54,7 @@ pub struct Journal {
     spare: Spare,
     buffer: Vec<u8>,
     torn: bool,
+    durable: bool,
 }
 
 #[derive(Debug)]
@@ -135,6 +136,7 @@ impl Journal {
             spare: Spare::None,
             buffer: Vec::new(),
             torn: false,
+            durable: true,
         }
     }
 
@@ -202,6 +204,11 @@ impl Journal {
         self.appended
     }
 
+    /// Whether records are synced.
+    pub(super) fn set_durable(&mut self, durable: bool) {
+        self.durable = durable;
+    }
+
     /// Bytes of records in segments that begin after `seq`; what a start would have to read again.
     pub(super) fn bytes_since(&self, seq: u64) -> u64 {
         let later = self.segments.iter().filter(|&&first| first > seq).count() as u64;
@@ -222,7 +229,8 @@ impl Journal {
         self.buffer.clear();
         let next = frame::encode_record(&mut self.buffer, at, now, batch);
         let written = self.file.write_all_at(&self.buffer, self.offset);
-        written.and_then(|()| self.file.sync_data()).doing(|| format!("write journal record {}", at.seq))?;
+        let synced = |()| if self.durable { self.file.sync_data() } else { Ok(()) };
+        written.and_then(synced).doing(|| format!("write journal record {}", at.seq))?;
         self.offset += len as u64;
         self.appended += len as u64;
         self.next = next;

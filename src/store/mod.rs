@@ -108,6 +108,9 @@ pub struct Options {
     pub history_bytes: u64,
     /// Journal kept at most for those who do; never more than is still free on the disk.
     pub hold_bytes: u64,
+    /// Each commit is synced before it counts. Without it what was committed survives the process and not the
+    /// machine: for rehearsals alone, whose store is gone with them.
+    pub durable: bool,
 }
 
 impl Default for Options {
@@ -121,6 +124,7 @@ impl Default for Options {
             compact_above: 256 << 20,
             history_bytes: 128 << 20,
             hold_bytes: 1 << 30,
+            durable: true,
         }
     }
 }
@@ -137,6 +141,7 @@ impl Options {
             compact_above: 256 << 20,
             history_bytes: 0,
             hold_bytes: 256 << 10,
+            durable: true,
         }
     }
 }

@@ -213,6 +213,7 @@ impl Place {
         now: Timestamp,
     ) -> Result<Opened, StoreError> {
         journal.settle()?;
+        journal.set_durable(self.options.durable);
         state.sync_all()?;
         let applied = Applied { seq: journal.head(), hash: journal.next().prev };
         Mark::new(applied, Stop::Running).write(&self.dir)?;

@@ -445,3 +445,36 @@ async fn it_is_dark_where_the_reader_likes_it_dark() {
     }
     assert_eq!(grounds, [(true, false), (false, true)], "ground and ink");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_without_scripts_enters_a_case_sees_its_next_step_and_books_its_payment() {
+    let world = World::start("").await;
+    let token = crate::seeds::token(&world).await;
+    crate::seeds::load(&world, &token).await;
+    let browser = Browser::without_scripts().await;
+    browser.sign_in_at(&format!("http://{}/", world.address()), &token).await;
+    browser.page.goto(&format!("http://{}/obligations/new", world.address())).await.unwrap();
+    let due = world.clock.now().wall.saturating_add(std::time::Duration::from_secs(30 * 86_400));
+    let due = due.to_rfc3339()[..10].to_owned();
+    let typed = [
+        ("external_id", "INV-7"),
+        ("amount", "80"),
+        ("contact", "C-7"),
+        ("phone", NUMBER),
+        ("country", "DE"),
+    ];
+    for (id, text) in typed {
+        browser.page.find(Locator::Id(id)).await.unwrap().send_keys(text).await.unwrap();
+    }
+    // A date field takes its parts in the order of the browser's language.
+    let (year, month, day) = (&due[..4], &due[5..7], &due[8..]);
+    let field = browser.page.find(Locator::Id("due_date")).await.unwrap();
+    field.send_keys(&format!("{month}{day}{year}")).await.unwrap();
+    browser.click("button.main").await;
+    let text = browser.shows("goes next.").await;
+    assert!(text.contains("80.00 EUR") && text.contains(&due) && text.contains(NUMBER), "{text}");
+    browser.click("#pay summary").await;
+    browser.click("#pay button").await;
+    let text = browser.shows("Ended: paid. Nothing more goes.").await;
+    assert!(text.contains("Paid 80.00 EUR"), "{text}");
+}

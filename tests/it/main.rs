@@ -33,6 +33,7 @@ mod optout;
 mod order;
 mod pace;
 mod page;
+mod page_reminders;
 mod pause;
 mod process;
 mod pty;

@@ -13,6 +13,7 @@ mod wire;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use files::{Args, run};
 pub use lines::{
@@ -26,6 +27,8 @@ use crate::config::Config;
 use crate::daemon;
 use crate::engine::recover::RecoverError;
 use crate::engine::reminders::change::Subject;
+use crate::engine::reminders::simulate::{Simulation, Stretch};
+use crate::engine::view::View;
 use crate::engine::{CHANGE_GROUP, Change};
 use crate::message::Msisdn;
 use crate::reminder::import::case::Case;
@@ -89,8 +92,31 @@ pub fn rehearse(plan: Plan) -> Result<Rehearsal, RehearseError> {
     rehearsal
 }
 
+/// What `simulate` says of a plan before anything of it happens.
+///
+/// # Errors
+/// As [`rehearse`].
+pub fn foresee(plan: Plan) -> Result<Simulation, RehearseError> {
+    let scratch = Scratch::make()?;
+    let duplicate_window = plan.config.queue.duplicate_window;
+    let stretch = Stretch { from: plan.from, to: plan.to, limit: usize::MAX, duplicate_window };
+    let (stage, _) = prepare(plan, &scratch.0)?;
+    let Some(reader) = stage.reader() else { return Ok(Simulation::default()) };
+    Ok(View::new(Arc::new(reader)).simulate_due(None, stretch)?)
+}
+
 fn play(plan: Plan, dir: &Path) -> Result<Rehearsal, RehearseError> {
-    let Plan { config, setup, cases, events, fates, from, to } = plan;
+    let (to, home) = (plan.to, plan.config.timezone.clone());
+    let (mut stage, mut summary) = prepare(plan, dir)?;
+    stage.play(to)?;
+    let lines = std::mem::take(&mut stage.notes).end();
+    summary.count(&lines, |at| home.local(at).date());
+    Ok(Rehearsal { lines, summary })
+}
+
+/// Everything is set up, and the cases are taken in.
+fn prepare(plan: Plan, dir: &Path) -> Result<(Stage, Summary), RehearseError> {
+    let Plan { config, setup, cases, events, fates, from, .. } = plan;
     let clock = Clock::manual(from);
     let mut settings = daemon::settings(&config, SECRET);
     // Weeks of last year may be rehearsed.
@@ -107,12 +133,8 @@ fn play(plan: Plan, dir: &Path) -> Result<Rehearsal, RehearseError> {
     stage.limits = daemon::limits(&config);
     stage.start()?;
     set_up(&mut stage, setup)?;
-    let mut summary = take_in(&mut stage, cases)?;
-    stage.play(to)?;
-    let lines = std::mem::take(&mut stage.notes).end();
-    let home = config.timezone;
-    summary.count(&lines, |at| home.local(at).date());
-    Ok(Rehearsal { lines, summary })
+    let summary = take_in(&mut stage, cases)?;
+    Ok((stage, summary))
 }
 
 /// Tokens of links are made from it; a rehearsal's go nowhere.
@@ -128,6 +150,7 @@ const OPTIONS: Options = Options {
     compact_above: 1 << 40,
     history_bytes: 0,
     hold_bytes: 0,
+    durable: false,
 };
 
 fn set_up(stage: &mut Stage, setup: Vec<Change>) -> Result<(), RehearseError> {

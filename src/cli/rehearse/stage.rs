@@ -17,7 +17,6 @@ use super::lines::{Notes, Whose};
 use super::script::{Event, Jump, What};
 use super::wire::{Fate, Spoken, Wire};
 use crate::clock::{Clock, Timestamp};
-use crate::daemon;
 use crate::engine::core::{Answer, Core, Input, LinkIndex, Settings, Step};
 use crate::engine::notice::{Notice, NoticeKind};
 use crate::engine::reminders::records::{Applied, Records};
@@ -26,7 +25,7 @@ use crate::id::TaskId;
 use crate::message::{Body, LinkName, Msisdn, TokenName};
 use crate::quota::Limits;
 use crate::reminder::task::Task;
-use crate::store::{self, Opened, Options, Read, Store, keys, record};
+use crate::store::{self, Opened, Options, Read, Reader, Store, keys, record};
 
 /// With nothing to wait for, the core is asked all the same after this: its sweeps find what is past its time.
 const IDLE: Duration = Duration::from_secs(600);
@@ -122,22 +121,31 @@ impl Stage {
 
     /// Opens the store and starts the core on it.
     pub fn start(&mut self) -> Result<(), RehearseError> {
-        self.open(None)
+        self.open(false)
     }
 
-    fn open(&mut self, restored: Option<Timestamp>) -> Result<(), RehearseError> {
+    fn open(&mut self, restored: bool) -> Result<(), RehearseError> {
         let now = self.clock.now();
         let mut store = match store::open(&self.dir.join("store"), self.options, now.wall)? {
             Opened::Ready { store, .. } => store,
             Opened::Quarantined { why, .. } => return Err(RehearseError::Quarantined(why)),
         };
-        let core = daemon::recover(self.settings.clone(), &mut store, now)?;
+        let (core, batch) = Core::recover(self.settings.clone(), &store.reader(), now)?;
+        let mut told = batch.events.clone();
+        store.commit(&batch, now.wall)?;
         let mut core = core.limit(self.limits.clone(), &store.reader(), now)?;
+        if restored {
+            let batch = core.restored(&store.reader(), now)?;
+            store.commit(&batch, now.wall)?;
+            told.extend(batch.events);
+        }
+        // The routes are the same over all lives: the first start alone has anything to note.
+        store.commit(&core.move_lanes(&store.reader(), now)?, now.wall)?;
         core.sweep_seldom(IDLE);
         self.life = Some(Life { core, store, awaits: None, at_once: true });
         self.starts_at = None;
-        if let Some(at) = restored {
-            self.say_restored(at)?;
+        for event in told {
+            self.publish(self.at(), record::decode(&event)?)?;
         }
         self.links.iter_mut().for_each(Wire::connect);
         for what in std::mem::take(&mut self.waiting) {
@@ -146,8 +154,9 @@ impl Stage {
         Ok(())
     }
 
-    fn say_restored(&mut self, _to: Timestamp) -> Result<(), RehearseError> {
-        Ok(())
+    /// What is applied now.
+    pub fn reader(&self) -> Option<Reader> {
+        self.life.as_ref().map(|life| life.store.reader())
     }
 
     /// Everything up to `to`.
@@ -170,7 +179,7 @@ impl Stage {
         let now = self.clock.now().mono;
         self.keep_images()?;
         if self.starts_at.is_some_and(|at| at <= now) {
-            self.open(None)?;
+            self.open(false)?;
         }
         while self.script.front().is_some_and(|event| self.mono_of(event.at) <= now) {
             let Some(event) = self.script.pop_front() else { break };
@@ -360,7 +369,7 @@ impl Stage {
     /// Nothing is closed, nothing more is said.
     fn crash(&mut self) -> Result<(), RehearseError> {
         self.life = None;
-        self.links.iter_mut().for_each(Wire::forget);
+        self.links.iter_mut().for_each(|wire| wire.forget(&self.fates));
         self.starts_at = Some(self.clock.now().mono + RESTARTS_AFTER);
         Ok(())
     }
@@ -378,7 +387,7 @@ impl Stage {
         if let Some(life) = self.life.take() {
             life.store.close(self.clock.now().wall)?;
         }
-        self.links.iter_mut().for_each(Wire::forget);
+        self.links.iter_mut().for_each(|wire| wire.forget(&self.fates));
         self.starts_at = Some(self.mono_of(until));
         Ok(())
     }
@@ -405,7 +414,7 @@ impl Stage {
         let failed = |error| RehearseError::Dir(place.display().to_string(), error);
         fs::remove_dir_all(&place).map_err(failed)?;
         copy(&from, &place).map_err(failed)?;
-        self.open(Some(to))
+        self.open(true)
     }
 }
 

@@ -17,8 +17,10 @@ use crate::pace::Rate;
 const BIND_ANSWERS: Duration = Duration::from_millis(50);
 /// The same of a modem: the radio takes seconds.
 const MODEM_ANSWERS: Duration = Duration::from_secs(3);
-/// From the answer to the receipt.
+/// From the answer to the receipt at least.
 const DELIVERED_AFTER: Duration = Duration::from_secs(7);
+/// Receipts come in bundles, so that weeks of them take few steps.
+const BUNDLE: Duration = Duration::from_secs(30);
 
 /// What the network does with texts to a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,13 +131,14 @@ impl Wire {
     }
 
     /// The daemon died: what it had handed over and was not written is gone with it, what was said is not heard.
-    pub fn forget(&mut self) {
+    pub fn forget(&mut self, fates: &BTreeMap<Msisdn, Fate>) {
         self.unwritten.clear();
         self.events.clear();
         for (at, submission) in std::mem::take(&mut self.unanswered) {
             // The network has it all the same.
             let reference = self.reference();
-            self.promise_receipt(&submission, &reference, at + DELIVERED_AFTER, None);
+            let fate = fates.get(&submission.to).copied();
+            self.promise_receipt(&submission, &reference, at + DELIVERED_AFTER, fate);
         }
     }
 
@@ -224,8 +227,8 @@ impl Wire {
             Some(Fate::Undelivered) => {
                 ReceiptState::Failed(Cause::new(Reason::NetworkUndeliverable, RawCode::CommandStatus(0)))
             }
-            Some(Fate::Silent) => return,
-            _ => ReceiptState::Delivered,
+            Some(Fate::Refused | Fate::Silent | Fate::Unanswered) => return,
+            None => ReceiptState::Delivered,
         };
         if !s.receipt {
             return;
@@ -238,7 +241,8 @@ impl Wire {
             user_message_reference: Some(user_message_reference(s.id, s.index)),
             raw: None,
         };
-        self.receipts.push_back((at, receipt));
+        let bundle = self.receipts.back().map(|(last, _)| *last).filter(|last| *last >= at);
+        self.receipts.push_back((bundle.unwrap_or(at + BUNDLE), receipt));
     }
 
     fn hand_up(&mut self, now: Instant, spoken: &mut Spoken) {

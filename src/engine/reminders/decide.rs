@@ -4,7 +4,7 @@ use super::catalog::Catalog;
 use super::plan::{Next, plan};
 use super::situation::{Circumstances, Situation};
 use crate::clock::Timestamp;
-use crate::reminder::enrolment::StepOutcome;
+use crate::reminder::enrolment::{AskedMenu, StepOutcome};
 use crate::reminder::gate::Refusal;
 use crate::reminder::menu::Menu;
 use crate::reminder::name::Key;
@@ -20,7 +20,7 @@ pub struct Proposal {
     pub rendered: Rendered,
     /// Key, language and version.
     pub template: String,
-    pub menu: Option<Key>,
+    pub menu: Option<AskedMenu>,
     /// Not delivered after this.
     pub until: Timestamp,
 }
@@ -99,11 +99,12 @@ pub fn render(
     catalog: &Catalog,
     step: &Step,
     (now, link): (Timestamp, Option<&str>),
-) -> Result<(Rendered, String, Option<Key>), String> {
+) -> Result<(Rendered, String, Option<AskedMenu>), String> {
     let saved = situation.template(catalog, &step.template).map_err(|e| format!("{}: {e}", step.template))?;
     let template = saved.compiled.template();
     let menu = step.menu.as_ref().or(template.menu.as_ref());
-    let options = menu.and_then(|key| catalog.menus.get(key)).map_or_else(Vec::new, |menu| labels(menu));
+    let menu = menu.and_then(|key| catalog.menus.get(key));
+    let options = menu.map_or_else(Vec::new, |menu| labels(menu));
     let gone = |note: &&crate::reminder::enrolment::StepNote| matches!(note.how, StepOutcome::Gone { .. });
     let number = obligation.steps.iter().filter(gone).count() as u32 + 1;
     let disclosure = situation.disclosure(template.class, &template.language, number);
@@ -112,7 +113,8 @@ pub fn render(
     let fields = situation.fields(obligation, link, now);
     let rendered = saved.compiled.render(&fields, frame).map_err(|e| format!("{}: {e}", e.code()))?;
     let name = format!("{}@{}@{}", template.key, template.language, saved.version);
-    Ok((rendered, name, menu.cloned()))
+    let asked = menu.map(|menu| AskedMenu { key: menu.key().clone(), digest: menu.digest() });
+    Ok((rendered, name, asked))
 }
 
 fn labels(menu: &Menu) -> Vec<(u8, &str)> {

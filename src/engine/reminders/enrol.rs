@@ -22,6 +22,15 @@ impl Debt {
     }
 }
 
+/// Whether a pause goes on after `until`, where that is an end at all.
+fn outlasts(now: &EnrolmentState, until: Option<Timestamp>) -> bool {
+    match (now, until) {
+        (EnrolmentState::Paused { until: None, .. }, Some(_)) => true,
+        (EnrolmentState::Paused { until: Some(end), .. }, Some(until)) => *end > until,
+        _ => false,
+    }
+}
+
 impl Core {
     /// Plans the next step anew and writes the obligation: the end of every change of one.
     pub(super) fn keep(&mut self, mut debt: Debt, work: &mut Work) -> Result<(), StoreError> {
@@ -40,7 +49,8 @@ impl Core {
         self.happen(debt.id, Happened::Exited { reason }, by, work);
     }
 
-    /// The reminders wait; `until`: `None` for a person's word.
+    /// The reminders wait; `until`: `None` for a person's word. What follows by itself (`by` is empty) never brings the
+    /// end of a pause nearer: a menu's two days are no end of a hardship.
     pub(super) fn pause_debt(
         &mut self,
         debt: &mut Debt,
@@ -51,7 +61,8 @@ impl Core {
     ) {
         self.take_back(debt, work);
         let state = EnrolmentState::Paused { reason, until };
-        if debt.state().is_none_or(|now| now.is_over() || *now == state) {
+        let stands = |now: &EnrolmentState| now.is_over() || *now == state;
+        if debt.state().is_none_or(|now| stands(now) || (by.is_empty() && outlasts(now, until))) {
             return;
         }
         debt.set_state(state);

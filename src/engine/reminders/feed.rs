@@ -34,7 +34,7 @@ const STALL: Duration = Duration::from_secs(1);
 /// When a step that waits for a person is looked at again by itself.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(24 * 3600);
 /// When a step whose text went to the number of late is tried again.
-const SAME_TEXT: Duration = Duration::from_secs(6 * 3600);
+pub(super) const SAME_TEXT: Duration = Duration::from_secs(6 * 3600);
 /// Before plain messages, which may be many; those with a higher priority still overtake.
 pub const PRIORITY: u8 = 5;
 

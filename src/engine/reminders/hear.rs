@@ -52,13 +52,15 @@ impl Core {
         }
     }
 
-    /// The menu of the text that this dispatch key was of.
+    /// The menu of a text, where it still says and does what it did then: what it does now is no answer to what the
+    /// text asked.
     fn menu_of(&self, obligation: &Obligation, message: MessageId) -> Option<Arc<Menu>> {
-        let menu = obligation.steps.iter().find_map(|note| match &note.how {
+        let asked = obligation.steps.iter().find_map(|note| match &note.how {
             StepOutcome::Gone { message: gone, menu, .. } if *gone == message => menu.as_ref(),
             _ => None,
-        });
-        self.reminders.catalog.menus.get(menu?).cloned()
+        })?;
+        let menu = self.reminders.catalog.menus.get(&asked.key)?;
+        (menu.digest() == asked.digest).then(|| menu.clone())
     }
 
     /// Does what a reply asks of the reminder side; suppression and holds are done already.

@@ -16,6 +16,7 @@
 //! happened.rs      what becomes of obligations        told.rs           the same as the outside reads it
 //! imagine.rs       what a row would come to           simulate.rs       what would go when
 //! reference.rs     the dispatch key                   view.rs           reading it all beside the core
+//! restored.rs      after a backup came back
 //! ```
 //! Invariants: an obligation's record, the ledger of its steps and its timer change in one batch; a step with a note
 //! of having gone is never queued again in its cycle; nothing is rendered before a link can take it; every decision
@@ -40,6 +41,7 @@ pub mod people;
 pub mod plan;
 pub mod records;
 pub mod reference;
+pub mod restored;
 pub mod seeds;
 pub mod settle;
 pub mod simulate;

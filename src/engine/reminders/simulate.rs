@@ -7,10 +7,11 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use super::catalog::Catalog;
 use super::decide::{Decision, Proposal, decide};
-use super::feed::LOOK_AGAIN;
+use super::feed::{LOOK_AGAIN, SAME_TEXT};
 use super::plan::{Next, plan};
 use super::records::{Applied, OF_CONTACT_MAX, Phone, Records};
 use super::situation::{Circumstances, RulesCache, Situation};
@@ -74,6 +75,8 @@ pub struct Stretch {
     pub to: Timestamp,
     /// Forecasts at most.
     pub limit: usize,
+    /// As `[queue]` has it: the same text does not go twice to a number within it.
+    pub duplicate_window: Duration,
 }
 
 /// Records, but phones with what was imagined of them.
@@ -118,6 +121,9 @@ struct Walk<'a, R> {
     quiet: HashMap<Msisdn, (bool, bool)>,
     walkers: HashMap<ObligationId, Walker>,
     timers: BTreeSet<(Timestamp, ObligationId)>,
+    /// When which text went last to whom.
+    texts: HashMap<(Msisdn, String), Timestamp>,
+    duplicate_window: Duration,
     foreseen: Simulation,
 }
 
@@ -186,6 +192,8 @@ pub fn simulate<R: Records>(
         quiet: HashMap::new(),
         walkers: HashMap::new(),
         timers: BTreeSet::new(),
+        texts: HashMap::new(),
+        duplicate_window: stretch.duplicate_window,
         foreseen: Simulation::default(),
     };
     for &id in ids {
@@ -339,6 +347,11 @@ impl<R: Records> Walk<'_, R> {
     ) -> Result<Option<Timestamp>, StoreError> {
         let Proposal { step, rendered, template, menu, until } = proposal;
         let to = situation.number;
+        let last = self.texts.get(&(to, rendered.text.clone()));
+        if last.is_some_and(|last| now.since(*last) < self.duplicate_window) {
+            return Ok(Some(self.wait_for_other_words(walker, &situation, step, now)));
+        }
+        self.texts.insert((to, rendered.text.clone()), now);
         let goes = Foreseen::Goes { to, template: template.clone(), rendered, until };
         self.tell(walker, &situation, (step.clone(), now), goes);
         situation.phone.ledger.add(now);
@@ -357,6 +370,25 @@ impl<R: Records> Walk<'_, R> {
             }
         }
         self.plan(walker, now)
+    }
+
+    /// The same text went to this number of late; when it is tried again.
+    fn wait_for_other_words(
+        &mut self,
+        walker: &mut Walker,
+        situation: &Situation,
+        step: Key,
+        now: Timestamp,
+    ) -> Timestamp {
+        let next = now.saturating_add(SAME_TEXT);
+        let (gate, rule) =
+            (String::from("duplicate"), String::from("the same text went to this number of late"));
+        let said = (step.clone(), gate.clone(), rule.clone());
+        if walker.told.replace(said.clone()) != Some(said) {
+            let refused = Foreseen::Refused { gate, pack: None, rule, next: Some(next) };
+            self.tell(walker, situation, (step, now), refused);
+        }
+        next
     }
 
     fn refuse(

@@ -47,7 +47,7 @@ fn step(note: &StepNote) -> Told {
             "reminder",
             format!("step {step} became a message to {}", to.to_e164()),
             json!({"message": message.to_string(), "to": to.to_e164(), "template": template,
-                "accepted": accepted, "menu": menu, "answer": answer}),
+                "accepted": accepted, "menu": menu.as_ref().map(|menu| &menu.key), "answer": answer}),
         ),
         StepOutcome::Stale { .. } => ("stale", format!("step {step} was too late to go"), json!({})),
         StepOutcome::Skipped { gate, rule, .. } => {

@@ -1,7 +1,7 @@
 //! Replies: STOP at any moment, answers to a menu, and all the rest, which waits for a person.
 
-use nudged::engine::reminders::Happened;
-use nudged::engine::reminders::change::ObligationDraft;
+use nudged::engine::reminders::change::{ObligationDraft, Which};
+use nudged::engine::reminders::{Change, Happened};
 use nudged::id::ObligationId;
 use nudged::reminder::enrolment::{EnrolmentState, ExitReason, PauseReason};
 use nudged::reminder::task::TaskOutcome;
@@ -243,4 +243,38 @@ fn a_reply_ends_it_where_the_sequence_says_so() {
     let id = firm.owe("inv-1", 1, november(25));
     firm.reply(1, "I will call you");
     assert!(matches!(firm.state_of(id), EnrolmentState::Exited { .. }));
+}
+
+#[test]
+fn a_menus_pause_ends_no_hardship_and_a_person_may() {
+    let (mut firm, id) = asked();
+    let hardship = EnrolmentState::Paused { reason: PauseReason::Hardship, until: None };
+    let pause = |reason, until| Change::PauseEnrolment { which: Which::Id(id), reason, until };
+    firm.change(pause(PauseReason::Hardship, None)).unwrap();
+    firm.reply(1, "4");
+    assert_eq!(firm.state_of(id), hardship);
+    let until = Some(firm.clock.now().wall.saturating_add(DAY));
+    firm.change(pause(PauseReason::Manual, until)).unwrap();
+    assert_eq!(firm.state_of(id), EnrolmentState::Paused { reason: PauseReason::Manual, until });
+}
+
+#[test]
+fn a_menus_pause_makes_no_longer_one_shorter() {
+    let (mut firm, id) = asked();
+    let until = Some(firm.clock.now().wall.saturating_add(DAY * 9));
+    let change = Change::PauseEnrolment { which: Which::Id(id), reason: PauseReason::Manual, until };
+    firm.change(change).unwrap();
+    firm.reply(1, "4");
+    assert_eq!(firm.state_of(id), EnrolmentState::Paused { reason: PauseReason::Manual, until });
+}
+
+#[test]
+fn an_answer_to_a_menu_that_says_something_else_by_now_is_for_a_person() {
+    let (mut firm, id) = asked();
+    let other =
+        r#"{ digit = 1, label = "pay", do = "pay" }, { digit = 2, label = "call", do = "task:callback" }"#;
+    firm.set_up(&format!("[[menu]]\nkey = \"answers\"\noptions = [ {other} ]\n"));
+    firm.reply(1, "1");
+    assert_eq!(firm.open_kinds(), ["review"]);
+    assert!(!firm.happened(id).iter().any(|what| matches!(what, Happened::Replied { .. })));
 }

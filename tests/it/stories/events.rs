@@ -268,7 +268,7 @@ fn another_number_of_the_contact_takes_the_place_of_a_dead_one() {
         .fate(ONE, Fate::Refused)
         .tell();
     let to: Vec<&str> = told.sent().iter().map(|(_, sent)| sent.to.as_str()).collect();
-    assert_eq!(to, [ONE, second, second, second]);
+    assert_eq!(to, [ONE, second, second, second, second], "what was refused for certain goes there");
     assert_eq!(told.tasks()[0], "delivery");
 }
 

@@ -97,7 +97,7 @@ pub async fn list(State(app): State<App>, parts: Parts) -> Response {
             at: When::of(standing.note.at, &home, look.now),
             by: visible(&standing.note.by, SHOWN),
             state: standing.state(),
-            rows: grouped(standing.note.dry.rows),
+            rows: rows(standing.note.dry.rows),
             errors: grouped(standing.note.dry.errors.count),
         };
         Ok(List {
@@ -142,11 +142,16 @@ pub async fn show(State(app): State<App>, id: Segment, parts: Parts) -> Response
             faults: errors.first.iter().take(FAULTS).map(wrong).collect(),
             more_faults: errors.count.checked_sub(FAULTS as u64).filter(|more| *more > 0).map(grouped),
             may_commit: dry.valid > 0 && matches!(standing.state(), "checked" | "interrupted" | "failed"),
-            valid: grouped(dry.valid),
+            valid: rows(dry.valid),
             frame: look.frame,
         })
     })
     .await
+}
+
+fn rows(count: u64) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} row{plural}", grouped(count))
 }
 
 fn figures(standing: &Standing) -> Vec<(&'static str, String)> {

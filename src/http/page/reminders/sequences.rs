@@ -1,7 +1,9 @@
 //! `/sequences`: which text goes when, and what a due date or one obligation would come to.
 //!
 //! The forecast for a due date is of a person of whom nothing is known but a zone: the planner's arithmetic, an
-//! ordinary case's text. Gates that depend on what happened until then are not asked.
+//! ordinary case's text, and no gates. That of an obligation is the engine's own, gates and all.
+
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::State;
@@ -13,7 +15,9 @@ use super::forms::day;
 use super::obligations::{Choice, creditors};
 use super::words::{When, plain};
 use super::{Frame, Look, SHOWN, in_path, page};
+use crate::clock::Timestamp;
 use crate::engine::reminders::Catalog;
+use crate::engine::reminders::simulate::{Forecast as Foreseen, Foreseen as Outcome, Stretch};
 use crate::http::page::say::visible;
 use crate::http::problem::Problem;
 use crate::http::{App, Segment};
@@ -32,6 +36,10 @@ use crate::reminder::template::{Frame as Around, pick};
 use crate::reminder::zone::{Zone, ZoneSet};
 
 const WHOLE: usize = 4_000;
+/// How far ahead an obligation is foreseen: longer than any sequence that is shipped.
+const FORESEEN: Duration = Duration::from_secs(400 * 24 * 3600);
+/// Lines of one forecast: a sequence has 32 steps, and each may be refused a few times.
+const FORECASTS: usize = 200;
 
 #[derive(Template)]
 #[template(path = "reminders/sequences.html", config = "src/http/page/askama.toml")]
@@ -84,12 +92,18 @@ struct Forecast {
     /// Between which instants it goes.
     from: Option<When>,
     until: Option<When>,
-    template: String,
     text: Option<String>,
     /// What it costs, or why there is none.
     figures: String,
     /// What became of it, where it is over.
     over: Option<String>,
+}
+
+impl Forecast {
+    fn of(step: &Key) -> Forecast {
+        let step = step.to_string();
+        Forecast { step, from: None, until: None, text: None, figures: String::new(), over: None }
+    }
 }
 
 pub async fn list(State(app): State<App>, parts: Parts) -> Response {
@@ -131,7 +145,10 @@ fn made(key: &str, look: Look) -> Result<One, Problem> {
     };
     let (version, sequence) = found.ok_or_else(Problem::not_found)?;
     let person = Person::read(&look, about.as_ref().map(|(_, obligation)| obligation))?;
-    let forecast = |step| person.forecast(&look, step, about.as_ref().map(|(_, obligation)| obligation));
+    let forecast = match &about {
+        Some((id, obligation)) => foreseen(&look, *id, obligation, &person.zones)?,
+        None => sequence.steps.iter().map(|step| person.forecast(&look, step)).collect(),
+    };
     Ok(One {
         here: "/sequences",
         path: format!("/sequences/{}", in_path(key.as_str())),
@@ -143,7 +160,7 @@ fn made(key: &str, look: Look) -> Result<One, Problem> {
         language: person.language.to_string(),
         zone: person.zones.zones().iter().map(Zone::name).collect::<Vec<_>>().join(", "),
         creditors: creditors(&look.catalog, person.creditor.as_ref().map(|creditor| creditor.key.as_str())),
-        forecast: sequence.steps.iter().map(forecast).collect(),
+        forecast,
         about: about.as_ref().map(|(id, o)| (id.to_string(), visible(o.external_id.as_str(), SHOWN))),
         frame: look.frame,
     })
@@ -183,12 +200,12 @@ struct Person {
 }
 
 impl Person {
-    /// The one who owes this, or one of whom only what is asked for is known.
+    /// One of whom only what is asked for is known; of an obligation, where its contact may live.
     fn read(look: &Look, about: Option<&Obligation>) -> Result<Person, Problem> {
         let catalog = &look.catalog;
         let named = look.asked.parse("creditor", Key::parse)?.or_else(|| about.map(|o| o.creditor.clone()));
         let creditor = named.as_ref().and_then(|key| catalog.creditor(key)).cloned();
-        if named.is_some() && creditor.is_none() {
+        if named.is_some() && creditor.is_none() && about.is_none() {
             return Err(Problem::field("creditor", "is not set up"));
         }
         let contact = about.map(|o| look.view.contact(o.contact)).transpose()?.flatten();
@@ -198,25 +215,18 @@ impl Person {
             None => super::words::zones(contact.as_ref(), creditor.as_deref(), &catalog.home).zones,
         };
         let asked = look.asked.parse("language", Language::parse)?;
-        let own = contact.as_ref().and_then(|stored| stored.contact.language.clone());
         let fallback = creditor.as_ref().and_then(|creditor| creditor.language.clone());
         let english = Language::parse("en").map_err(|_| Problem::internal())?;
-        let due = look.asked.parse("due", day)?.or(about.map(|o| o.due_date));
-        let due = due.unwrap_or_else(|| today(&zones, look.now));
-        let mut hours = creditor.as_ref().map_or(WeekHours::ALWAYS, |creditor| open_hours(catalog, creditor));
-        if let Some(wishes) = contact.as_ref().and_then(|stored| stored.contact.wishes().ok()) {
-            hours = hours.narrow(wishes);
-        }
-        let language = asked.or(own).or(fallback).unwrap_or(english);
-        let fields = fields(due, creditor.as_deref(), about, contact.as_ref());
+        let due = look.asked.parse("due", day)?.unwrap_or_else(|| today(&zones, look.now));
+        let hours = creditor.as_ref().map_or(WeekHours::ALWAYS, |creditor| open_hours(catalog, creditor));
+        let language = asked.or(fallback).unwrap_or(english);
+        let fields = fields(due, creditor.as_deref());
         Ok(Person { due, creditor, language, zones, hours, fields })
     }
 
-    fn forecast(&self, look: &Look, step: &Step, about: Option<&Obligation>) -> Forecast {
-        let calendar = self
-            .creditor
-            .as_ref()
-            .and_then(|creditor| look.catalog.calendars.get(creditor.calendar.as_ref()?));
+    fn forecast(&self, look: &Look, step: &Step) -> Forecast {
+        let calendar =
+            self.creditor.as_ref().and_then(|own| look.catalog.calendars.get(own.calendar.as_ref()?));
         let timing = StepTiming {
             due: self.due,
             offset: step.offset,
@@ -224,17 +234,7 @@ impl Person {
             grace: step.grace,
             calendar: calendar.map(|calendar| &**calendar),
         };
-        let noted =
-            about.and_then(|o| o.steps.iter().rev().find(|n| n.cycle == o.cycle && n.step == step.id));
-        let mut forecast = Forecast {
-            step: step.id.to_string(),
-            from: None,
-            until: None,
-            template: step.template.to_string(),
-            text: None,
-            figures: String::new(),
-            over: noted.map(over),
-        };
+        let mut forecast = Forecast::of(&step.id);
         // The beginning of its slot: within it the dispatch key chooses.
         match step_window(&timing, &self.zones, &self.hours, &[0; 16]) {
             Ok(window) => {
@@ -278,7 +278,10 @@ impl Person {
         match saved.compiled.render(&self.fields, around) {
             Ok(rendered) => {
                 let plural = if rendered.segment_count == 1 { "" } else { "s" };
-                let figures = format!("{} segment{plural}, in {}", rendered.segment_count, template.language);
+                let figures = format!(
+                    "Template {}, {}: {} segment{plural}.",
+                    template.key, template.language, rendered.segment_count
+                );
                 (Some(visible(&rendered.text, WHOLE)), figures)
             }
             Err(why) => (None, format!("No text: {why}.")),
@@ -286,15 +289,16 @@ impl Person {
     }
 }
 
-fn over(note: &StepNote) -> String {
-    match &note.how {
-        StepOutcome::Gone { .. } => String::from("It went."),
-        StepOutcome::Stale { .. } => String::from("Its time passed."),
-        StepOutcome::Skipped { gate, rule, .. } => {
-            format!("It was left out: {}.", super::words::refusal(gate, None, rule))
+fn over(note: &StepNote, zones: &ZoneSet, now: Timestamp) -> Forecast {
+    let (said, at) = match &note.how {
+        StepOutcome::Gone { at, .. } => (String::from("It went."), at),
+        StepOutcome::Stale { at } => (String::from("Its time passed."), at),
+        StepOutcome::Skipped { gate, rule, at } => {
+            (format!("It was left out: {}.", super::words::refusal(gate, None, rule)), at)
         }
-        StepOutcome::Unknown { .. } => String::from("Whether it went is not known."),
-    }
+        StepOutcome::Unknown { at } => (String::from("Whether it went is not known."), at),
+    };
+    Forecast { over: Some(said), from: Some(When::of(*at, zones, now)), ..Forecast::of(&note.step) }
 }
 
 /// What the packs leave open for somebody of whom nothing is known.
@@ -305,39 +309,54 @@ fn open_hours(catalog: &Catalog, creditor: &Creditor) -> WeekHours {
 }
 
 /// An ordinary case with what is known put in.
-fn fields(
-    due: Date,
-    creditor: Option<&Creditor>,
-    about: Option<&Obligation>,
-    contact: Option<&crate::engine::reminders::records::StoredContact>,
-) -> Fields {
+fn fields(due: Date, creditor: Option<&Creditor>) -> Fields {
     let mut fields = Fields::sample().with(FieldName::DueDate, Field::Date(due));
     if let Some(creditor) = creditor {
-        fields =
-            fields.text(FieldName::Creditor, &creditor.name).text(FieldName::CreditorShort, creditor.short());
+        fields = fields.text(FieldName::Creditor, &creditor.name);
+        fields = fields.text(FieldName::CreditorShort, creditor.short());
         if let Some(phone) = &creditor.phone {
             fields = fields.text(FieldName::Phone, phone);
         }
     }
-    let Some(o) = about else { return fields };
-    fields.set(FieldName::Amount, Field::Money(o.balance()));
-    fields.set(FieldName::Total, Field::Money(o.amount));
-    fields.set(FieldName::Reference, Field::Text(o.external_id.to_string()));
-    let person = contact.map(|stored| &stored.contact);
-    let texts = [
-        (FieldName::FirstName, person.and_then(|p| p.first_name.as_deref())),
-        (FieldName::LastName, person.and_then(|p| p.last_name.as_deref())),
-        (FieldName::Company, person.and_then(|p| p.company.as_deref())),
-        (FieldName::Description, o.description.as_deref()),
-    ];
-    for (name, text) in texts {
-        match text {
-            Some(text) => fields.set(name, Field::Text(text.to_owned())),
-            None => fields.remove(&name),
-        }
-    }
-    if o.link.is_none() {
-        fields.remove(&FieldName::Link);
-    }
     fields
+}
+
+/// What became of the steps of one obligation, and what its engine foresees of the others.
+fn foreseen(
+    look: &Look,
+    id: ObligationId,
+    obligation: &Obligation,
+    zones: &ZoneSet,
+) -> Result<Vec<Forecast>, Problem> {
+    let of_cycle = obligation.steps.iter().filter(|note| note.cycle == obligation.cycle);
+    let mut lines: Vec<Forecast> = of_cycle.map(|note| over(note, zones, look.now)).collect();
+    let to = look.now.saturating_add(FORESEEN);
+    let stretch = Stretch { from: look.now, to, limit: FORECASTS };
+    let simulation = look.view.simulate(&[id], stretch)?;
+    lines.extend(simulation.forecasts.iter().map(|one| ahead(one, zones, look.now)));
+    Ok(lines)
+}
+
+fn ahead(one: &Foreseen, zones: &ZoneSet, now: Timestamp) -> Forecast {
+    let mut line = Forecast { from: Some(When::of(one.at, zones, now)), ..Forecast::of(&one.step) };
+    match &one.outcome {
+        Outcome::Goes { to, template, rendered, .. } => {
+            let plural = if rendered.segment_count == 1 { "" } else { "s" };
+            let cost = format!("{} segment{plural}", rendered.segment_count);
+            line.figures = format!("It goes to {} by the template {template}: {cost}.", to.to_e164());
+            line.text = Some(visible(&rendered.text, WHOLE));
+        }
+        Outcome::Refused { gate, pack, rule, next } => {
+            let said = super::words::refusal(gate, pack.as_ref().map(Key::as_str), rule);
+            let again = next.map(|at| format!("asked again {}", When::of(at, zones, now).read));
+            let again = again.unwrap_or_else(|| String::from("nothing goes by itself then"));
+            line.figures = format!("Refused by the {said}; {again}.");
+        }
+        Outcome::Skipped { gate, rule } => {
+            line.figures = format!("Left out: {}.", super::words::refusal(gate, None, rule));
+        }
+        Outcome::Stale => line.figures = String::from("Its time passes before it can go."),
+        Outcome::NoText { why } => line.figures = format!("No text: {}.", visible(why, SHOWN)),
+    }
+    line
 }

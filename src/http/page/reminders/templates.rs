@@ -247,7 +247,7 @@ fn audience(look: &Look, compiled: &Compiled) -> Result<Option<Audience>, Proble
     ];
     let refused = figures.missing.iter().map(|(field, count)| (format!("{field} is missing"), *count));
     let coded = figures.refused.iter().filter(|(code, _)| **code != "render_missing");
-    let refused = refused.chain(coded.map(|(code, count)| (plain(code), *count)));
+    let refused = refused.chain(coded.map(|(code, count)| (why(code), *count)));
     let unset = unset.into_iter().filter(|(_, count)| *count > 0).map(|(why, count)| (why.to_owned(), count));
     let sample = |sample: &crate::reminder::template::preview::Sample| Sample {
         variant: name(sample.variant),
@@ -265,6 +265,22 @@ fn audience(look: &Look, compiled: &Compiled) -> Result<Option<Audience>, Proble
         samples: figures.samples.iter().map(sample).collect(),
         is_part: told.next.is_some(),
     }))
+}
+
+/// What a code of [`crate::reminder::template::RenderError`] says.
+fn why(code: &str) -> String {
+    let words = match code {
+        "render_wrong_kind" => "a field holds a value of another kind",
+        "render_link_in_value" => "a value would make a link",
+        "render_bad_link" => "the payment link may not be sent",
+        "render_not_positive" => "an amount is not above zero",
+        "render_bidi" => "a value holds characters that reorder the text",
+        "render_value_too_long" => "a value is too long",
+        "render_no_footer" => "there is no opt-out footer in its language",
+        "render_too_long" => "the text takes too many segments",
+        other => return plain(other.trim_start_matches("render_")),
+    };
+    words.to_owned()
 }
 
 /// `POST /page/templates`: saves it, or shows what it would come to.

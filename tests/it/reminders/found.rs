@@ -1,18 +1,20 @@
-//! Failing tests of the review.
-use super::firm::*;
+//! What a review of the reminder side found, each as what holds now: refusals for now and for good, clocks that are
+//! wrong, replies that wait for a person, and texts that are still on their way when something happens.
+
+use std::time::Duration;
+
 use nudged::engine::Command;
 use nudged::engine::core::Input;
-use nudged::engine::reminders::change::{ObligationDraft, Owner, Which};
+use nudged::engine::reminders::change::{ObligationDraft, Which};
 use nudged::engine::reminders::{Change, Happened};
 use nudged::link::Outcome;
 use nudged::message::{Cause, Reason};
-use nudged::reminder::consent::{Actor, ConsentEvent, ConsentKind};
-use nudged::reminder::enrolment::{EnrolmentState, PauseReason};
-use nudged::reminder::import::case::{self, Case};
+use nudged::reminder::enrolment::PauseReason;
 use nudged::reminder::task::TaskOutcome;
 use nudged::retry::RetryClass;
-use std::time::Duration;
 use tokio::sync::oneshot;
+
+use super::firm::*;
 
 const ONE: &str = r#"
 [[creditor]]
@@ -43,20 +45,19 @@ fn throttled(firm: &mut Firm) {
 }
 
 #[test]
-fn f1_the_last_step_is_tried_again_after_a_temporary_refusal() {
+fn the_last_step_is_tried_again_after_a_temporary_refusal() {
     let mut firm = Firm::with(ONE);
     let id = firm.owe("inv-1", 1, november(25));
     firm.to_next(id);
     assert_eq!(firm.sent.len(), 1);
     throttled(&mut firm);
     firm.live(HOUR * 8);
-    eprintln!("{:?} {:?}", firm.state_of(id), firm.happened(id));
     assert_eq!(firm.sent.len(), 2, "the retry");
     assert_eq!(firm.sent[0].id, firm.sent[1].id, "the same message, by the retry plan");
 }
 
 #[test]
-fn f1b_the_last_step_handed_back_goes() {
+fn the_last_step_handed_back_goes() {
     let mut firm = Firm::with(ONE);
     let id = firm.owe("inv-1", 1, november(25));
     firm.to_next(id);
@@ -66,7 +67,7 @@ fn f1b_the_last_step_handed_back_goes() {
 }
 
 #[test]
-fn f2_a_refusal_for_good_is_no_storm() {
+fn a_refusal_for_good_is_no_storm() {
     let mut firm = Firm::with(SET_UP);
     let id = firm.owe("inv-1", 1, november(25));
     firm.to_next(id);
@@ -77,7 +78,7 @@ fn f2_a_refusal_for_good_is_no_storm() {
 }
 
 #[test]
-fn f3_a_clock_set_forward_breaks_no_promise() {
+fn a_clock_set_forward_breaks_no_promise() {
     let mut firm = Firm::with(SET_UP);
     let id = firm.owe("inv-1", 1, november(25));
     firm.change(Change::Promise { which: Which::Id(id), date: november(27), amount: None }).unwrap();
@@ -87,7 +88,7 @@ fn f3_a_clock_set_forward_breaks_no_promise() {
 }
 
 #[test]
-fn f4_a_review_that_ends_with_another_date_ends() {
+fn a_review_that_ends_with_another_date_ends() {
     let mut firm = Firm::with(SET_UP);
     let id = firm.owe("inv-1", 1, november(25));
     firm.to_next(id);
@@ -96,52 +97,48 @@ fn f4_a_review_that_ends_with_another_date_ends() {
     assert!(firm.phone(1).review.is_some());
     firm.done("review", TaskOutcome::Extend { due_date: november(35) }).unwrap();
     firm.live(DAY * 30);
-    eprintln!("{:?}", firm.open_kinds());
     assert!(firm.phone(1).review.is_none(), "sent {:?}", firm.steps_sent());
 }
 
 #[test]
-fn f7_a_canceled_reminder_does_not_go() {
+fn a_canceled_reminder_does_not_go() {
     let mut firm = Firm::make(SET_UP, 10, MONDAY);
     firm.up();
     let id = firm.owe("inv-1", 1, november(25));
     firm.to_next(id);
     let message = firm.sent[0].id;
-    let (reply, mut answer) = oneshot::channel();
+    let (reply, _) = oneshot::channel();
     firm.step(vec![Input::Command(Command::Cancel { id: message, reply })]);
     firm.hand_back();
-    eprintln!("{:?}", answer.try_recv());
     firm.live(HOUR * 4);
     assert_eq!(firm.sent.len(), 1);
 }
 
 #[test]
-fn f8_a_number_that_was_called_bad_by_mistake_can_be_put_right() {
+fn a_number_that_was_called_bad_by_mistake_can_be_put_right() {
     let mut firm = Firm::with(SET_UP);
     let id = firm.owe("inv-1", 1, november(25));
     firm.to_next(id);
     firm.refuse(Reason::SmscBadDestination);
-    eprintln!("{:?} {:?}", firm.state_of(id), firm.open_kinds());
     firm.done("delivery", TaskOutcome::CorrectNumber { number: number(1) }).unwrap();
     firm.change(Change::Enrol { which: Which::Id(id), sequence: key("standard") }).unwrap();
     firm.live(DAY * 10);
-    eprintln!("{:?} {:?} {:?}", firm.state_of(id), firm.open_kinds(), firm.phone(1).status);
     assert!(firm.sent.len() > 1);
 }
 
 #[test]
-fn f14_a_menu_answer_does_what_the_text_said() {
+fn a_menu_answer_does_what_the_text_said() {
     let mut firm = Firm::with(SET_UP);
-    let id = firm.owe("inv-1", 1, november(20));
+    firm.owe("inv-1", 1, november(20));
     firm.live(HOUR * 30);
     assert_eq!(firm.steps_sent(), ["after"]);
     firm.set_up("[[menu]]\nkey = \"answers\"\noptions = [ { digit = 1, label = \"pay\", do = \"pay\" }, { digit = 2, label = \"call\", do = \"task:callback\" } ]\n");
     firm.reply(1, "1");
-    assert!(firm.open_kinds().contains(&String::from("callback")), "{:?} {:?}", firm.open_kinds(), id);
+    assert!(firm.open_kinds().contains(&String::from("callback")), "{:?}", firm.open_kinds());
 }
 
 #[test]
-fn f15_one_parked_reminder_stops_nobody_else() {
+fn one_parked_reminder_stops_nobody_else() {
     let mut firm = Firm::make(SET_UP, 1, MONDAY);
     firm.up();
     // An urgent message to number 1 waits for its retry.
@@ -152,18 +149,16 @@ fn f15_one_parked_reminder_stops_nobody_else() {
     let b = firm.owe("inv-2", 2, november(25));
     let first = firm.next_at(a).unwrap();
     let second = firm.next_at(b).unwrap();
-    eprintln!("{first:?} {second:?}");
-    let (at, _) = (first.min(second), 0);
-    firm.pass_until(at.saturating_sub(Duration::from_secs(60)));
+    firm.pass_until(first.min(second).saturating_sub(Duration::from_secs(60)));
     firm.send(urgent);
     throttled(&mut firm);
     firm.sent.clear();
     for _ in 0..24 {
         firm.pass(HOUR / 12);
         if firm.open.iter().any(|(_, s)| s.text.starts_with("code")) {
-            throttled(&mut firm)
+            throttled(&mut firm);
         } else {
-            firm.accept()
+            firm.accept();
         }
     }
     let last = firm.sent.iter().map(|s| (s.at.to_rfc3339(), s.text.clone())).collect::<Vec<_>>();
@@ -176,7 +171,7 @@ fn f15_one_parked_reminder_stops_nobody_else() {
 }
 
 #[test]
-fn f16_a_link_answer_does_not_go_after_payment() {
+fn a_link_answer_does_not_go_after_payment() {
     let mut firm = Firm::with(SET_UP);
     let draft = ObligationDraft {
         link: Some("https://pay.acme.example/i".into()),
@@ -195,7 +190,7 @@ fn f16_a_link_answer_does_not_go_after_payment() {
 }
 
 #[test]
-fn f20_a_reminder_of_a_part_at_the_network_counts_when_the_rest_expires() {
+fn a_reminder_of_a_part_at_the_network_counts_when_the_rest_expires() {
     let long = SET_UP.replace("on {{ due_date }}.", "on {{ due_date }}. Please pay in time so that no further costs arise for you, and write to us if you cannot, we shall surely find a way that fits us both, in parts or later, whatever.");
     let mut firm = Firm::make(&long, 1, MONDAY);
     firm.up();
@@ -207,12 +202,11 @@ fn f20_a_reminder_of_a_part_at_the_network_counts_when_the_rest_expires() {
     firm.hand_back();
     firm.down();
     firm.pass(HOUR * 14);
-    eprintln!("{:?} gone {:?} ledger {:?}", firm.sent.len(), firm.gone(id), firm.phone(1).ledger);
     assert_eq!(firm.gone(id), ["before"]);
 }
 
 #[test]
-fn f22_a_full_queue_does_not_keep_the_core_busy() {
+fn a_full_queue_does_not_keep_the_core_busy() {
     let mut firm = Firm::without_link(SET_UP);
     firm.settings.queue.max_queued = 1;
     firm.crash();
@@ -222,8 +216,9 @@ fn f22_a_full_queue_does_not_keep_the_core_busy() {
     let id = firm.owe("inv-1", 1, november(25));
     firm.to_next(id);
 }
+
 #[test]
-fn f27_what_a_wrong_clock_says_ends_no_sequence() {
+fn what_a_wrong_clock_says_ends_no_sequence() {
     let mut firm = Firm::with(SET_UP);
     let id = firm.owe("inv-1", 1, november(30));
     firm.clock.jump(MONDAY.saturating_add(DAY * 60));
@@ -234,10 +229,11 @@ fn f27_what_a_wrong_clock_says_ends_no_sequence() {
     firm.live(DAY * 30);
     assert_eq!(firm.steps_sent(), ["before", "after", "last"], "{:?}", firm.state_of(id));
 }
+
 #[test]
-fn f29_who_opts_in_again_is_not_held_for_ever() {
+fn who_opts_in_again_is_not_held_for_ever() {
     let mut firm = Firm::with(SET_UP);
-    let _ = firm.owe("inv-1", 1, november(20));
+    firm.owe("inv-1", 1, november(20));
     firm.live(HOUR * 30);
     firm.reply(1, "My dog ate the letter");
     firm.done("review", TaskOutcome::Suppress).unwrap();
@@ -252,8 +248,9 @@ fn f29_who_opts_in_again_is_not_held_for_ever() {
         firm.phone(1).review
     );
 }
+
 #[test]
-fn f32_what_is_paid_asks_nobody_to_follow_up() {
+fn what_is_paid_asks_nobody_to_follow_up() {
     let mut firm = Firm::with(&SET_UP.replacen(
         "template = \"due\"\n",
         "template = \"due\"\ntask_after = \"look\"\n",
@@ -265,8 +262,9 @@ fn f32_what_is_paid_asks_nobody_to_follow_up() {
     firm.accept();
     assert!(firm.open_kinds().is_empty(), "{:?}", firm.open_kinds());
 }
+
 #[test]
-fn f33_the_rest_of_a_text_does_not_follow_a_payment() {
+fn the_rest_of_a_text_does_not_follow_a_payment() {
     let long = SET_UP.replace("on {{ due_date }}.", "on {{ due_date }}. Please pay in time so that no further costs arise for you, and write to us if you cannot, we shall surely find a way that fits us both, in parts or later, whatever.");
     let mut firm = Firm::make(&long, 1, MONDAY);
     firm.up();
@@ -276,8 +274,9 @@ fn f33_the_rest_of_a_text_does_not_follow_a_payment() {
     firm.answer(&Outcome::Accepted { reference: nudged::message::Reference("r1".into()) });
     assert_eq!(firm.sent.len(), 1, "{:?}", firm.texts());
 }
+
 #[test]
-fn f34_a_menu_pause_does_not_end_a_hardship() {
+fn a_menu_pause_does_not_end_a_hardship() {
     let mut firm = Firm::with(SET_UP);
     let id = firm.owe("inv-1", 1, november(20));
     firm.live(HOUR * 30);
