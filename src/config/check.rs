@@ -9,13 +9,13 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::hook;
 use super::raw::{self, Section};
 use super::value::{self, Bad};
 use super::{
-    Alphabet, Config, Http, Inbound, Listen, Long, Modem, Numbering, Payments, Policy, Port, Queue,
-    ReceiptId, Redirect, Route, Secret, Smpp, Vendor,
+    Alphabet, Config, Http, Inbound, Listen, Long, Modem, Numbering, Policy, Port, Queue, ReceiptId, Route,
+    Secret, Smpp, Vendor,
 };
+use super::{hook, money};
 use crate::message::{LinkName, Msisdn};
 use crate::pace::Rate;
 use crate::quota::{Period, Quota};
@@ -69,7 +69,7 @@ const LATER_MODEM: [&str; 9] = [
 const LATER_SMPP: [&str; 6] = ["tls", "tls_ca_file", "tls_name", "bind", "version", "instances"];
 
 const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 /// Shorter than a bind and a few retries, a message would expire before it had a chance; carriers keep
 /// none for longer than two weeks, and a month-old reminder does harm.
@@ -116,10 +116,6 @@ const SYSTEM_TYPE_MAX: usize = 12;
 
 /// Networks hand the rest of a long reply over within minutes; a day is as long as a person may wait to see it.
 const CONCAT_TIMEOUT: RangeInclusive<Duration> = MINUTE..=DAY;
-/// A day at least, or nobody comes to pay; two years at most, as long as claims live.
-const REDIRECT_EXPIRES: RangeInclusive<Duration> = DAY..=Duration::from_secs(731 * 86_400);
-/// It stands in every text.
-const REDIRECT_BASE_MAX: usize = 60;
 /// A confirmation of more segments is a letter.
 const STOP_REPLY_SEGMENTS: u8 = 3;
 
@@ -159,8 +155,8 @@ pub fn check(text: &str, secrets: Secrets<'_>) -> Result<Config, Vec<Problem>> {
     let http = http(top.table("http"), &mut problems);
     let queue = queue(top.table("queue"), &mut problems);
     let inbound = inbound(top.table("inbound"), &mut problems);
-    let payments = payments(top.table("payments"), &mut problems);
-    let redirect = redirect(top.table("redirect"), &mut problems);
+    let payments = money::payments(top.table("payments"), &mut problems);
+    let redirect = money::redirect(top.table("redirect"), &mut problems);
     let mut names = Vec::new();
     let modems = modems(top.tables("modem"), secrets, &mut names, &mut problems);
     let of_modems = names.clone();
@@ -250,43 +246,6 @@ fn inbound(mut section: Section<'_>, problems: &mut Vec<Problem>) -> Inbound {
     inbound
 }
 
-fn payments(mut section: Section<'_>, problems: &mut Vec<Problem>) -> Payments {
-    let drop = section.text("drop", None, |text| match text {
-        "" => Ok(None),
-        text if text.contains('\0') => Err(Bad::new("names no directory", "write a path, or \"\"")),
-        text => Ok(Some(PathBuf::from(text))),
-    });
-    problems.extend(section.end(&[]));
-    Payments { drop }
-}
-
-fn redirect(mut section: Section<'_>, problems: &mut Vec<Problem>) -> Redirect {
-    let redirect = Redirect {
-        listen: section.texts("listen", Vec::new(), value::listen),
-        base: section.text("base", String::new(), redirect_base),
-        clicks: section.switch("clicks", true),
-        expires: span(&mut section, "expires", 90 * DAY, REDIRECT_EXPIRES),
-    };
-    if redirect.listen.is_empty() != redirect.base.is_empty() {
-        let remedy =
-            "set both, or neither: the address to listen on, and what stands before /p/TOKEN in texts";
-        section.refuse_value("base", Bad::new("goes with listen", remedy));
-    }
-    problems.extend(section.end(&[]));
-    redirect
-}
-
-/// `https://HOST`, and a path if it must be.
-fn redirect_base(text: &str) -> Result<String, Bad> {
-    let rest = text.strip_prefix("https://").unwrap_or_default();
-    let is_plain = rest.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'/' | b':'));
-    let fits = !rest.is_empty() && rest.len() <= REDIRECT_BASE_MAX && is_plain && !rest.ends_with('/');
-    if text.is_empty() || fits {
-        return Ok(text.to_owned());
-    }
-    Err(Bad::new(format!("{text:?} is no base of links"), "write it as \"https://pay.firm.example\""))
-}
-
 fn stop_reply(text: &str) -> Result<String, Bad> {
     let remedy = format!("write at most {STOP_REPLY_SEGMENTS} segments of text, or nothing");
     match segment::measure(text, segment::choose(text)) {
@@ -339,7 +298,7 @@ fn min_free(text: &str) -> Result<u64, Bad> {
     Err(Bad::new(format!("{text} is out of range"), format!("write {least} to {most}")))
 }
 
-fn span(
+pub(super) fn span(
     section: &mut Section<'_>,
     key: &'static str,
     default: Duration,

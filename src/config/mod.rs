@@ -8,6 +8,7 @@ pub mod check;
 pub mod effective;
 pub mod event;
 mod hook;
+mod money;
 pub mod raw;
 pub mod value;
 

@@ -29,7 +29,7 @@ use super::unknown::UnknownNote;
 use super::{AcceptAnswer, Command, IntakeClosed, Pause, Refusal};
 use crate::clock::{Now, Timestamp};
 use crate::config::{Inbound as InboundSettings, Queue, Route};
-use crate::id::{Allotter, MessageId};
+use crate::id::{Allotter, ContactId, MessageId};
 use crate::link::{Control, Inbound, InboundToken, LinkEvent, LinkFacts, Submission};
 use crate::message::{Body, Head, LinkName, State, Status};
 use crate::reminder::suppression::{Intent, Party, Source};
@@ -131,6 +131,8 @@ pub struct Work<'a> {
     pub ours: BTreeSet<MessageId>,
     /// Parties whose reminders must be planned anew.
     pub replan: Vec<Party>,
+    /// Contacts of whom the same is true.
+    pub replan_contacts: Vec<ContactId>,
     /// Parties that opted out.
     pub stopped: Vec<Party>,
     /// Messages that became unknown in this step.
@@ -151,6 +153,7 @@ impl<'a> Work<'a> {
             withdraw: Vec::new(),
             ours: BTreeSet::new(),
             replan: Vec::new(),
+            replan_contacts: Vec::new(),
             stopped: Vec::new(),
             new_unknowns: Vec::new(),
         }

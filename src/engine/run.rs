@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::core::{Answer, Core, Input, LinkIndex, Step};
 use super::feed::Feed;
+use super::reminders::change::CHANGE_GROUP;
 use super::view::View;
 use super::{ChangeRefusal, Command, CommitHistogram, Engine, LinkSnapshot, Refusal, Snapshot, StatusTotal};
 use crate::clock::{Clock, Now, Timestamp};
@@ -141,7 +142,7 @@ impl Loop {
         if now.mono >= self.upkeep_at {
             self.upkeep(now, &mut inputs)?;
         }
-        inputs.extend(self.gather());
+        inputs.extend(self.gather(None));
         let now = self.parts.clock.now();
         let due = self.wake_at.is_none_or(|at| at <= now.mono);
         if inputs.is_empty() && !due {
@@ -189,8 +190,24 @@ impl Loop {
         Ok(())
     }
 
-    /// What has come: outcomes of all links first, then commands, then what the links received.
-    fn gather(&mut self) -> Vec<Input> {
+    /// Commands that wait, in order; not many changes at once, each of which may touch many records.
+    fn take_commands(&mut self, first: Option<Command>) -> Vec<Command> {
+        let (mut commands, mut changes) = (Vec::new(), 0);
+        let mut next = first.or_else(|| self.commands.try_recv().ok());
+        while let Some(command) = next {
+            if let Command::Change { changes: more, .. } = &command {
+                changes += more.len();
+            }
+            commands.push(command);
+            let more = commands.len() < PER_STEP && changes < CHANGE_GROUP;
+            next = if more { self.commands.try_recv().ok() } else { None };
+        }
+        commands
+    }
+
+    /// What has come: outcomes of all links first, then commands, `first` before those that wait, then what the links
+    /// received.
+    fn gather(&mut self, first: Option<Command>) -> Vec<Input> {
         let mut inputs = Vec::new();
         let received: Vec<Vec<_>> = self.parts.ports.iter_mut().map(take_received).collect();
         let outcomes = (self.sync_took.as_micros() / PER_OUTCOME.as_micros()) as usize;
@@ -206,8 +223,7 @@ impl Loop {
                 Input::Link { link, event }
             }));
         }
-        inputs
-            .extend(std::iter::from_fn(|| self.commands.try_recv().ok()).take(PER_STEP).map(Input::Command));
+        inputs.extend(self.take_commands(first).into_iter().map(Input::Command));
         for (link, received) in received.into_iter().enumerate() {
             let one = |(token, inbound)| Input::Inbound { link, token, inbound };
             inputs.extend(received.into_iter().map(one));
@@ -229,10 +245,7 @@ impl Loop {
         match command {
             None => Ok(()),
             Some(command) => {
-                let mut inputs = self.gather();
-                let first =
-                    inputs.iter().position(|i| matches!(i, Input::Command(_))).unwrap_or(inputs.len());
-                inputs.insert(first, Input::Command(command));
+                let inputs = self.gather(Some(command));
                 let now = self.parts.clock.now();
                 self.step(inputs, now)
             }
@@ -264,7 +277,7 @@ impl Loop {
     /// No new leases; the links finish what is on the wire; their last outcomes are written.
     async fn finish(&mut self) -> Result<(), StoreError> {
         let now = self.parts.clock.now();
-        let inputs: Vec<Input> = [Input::Stop].into_iter().chain(self.gather()).collect();
+        let inputs: Vec<Input> = [Input::Stop].into_iter().chain(self.gather(None)).collect();
         self.step(inputs, now)?;
         for port in &self.parts.ports {
             if port.tell(Control::Stop).is_err() {
@@ -273,7 +286,7 @@ impl Loop {
         }
         let deadline = now.mono + STOP_WAIT;
         while !self.links_ended() && self.parts.clock.now().mono < deadline {
-            let inputs = self.gather();
+            let inputs = self.gather(None);
             let now = self.parts.clock.now();
             if !inputs.is_empty() {
                 self.step(inputs, now)?;
@@ -285,7 +298,7 @@ impl Loop {
             }
         }
         self.commands.close();
-        let inputs = self.gather();
+        let inputs = self.gather(None);
         self.step(inputs, self.parts.clock.now())?;
         self.step(self.parts.core.give_up_leased(), self.parts.clock.now())?;
         // More than one step takes: whoever waits hears that it was not done.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::name::Key;
+use super::suppression::Party;
 use crate::clock::Timestamp;
 use crate::id::{ContactId, InboundId, ObligationId};
 
@@ -15,6 +16,8 @@ pub struct Task {
     pub contact: Option<ContactId>,
     /// The reply that opened it.
     pub reply: Option<InboundId>,
+    /// Who wrote that reply, which may be deleted before the task is done.
+    pub from: Option<Party>,
     pub opened_at: Timestamp,
     /// To be done by then.
     pub due: Timestamp,

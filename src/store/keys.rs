@@ -40,6 +40,7 @@
 //! U | task 8                                           tasks that are not done; value: nothing
 //! P | kind 1 | key, and version 4 for sequences        what the firm set up
 //! Z | token 8                                          the obligation behind a payment link
+//! R | party 9                                          the task that a party's replies wait for
 //! ```
 //! A party is a whole number (0, then its digits) or the tail of numbers (1, then the digits).
 
@@ -83,6 +84,7 @@ pub mod family {
     pub const OPEN_TASK: u8 = b'U';
     pub const SET_UP: u8 = b'P';
     pub const TOKEN: u8 = b'Z';
+    pub const REVIEW: u8 = b'R';
 }
 
 use crate::clock::Timestamp;
@@ -283,6 +285,11 @@ pub fn opt_out(party: Party) -> Vec<u8> {
 
 pub fn hold(party: Party) -> Vec<u8> {
     key(family::HOLD, &[&party_bytes(party)])
+}
+
+/// The task that replies of a party wait for.
+pub fn review_of(party: Party) -> Vec<u8> {
+    key(family::REVIEW, &[&party_bytes(party)])
 }
 
 /// The party in an `o` or `q` key.

@@ -1,20 +1,67 @@
 //! Automatic answers: a template or a payment link to somebody who chose it from a menu, a few a day and no more.
+//!
+//! That somebody has just written opens no closed hour: an answer goes within the hours that reminders go in, within
+//! an hour, and while the obligation is as it was when it was made; what it can be late for, a person is asked for. It
+//! is judged when it is made and again at its lease.
+
+use std::time::Duration;
 
 use super::debts::Debt;
+use super::happened::Happened;
+use super::records::{HistoryLine, Records};
 use super::situation::Situation;
+use crate::clock::Timestamp;
 use crate::engine::Draft;
 use crate::engine::core::{Core, Work};
 use crate::id::ObligationId;
-use crate::message::{Class, Msisdn, OnUnknown, Priority};
+use crate::message::{Body, Class, Msisdn, OnUnknown, Priority};
+use crate::reminder::hours;
 use crate::reminder::link::{Target, Token};
 use crate::reminder::name::Key;
 use crate::reminder::task::kind;
 use crate::reminder::template::{Field, Frame};
 use crate::sms::segment;
-use crate::store::{StoreError, keys};
+use crate::store::{StoreError, keys, record};
 
 /// Whose answers are; no token has a blank in its name.
 const OURS: &str = "nudged answers";
+/// An answer that comes later is none.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(3_600);
+/// A machine that looks at a link again and again within this is one visit: each is a record and an event.
+const SCANNED_ONCE: Duration = Duration::from_secs(30 * 60);
+/// Lines of an obligation's history looked at for a machine's earlier visit.
+const SCANS_LOOKED_AT: usize = 32;
+
+/// What an answer is about, as it stands in its message's `client_ref`.
+struct About {
+    obligation: ObligationId,
+    version: u64,
+}
+
+impl About {
+    fn of(debt: &Debt) -> About {
+        About { obligation: debt.id, version: debt.obligation.version }
+    }
+
+    /// Of a message that is an answer.
+    fn read(body: &Body) -> Option<About> {
+        let ours = body.token.as_str() == OURS;
+        let (obligation, version) = body.client_ref.as_deref().filter(|_| ours)?.split_once('/')?;
+        Some(About { obligation: obligation.parse().ok()?, version: version.parse().ok()? })
+    }
+}
+
+impl std::fmt::Display for About {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.obligation, self.version)
+    }
+}
+
+/// Until when an answer may arrive; `None`: no text may go now.
+fn answer_until(situation: &Situation, now: Timestamp) -> Option<Timestamp> {
+    let closes = hours::open_at(situation.zones(), &situation.hours, now)?;
+    Some(closes.min(now.saturating_add(ANSWERS_WITHIN)))
+}
 
 impl Core {
     /// Sends a template of the firm's, in the recipient's language.
@@ -28,6 +75,11 @@ impl Core {
         let read =
             Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &debt.obligation)?;
         let Ok(situation) = read else { return Ok(()) };
+        let Some(until) = answer_until(&situation, work.wall()) else {
+            let about = Some((debt.id, &debt.obligation));
+            let note = "asked for an answer while no text may go";
+            return self.open_task(kind::CALLBACK, about, None, note, work).map(|_| ());
+        };
         let (link, token) = self.link_of(debt, &situation);
         self.keep_token(token, debt.id, work)?;
         let catalog = self.reminders.catalog.clone();
@@ -38,7 +90,7 @@ impl Core {
             rendered.map(|rendered| rendered.text).map_err(|e| e.code().to_owned())
         });
         match text {
-            Ok(text) => self.answer_text(text, number, work),
+            Ok(text) => self.answer_text(text, debt, (number, until), work),
             Err(why) => {
                 let about = Some((debt.id, &debt.obligation));
                 self.open_task(kind::RENDER, about, None, &format!("{template}: {why}"), work).map(|_| ())
@@ -56,15 +108,22 @@ impl Core {
         let read =
             Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &debt.obligation)?;
         let Ok(situation) = read else { return Ok(()) };
+        // The task that is open already says that somebody wants to pay.
+        let Some(until) = answer_until(&situation, work.wall()) else { return Ok(()) };
         let (link, token) = self.link_of(debt, &situation);
         self.keep_token(token, debt.id, work)?;
-        match link {
-            Some(link) => self.answer_text(format!("{}: {link}", situation.creditor.short()), number, work),
-            None => Ok(()),
-        }
+        let Some(link) = link else { return Ok(()) };
+        let text = format!("{}: {link}", situation.creditor.short());
+        self.answer_text(text, debt, (number, until), work)
     }
 
-    fn answer_text(&mut self, text: String, number: Msisdn, work: &mut Work) -> Result<(), StoreError> {
+    fn answer_text(
+        &mut self,
+        text: String,
+        debt: &Debt,
+        (number, until): (Msisdn, Timestamp),
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
         if !self.may_answer(number, work)? {
             return Ok(());
         }
@@ -78,13 +137,13 @@ impl Core {
             class: Class::Reply,
             priority: Priority::HIGHEST,
             send_at: None,
-            valid_until: None,
+            valid_until: Some(until),
             encoding,
             segment_count: measure.segment_count,
             on_unknown: Some(OnUnknown::Hold),
             flash: false,
             receipt: false,
-            client_ref: None,
+            client_ref: Some(About::of(debt).to_string()),
             unique_ref: false,
             allow_duplicate: true,
             metadata: None,
@@ -95,6 +154,33 @@ impl Core {
             tracing::warn!(event = "answer_refused", to = %number, error = %refusal);
         }
         Ok(())
+    }
+
+    /// Whether a queued answer may still go: its obligation is open and as it was, and the hours are.
+    pub(super) fn may_still_answer(&self, body: &Body, work: &Work) -> Result<bool, StoreError> {
+        let Some(About { obligation: id, version }) = About::read(body) else { return Ok(true) };
+        let Some(obligation) = work.txn.obligation(id)? else { return Ok(false) };
+        let same = obligation.version == version && obligation.status.is_open();
+        if !same || !obligation.balance().is_positive() || self.clock_in_doubt() {
+            return Ok(false);
+        }
+        let read = Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &obligation)?;
+        Ok(read.is_ok_and(|situation| answer_until(&situation, work.wall()).is_some()))
+    }
+
+    /// Whether a machine's visit to an obligation's link was counted of late.
+    pub(super) fn was_scanned(&self, id: ObligationId, work: &Work) -> Result<bool, StoreError> {
+        let (from, to) = keys::under(keys::history_of(id));
+        for (_, value) in work.txn.scan_back(&from, &to, SCANS_LOOKED_AT)? {
+            let line: HistoryLine = record::decode(&value)?;
+            if work.wall().since(line.at) >= SCANNED_ONCE {
+                return Ok(false);
+            }
+            if line.what == (Happened::Clicked { human: false }) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The payment link of one recipient, and the token in it that visits are known by.

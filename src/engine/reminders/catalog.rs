@@ -23,6 +23,13 @@ use crate::store::{Read, StoreError, keys, record};
 /// Records of one kind at most: they are in memory, and a person looks after each.
 pub const OF_A_KIND_MAX: usize = 5_000;
 
+/// Languages of one template at most.
+pub const LANGUAGES_MAX: usize = 64;
+/// Versions of one sequence at most: each that was used is kept for what still runs by it.
+pub const VERSIONS_MAX: usize = 1_000;
+/// Records of one kind with all languages or versions.
+pub const RECORDS_MAX: usize = 20_000;
+
 /// Letters of the kinds in keys.
 mod letter {
     pub const CREDITOR: u8 = b'c';
@@ -135,9 +142,25 @@ impl Catalog {
 
 fn stored<T: DeserializeOwned>(state: &dyn Read, kind: u8) -> Result<Vec<T>, StoreError> {
     let (from, to) = keys::under(keys::set_up(kind, ""));
-    // Sequences have several records a name.
-    let entries = state.scan(&from, &to, OF_A_KIND_MAX * 4)?;
+    let entries = state.scan(&from, &to, RECORDS_MAX + 1)?;
+    if entries.len() > RECORDS_MAX {
+        // To go on without some of it would be to remind by other rules than the firm's.
+        let kind = char::from(kind);
+        return Err(StoreError::Damaged(format!(
+            "more than {RECORDS_MAX} records of the kind {kind} are set up"
+        )));
+    }
     entries.iter().map(|(_, value)| record::decode(value)).collect()
+}
+
+/// The limit that one more record would break: of names, of records of one name (`own`: how many it has, `None` where
+/// it is new), or of all records.
+fn full(names: usize, (own, own_max): (Option<usize>, usize), all: impl Fn() -> usize) -> Option<usize> {
+    match own {
+        None if names >= OF_A_KIND_MAX => Some(OF_A_KIND_MAX),
+        Some(own) if own >= own_max => Some(own_max),
+        _ => (all() >= RECORDS_MAX).then_some(RECORDS_MAX),
+    }
 }
 
 fn named(how: How, version: u32) -> Made {
@@ -179,6 +202,8 @@ impl Core {
         work.txn.put(keys::set_up(letter::CREDITOR, creditor.key.as_str()), &creditor);
         self.catalog().creditors.insert(creditor.key.clone(), Arc::new(creditor));
         self.reminders.forget_rules();
+        // What is planned by it is not planned anew here, nor for a pack or calendar: each obligation meets the change
+        // when its step is due, and is judged and made by what holds then.
         named(how, 1)
     }
 
@@ -201,8 +226,13 @@ impl Core {
             return bad("body", &fault);
         }
         let how = if version == 0 { How::Created } else { How::Changed };
-        if version == 0 && self.reminders.catalog.templates.len() >= OF_A_KIND_MAX {
-            return Ok(Err(ChangeRefusal::Full(OF_A_KIND_MAX)));
+        let templates = &self.reminders.catalog.templates;
+        let languages = templates.get(&template.key).map(BTreeMap::len);
+        let all = || templates.values().map(BTreeMap::len).sum();
+        if version == 0
+            && let Some(most) = full(templates.len(), (languages, LANGUAGES_MAX), all)
+        {
+            return Ok(Err(ChangeRefusal::Full(most)));
         }
         let saved = Versioned { version: version + 1, value: template };
         let name = format!("{}/{}", saved.value.key, saved.value.language);
@@ -252,8 +282,10 @@ impl Core {
         if known.is_some_and(|known| **known.value == sequence) {
             return named(How::Unchanged, version);
         }
-        if version == 0 && catalog.sequences.len() >= OF_A_KIND_MAX {
-            return Ok(Err(ChangeRefusal::Full(OF_A_KIND_MAX)));
+        let versions = catalog.sequences.get(&sequence.key).map(BTreeMap::len);
+        let all = || catalog.sequences.values().map(BTreeMap::len).sum();
+        if let Some(most) = full(catalog.sequences.len(), (versions, VERSIONS_MAX), all) {
+            return Ok(Err(ChangeRefusal::Full(most)));
         }
         let how = if version == 0 { How::Created } else { How::Changed };
         let saved = Versioned { version: version + 1, value: sequence };

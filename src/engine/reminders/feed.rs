@@ -402,7 +402,7 @@ impl Core {
         body: &Body,
         work: &Work,
     ) -> Result<bool, StoreError> {
-        let Some(reference) = Reference::of(body) else { return Ok(true) };
+        let Some(reference) = Reference::of(body) else { return self.may_still_answer(body, work) };
         let Some(obligation) = work
             .txn
             .get::<crate::reminder::obligation::Obligation>(&keys::obligation(reference.obligation))?

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::engine::core::{Core, Work};
 use crate::engine::inbound::StoredReply;
-use crate::id::{ContactId, InboundId, MessageId};
+use crate::id::{ContactId, InboundId, MessageId, TaskId};
 use crate::message::{Body, Msisdn};
 use crate::reminder::enrolment::{ExitReason, PauseReason, StepOutcome};
 use crate::reminder::menu::{Do, Menu};
@@ -77,6 +77,10 @@ impl Core {
             let mut phone = work.txn.phone(number)?;
             if !phone.contacts.is_empty() {
                 phone.last_inbound_at = Some(work.wall());
+                if phone.is_heard() {
+                    // A number that was given up may be the one to text again.
+                    work.replan.push(party);
+                }
                 work.txn.put(keys::phone(number), &phone);
             }
         }
@@ -85,7 +89,8 @@ impl Core {
         }
         match verdict {
             Some(Verdict::OptOut { .. }) => self.exit_all(party, ExitReason::OptedOut, "", work),
-            Some(Verdict::OptIn) => Ok(()),
+            // Its owner wants to be written to: no earlier word holds that up.
+            Some(Verdict::OptIn) => self.let_go_on(party, "", work),
             Some(Verdict::Other)
                 if stored.text.as_deref().is_some_and(|t| reply::is_machine(t, last_sent)) =>
             {
@@ -103,18 +108,31 @@ impl Core {
         answers: Option<MessageId>,
         work: &mut Work,
     ) -> Result<(), StoreError> {
+        // However much a party writes, it is one thing to read.
+        let place = keys::review_of(party);
+        let known = work.txn.get::<TaskId>(&place)?;
+        let waits = match known {
+            Some(task) => work.txn.contains(&keys::open_task(task))?,
+            None => false,
+        };
         let about = self.answered_debt(party, answers, work)?;
         if let Some(number) = party.number() {
             let mut phone = work.txn.phone(number)?;
-            if phone.review.is_some() {
+            if phone.review.is_some() && waits {
                 return Ok(());
             }
             phone.review = Some(id);
             work.txn.put(keys::phone(number), &phone);
             self.take_back_all(party, work)?;
         }
+        if waits {
+            return Ok(());
+        }
         let about = about.as_ref().map(|debt| (debt.id, &debt.obligation));
-        self.open_task(kind::REVIEW, about, Some(id), "a reply that a person must read", work)?;
+        let note = "a reply that a person must read";
+        if let Some(task) = self.open_task(kind::REVIEW, about, Some(id), note, work)? {
+            work.txn.put(place, &task);
+        }
         Ok(())
     }
 
@@ -151,39 +169,38 @@ impl Core {
         Ok(())
     }
 
-    /// A person has read it: the number's reminders go on.
+    /// A person has read it: the number's reminders go on. `from`: who wrote, where the task has it; the reply itself
+    /// may be gone by now.
     pub(super) fn clear_review(
         &mut self,
         contact: Option<ContactId>,
-        reply: Option<InboundId>,
+        from: Option<Party>,
         by: &str,
         work: &mut Work,
     ) -> Result<(), StoreError> {
-        let sender = match reply {
-            Some(reply) => {
-                work.txn.get::<StoredReply>(&keys::inbound(reply))?.and_then(|stored| stored.party())
-            }
-            None => None,
-        };
-        let numbers: Vec<Msisdn> = match (sender, contact) {
-            (Some(party), _) => {
-                let source = Source::Token { by: by.into(), note: String::from("a task") };
-                self.release_hold(party, source, work);
-                party.number().into_iter().collect()
-            }
-            (None, Some(contact)) => {
-                work.txn.contact(contact)?.map(|s| s.contact.numbers().collect()).unwrap_or_default()
-            }
-            (None, None) => Vec::new(),
-        };
+        if let Some(party) = from {
+            let source = Source::Token { by: by.into(), note: String::from("a task") };
+            self.release_hold(party, source, work);
+            return self.let_go_on(party, by, work);
+        }
+        let stored = contact.map(|contact| work.txn.contact(contact)).transpose()?.flatten();
+        let numbers: Vec<Msisdn> = stored.map(|s| s.contact.numbers().collect()).unwrap_or_default();
         for number in numbers {
-            let mut phone = work.txn.phone(number)?;
-            if phone.review.take().is_some() {
-                work.txn.put(keys::phone(number), &phone);
-            }
-            for id in self.obligations_on(Party::Number(number), work)? {
-                self.replan(id, by, work)?;
-            }
+            self.let_go_on(Party::Number(number), by, work)?;
+        }
+        Ok(())
+    }
+
+    /// No reply of this party holds its reminders up any more.
+    pub(super) fn let_go_on(&mut self, party: Party, by: &str, work: &mut Work) -> Result<(), StoreError> {
+        work.txn.delete_if_present(keys::review_of(party))?;
+        let Some(number) = party.number() else { return Ok(()) };
+        let mut phone = work.txn.phone(number)?;
+        if phone.review.take().is_some() {
+            work.txn.put(keys::phone(number), &phone);
+        }
+        for id in self.obligations_on(party, work)? {
+            self.replan(id, by, work)?;
         }
         Ok(())
     }

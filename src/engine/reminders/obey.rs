@@ -41,7 +41,7 @@ impl Core {
         let counters = self.counters.reminders.clone();
         let (events, reminded) = (work.txn.batch.events.len(), work.reminded.len());
         let (withdraw, replan, stopped) = (work.withdraw.len(), work.replan.len(), work.stopped.len());
-        let controls = work.controls.len();
+        let (controls, contacts) = (work.controls.len(), work.replan_contacts.len());
         work.txn.begin();
         let made = self.make(change, by, work)?;
         if made.is_err() {
@@ -51,6 +51,7 @@ impl Core {
             work.reminded.truncate(reminded);
             work.withdraw.truncate(withdraw);
             work.replan.truncate(replan);
+            work.replan_contacts.truncate(contacts);
             work.stopped.truncate(stopped);
             work.controls.truncate(controls);
         }
@@ -189,6 +190,9 @@ impl Core {
     }
 
     fn clicked(&mut self, id: ObligationId, human: bool, work: &mut Work) -> Result<(), StoreError> {
+        if !human && self.was_scanned(id, work)? {
+            return Ok(());
+        }
         self.happen(id, super::Happened::Clicked { human }, "", work);
         if !human {
             return Ok(());

@@ -19,7 +19,7 @@ const TAGS_MAX: usize = 32;
 
 impl Core {
     /// Makes a contact, or changes the one of its external id.
-    pub(super) fn change_contact(&mut self, contact: Contact, by: &str, work: &mut Work) -> Made {
+    pub(super) fn change_contact(&mut self, contact: Contact, _by: &str, work: &mut Work) -> Made {
         if let Err((field, bad)) = contact.check() {
             return Ok(Err(ChangeRefusal::Field { field, why: bad.to_string() }));
         }
@@ -27,7 +27,7 @@ impl Core {
         let Some(id) = known else {
             let id = ContactId::from_u64(self.counters.ids.next(work.wall()));
             work.txn.put_new(keys::contact_id(&contact.external_id), &id);
-            self.link_phones(id, &[], &contact, work)?;
+            self.link_phones(id, None, &contact, work)?;
             work.txn
                 .put_new(keys::contact(id), &StoredContact { contact, created_at: work.wall(), version: 1 });
             self.counters.reminders.contacts += 1;
@@ -39,13 +39,13 @@ impl Core {
             let how = How::Unchanged;
             return Ok(Ok(Changed { subject: Subject::Contact(id), how, version: stored.version }));
         }
-        let before: Vec<Msisdn> = stored.contact.numbers().collect();
-        self.link_phones(id, &before, &contact, work)?;
+        self.link_phones(id, Some(&stored.contact), &contact, work)?;
         stored.contact = contact;
         stored.version += 1;
         let version = stored.version;
         work.txn.put(keys::contact(id), &stored);
-        self.replan_contact(id, by, work)?;
+        // Once a step, however many rows of it speak of this contact.
+        work.replan_contacts.push(id);
         Ok(Ok(Changed { subject: Subject::Contact(id), how: How::Changed, version }))
     }
 
@@ -53,11 +53,13 @@ impl Core {
     fn link_phones(
         &mut self,
         id: ContactId,
-        before: &[Msisdn],
+        before: Option<&Contact>,
         contact: &Contact,
         work: &mut Work,
     ) -> Result<(), StoreError> {
-        for &number in before.iter().filter(|number| !contact.numbers().any(|n| n == **number)) {
+        let was = before.map_or(&[][..], |before| &before.phones);
+        for number in was.iter().map(|phone| phone.number).filter(|n| !contact.numbers().any(|now| now == *n))
+        {
             let mut phone = work.txn.phone(number)?;
             phone.contacts.retain(|other| *other != id);
             work.txn.put(keys::phone(number), &phone);
@@ -65,7 +67,9 @@ impl Core {
         for ContactPhone { number, verified, .. } in &contact.phones {
             let mut phone = work.txn.phone(*number)?;
             let unknown = !phone.contacts.contains(&id) && phone.contacts.len() < CONTACTS_MAX;
-            let verified = *verified && phone.status == PhoneStatus::Unverified;
+            // Somebody said so just now: that is newer than what the network said.
+            let is_news = !was.iter().any(|known| known.number == *number && known.verified);
+            let verified = *verified && phone.status != PhoneStatus::Active && is_news;
             if unknown {
                 phone.contacts.push(id);
             }
@@ -80,7 +84,12 @@ impl Core {
     }
 
     /// Where and when a contact may be texted has changed.
-    fn replan_contact(&mut self, id: ContactId, by: &str, work: &mut Work) -> Result<(), StoreError> {
+    pub(super) fn replan_contact(
+        &mut self,
+        id: ContactId,
+        by: &str,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
         for id in work.txn.obligations_of(id)? {
             self.replan(id, by, work)?;
         }
@@ -94,8 +103,10 @@ impl Core {
             return Ok(());
         }
         let mut debt = super::debts::Debt { id, obligation };
-        self.take_back(&mut debt, work);
-        debt.obligation.version += 1;
+        if self.take_back(&mut debt, work) {
+            // What waits was made for another plan; where nothing does, the obligation is as whoever changed it knows it.
+            debt.obligation.version += 1;
+        }
         self.keep(debt, work)
     }
 
@@ -224,6 +235,10 @@ impl Core {
         if let Err(bad) = event.check(work.wall()) {
             return Ok(Err(ChangeRefusal::Field { field: "consent", why: bad.to_string() }));
         }
+        // The phone's record has a line for each creditor that was ever named.
+        if creditor.as_ref().is_some_and(|key| self.reminders.catalog.creditor(key).is_none()) {
+            return Ok(Err(ChangeRefusal::Field { field: "creditor", why: String::from("is not set up") }));
+        }
         let mut phone = work.txn.phone(number)?;
         let at = phone.consents.iter().position(|(of, _)| *of == creditor);
         let at = at.unwrap_or_else(|| {
@@ -240,7 +255,8 @@ impl Core {
         Ok(Ok(Changed { subject: Subject::Named, how: How::Created, version: 0 }))
     }
 
-    /// A number of the contact takes the place of the wrong one.
+    /// A number of the contact takes the place of the wrong one. Where it is the same again, a person says that it was
+    /// the right one all the time.
     pub(super) fn correct_number(
         &mut self,
         id: ContactId,
@@ -253,11 +269,20 @@ impl Core {
             let mut phone = work.txn.phone(wrong)?;
             phone.status = PhoneStatus::Wrong;
             work.txn.put(keys::phone(wrong), &phone);
-            contact.phones.retain(|phone| phone.number != wrong && phone.number != number);
+            contact.phones.retain(|phone| phone.number != wrong);
+        }
+        let verified = contact.phones.iter().any(|phone| phone.number == number && phone.verified);
+        contact.phones.retain(|phone| phone.number != number);
+        let mut phone = work.txn.phone(number)?;
+        if phone.status != PhoneStatus::Active {
+            phone.status = PhoneStatus::Unverified;
+            work.txn.put(keys::phone(number), &phone);
         }
         contact.phones.iter_mut().for_each(|phone| phone.primary = false);
         contact.phones.truncate(PHONES_MAX - 1);
-        contact.phones.insert(0, ContactPhone { number, primary: true, verified: false });
+        contact.phones.insert(0, ContactPhone { number, primary: true, verified });
+        // The contact may be as it was, and its number is not.
+        work.replan_contacts.push(id);
         // It was a contact before and is one now.
         self.change_contact(contact, "", work).map(|_| ())
     }

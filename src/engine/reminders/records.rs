@@ -161,6 +161,18 @@ pub struct Phone {
     pub answered: Vec<Timestamp>,
 }
 
+impl Phone {
+    /// It wrote to us, so that it lives, whatever the network said of it; whose it is, is another matter. Whether
+    /// that is news that may let reminders go.
+    pub fn is_heard(&mut self) -> bool {
+        let before = self.status;
+        if before != PhoneStatus::Wrong {
+            self.status = PhoneStatus::Active;
+        }
+        before == PhoneStatus::Dead
+    }
+}
+
 /// Contacts on one phone at most.
 pub const CONTACTS_MAX: usize = 64;
 

@@ -62,6 +62,11 @@ fn is_numbers_fault(settled: &Settled) -> bool {
 impl Core {
     /// After everything else in a step: obligations learn what became of their messages.
     pub(in crate::engine) fn settle_reminders(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        // Each once, however often it was named in this step.
+        work.replan.sort_unstable();
+        work.replan.dedup();
+        work.replan_contacts.sort_unstable();
+        work.replan_contacts.dedup();
         loop {
             self.withdraw(work)?;
             if let Some(settled) = work.reminded.pop_front() {
@@ -72,6 +77,8 @@ impl Core {
                 for id in self.obligations_on(party, work)? {
                     self.replan(id, "", work)?;
                 }
+            } else if let Some(contact) = work.replan_contacts.pop() {
+                self.replan_contact(contact, "", work)?;
             } else if work.withdraw.is_empty() {
                 return Ok(());
             }

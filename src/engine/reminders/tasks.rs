@@ -35,8 +35,18 @@ impl Core {
         work: &mut Work,
     ) -> Result<Option<TaskId>, StoreError> {
         let Ok(kind) = Key::parse(kind) else { return Ok(None) };
-        let draft = Draft { kind, about, reply, note, due: None };
+        let from = match reply {
+            Some(reply) => self.sender_of(reply, work)?,
+            None => None,
+        };
+        let draft = Draft { kind, about, reply, from, note, due: None };
         self.open(draft, work)
+    }
+
+    /// Who sent a reply, while it is kept.
+    fn sender_of(&self, reply: InboundId, work: &Work) -> Result<Option<Party>, StoreError> {
+        let stored = work.txn.get::<crate::engine::inbound::StoredReply>(&keys::inbound(reply))?;
+        Ok(stored.and_then(|stored| stored.party()))
     }
 
     fn open(&mut self, draft: Draft, work: &mut Work) -> Result<Option<TaskId>, StoreError> {
@@ -50,6 +60,7 @@ impl Core {
             obligation: draft.about.map(|(id, _)| id),
             contact: draft.about.map(|(_, obligation)| obligation.contact),
             reply: draft.reply,
+            from: draft.from,
             opened_at: now,
             due: draft.due.unwrap_or(now.saturating_add(DUE_WITHIN)),
             assignee: match draft.about {
@@ -115,7 +126,7 @@ impl Core {
             Some(Err(refusal)) => return Ok(Err(refusal)),
         };
         let about = debt.as_ref().map(|debt| (debt.id, &debt.obligation));
-        match self.open(Draft { kind, about, reply: None, note, due }, work)? {
+        match self.open(Draft { kind, about, reply: None, from: None, note, due }, work)? {
             Some(id) => Ok(Ok(Changed { subject: Subject::Task(id), how: How::Created, version: 1 })),
             None => Ok(Err(ChangeRefusal::Full(OPEN_MAX as usize))),
         }
@@ -174,7 +185,7 @@ impl Core {
             Some(Ok(debt)) => Some(debt),
             _ => None,
         };
-        let about = (debt, task.contact, task.reply);
+        let about = (debt, task.contact, task.from);
         if let Err(refusal) = self.follow(&outcome, about, by, work)? {
             return Ok(Err(refusal));
         }
@@ -198,17 +209,19 @@ impl Core {
     fn follow(
         &mut self,
         outcome: &TaskOutcome,
-        (debt, contact, reply): (Option<Debt>, Option<crate::id::ContactId>, Option<InboundId>),
+        (debt, contact, from): (Option<Debt>, Option<crate::id::ContactId>, Option<Party>),
         by: &str,
         work: &mut Work,
     ) -> Result<Result<(), ChangeRefusal>, StoreError> {
         let needs = |what: &str| Ok(Err(ChangeRefusal::State(format!("the task has no {what}"))));
         match outcome {
             TaskOutcome::Suppress => {
-                let Some(party) = self.party_of(contact, reply, work)? else { return needs("number") };
+                let Some(party) = self.party_of(contact, from, work)? else { return needs("number") };
                 let source = Source::Token { by: by.into(), note: String::from("a task") };
                 self.opt_out(party, Suppression { at: work.wall(), source, confirmation: None }, work);
                 self.exit_all(party, ExitReason::OptedOut, by, work)?;
+                // It was read: what is held up after it opted in again would be held up for ever.
+                self.let_go_on(party, by, work)?;
                 return Ok(Ok(()));
             }
             TaskOutcome::CorrectNumber { number } => {
@@ -230,8 +243,8 @@ impl Core {
             None => return needs("obligation"),
         }
         // Whatever was decided, the reply was read, and the number's other reminders go on.
-        if reply.is_some() || matches!(outcome, TaskOutcome::Resume | TaskOutcome::CorrectNumber { .. }) {
-            self.clear_review(contact, reply, by, work)?;
+        if from.is_some() || matches!(outcome, TaskOutcome::Resume | TaskOutcome::CorrectNumber { .. }) {
+            self.clear_review(contact, from, by, work)?;
         }
         Ok(Ok(()))
     }
@@ -275,14 +288,11 @@ impl Core {
     fn party_of(
         &self,
         contact: Option<crate::id::ContactId>,
-        reply: Option<InboundId>,
+        from: Option<Party>,
         work: &Work,
     ) -> Result<Option<Party>, StoreError> {
-        if let Some(reply) = reply
-            && let Some(stored) =
-                work.txn.get::<crate::engine::inbound::StoredReply>(&keys::inbound(reply))?
-        {
-            return Ok(stored.party());
+        if from.is_some() {
+            return Ok(from);
         }
         let contact = contact.map(|id| work.txn.contact(id)).transpose()?.flatten();
         Ok(contact.and_then(|stored| stored.contact.best_number()).map(Party::Number))
@@ -326,6 +336,7 @@ struct Draft<'a> {
     kind: Key,
     about: Option<(ObligationId, &'a Obligation)>,
     reply: Option<InboundId>,
+    from: Option<Party>,
     note: &'a str,
     due: Option<Timestamp>,
 }

@@ -373,14 +373,17 @@ impl Firm {
 
     /// Nothing follows from it in the past: whatever it answers came before.
     pub fn reply(&mut self, from: u64, text: &str) {
+        self.hear(&number(from).digits(), Some(number(from)), text);
+    }
+
+    /// `number`: `None` where the wire does not say that the sender's digits are international.
+    pub fn hear(&mut self, from: &str, number: Option<Msisdn>, text: &str) {
         self.replies += 1;
-        let number = number(from);
-        let raw = format!("{}{text}", self.replies).into_bytes();
         let reply = RawReply {
-            from: number.digits(),
+            from: from.to_owned(),
             to: String::from("4930"),
-            number: Some(number),
-            raw: raw.clone(),
+            number,
+            raw: format!("{}{text}", self.replies).into_bytes(),
             text: Some(text.to_owned()),
             concat: None,
             sent_at: None,

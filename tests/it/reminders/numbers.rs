@@ -1,13 +1,15 @@
 //! Numbers: which one gets the text, and what happens to one that takes none.
 
-use nudged::engine::reminders::Change;
-use nudged::engine::reminders::change::{ObligationDraft, Owner};
+use nudged::engine::reminders::change::{ObligationDraft, Owner, Which};
 use nudged::engine::reminders::records::PhoneStatus;
+use nudged::engine::reminders::{Change, ChangeRefusal};
 use nudged::id::ObligationId;
 use nudged::link::{Inbound, InboundToken};
 use nudged::message::{Cause, Reason, ReceiptState};
-use nudged::reminder::enrolment::{EnrolmentState, ExitReason};
+use nudged::reminder::consent::{Actor, ConsentEvent, ConsentKind};
+use nudged::reminder::enrolment::{EnrolmentState, ExitReason, StepNote, StepOutcome};
 use nudged::reminder::task::TaskOutcome;
+use nudged::store::{keys, record};
 
 use super::firm::*;
 
@@ -132,4 +134,98 @@ fn wishes_and_zones_of_a_contact_move_its_steps() {
     firm.change(Change::Contact(Box::new(serde_json::from_value(wishes).unwrap()))).unwrap();
     let at = firm.next_at(id).unwrap();
     assert_eq!(at.to_rfc3339()[..13], *"2026-11-23T19", "14:00 in New York");
+}
+
+#[test]
+fn a_number_that_was_called_bad_by_mistake_can_be_put_right() {
+    let mut firm = Firm::new();
+    let id = owe_on(&mut firm, &[1]);
+    firm.to_next(id);
+    firm.refuse(Reason::SmscBadDestination);
+    firm.done("delivery", TaskOutcome::CorrectNumber { number: number(1) }).unwrap();
+    assert_eq!(firm.phone(1).status, PhoneStatus::Unverified);
+    assert_eq!(firm.contact(id).contact.numbers().collect::<Vec<_>>(), [number(1)]);
+    firm.change(Change::Enrol { which: Which::Id(id), sequence: key("standard") }).unwrap();
+    firm.live(DAY * 10);
+    assert!(firm.sent.len() > 1, "{:?}", firm.state_of(id));
+}
+
+#[test]
+fn a_number_is_one_again_when_somebody_says_so_and_not_by_the_same_row_again() {
+    let mut firm = Firm::new();
+    let id = owe_on(&mut firm, &[1]);
+    firm.to_next(id);
+    firm.refuse(Reason::SmscBadDestination);
+    let says = |firm: &mut Firm, name: &str| {
+        let mut said = contact(&[1]);
+        said.first_name = Some(name.to_owned());
+        said.phones[0].verified = true;
+        firm.change(Change::Contact(Box::new(said))).unwrap();
+        firm.phone(1).status
+    };
+    assert_eq!(says(&mut firm, "Ann"), PhoneStatus::Active);
+    let mut phone = firm.phone(1);
+    phone.status = PhoneStatus::Dead;
+    firm.state.map.insert(keys::phone(number(1)), record::encode(&phone));
+    assert_eq!(says(&mut firm, "Anna"), PhoneStatus::Dead);
+}
+
+#[test]
+fn a_number_that_writes_to_us_lives() {
+    let mut firm = Firm::new();
+    let id = owe_on(&mut firm, &[1, 2]);
+    firm.to_next(id);
+    firm.refuse(Reason::SmscBadDestination);
+    assert_eq!(firm.phone(1).status, PhoneStatus::Dead);
+    firm.reply(1, "who is this?");
+    assert_eq!(firm.phone(1).status, PhoneStatus::Active);
+}
+
+#[test]
+fn a_contact_that_changes_twice_in_one_step_is_planned_once() {
+    let mut firm = Firm::new();
+    let id = owe_on(&mut firm, &[1]);
+    firm.to_next(id);
+    let before = firm.obligation(id).version;
+    let named = |name: &str| {
+        let mut said = contact(&[1]);
+        said.first_name = Some(name.to_owned());
+        Change::Contact(Box::new(said))
+    };
+    firm.change_all(vec![named("Ann"), named("Anna"), named("Ann")]);
+    assert_eq!(firm.obligation(id).version, before + 1);
+    assert!(!firm.recalled.is_empty());
+}
+
+#[test]
+fn consent_is_given_to_a_creditor_that_there_is() {
+    let mut firm = Firm::new();
+    let (at, actor) = (firm.clock.now().wall, Actor::Contact);
+    let event =
+        ConsentEvent { kind: ConsentKind::Given, at, channel: None, wording: None, evidence: None, actor };
+    let consent = |creditor| Change::Consent { phone: number(1), creditor, event: event.clone() };
+    let refused = firm.change(consent(Some(key("nobody"))));
+    assert!(matches!(refused, Err(ChangeRefusal::Field { field: "creditor", .. })), "{refused:?}");
+    assert!(firm.phone(1).consents.is_empty());
+}
+
+#[test]
+fn notes_of_old_cycles_become_history_and_those_of_this_one_stay() {
+    let mut firm = Firm::new();
+    let id = owe_on(&mut firm, &[1]);
+    let mut obligation = firm.obligation(id);
+    let note = |cycle, n: u32| StepNote {
+        cycle,
+        step: key(&format!("s{n}")),
+        how: StepOutcome::Stale { at: MONDAY },
+    };
+    let last = obligation.cycle + 1;
+    obligation.steps =
+        (0..300).map(|n| note(obligation.cycle, n)).chain((0..150).map(|n| note(last, n))).collect();
+    obligation.cycle = last;
+    firm.state.map.insert(keys::obligation(id), record::encode(&obligation));
+    firm.move_due(id, november(28), false);
+    let steps = firm.obligation(id).steps;
+    assert_eq!(steps.iter().filter(|note| note.cycle == last).count(), 150);
+    assert_eq!(steps.len(), 200);
 }

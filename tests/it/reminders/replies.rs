@@ -5,6 +5,7 @@ use nudged::engine::reminders::{Change, Happened};
 use nudged::id::ObligationId;
 use nudged::reminder::enrolment::{EnrolmentState, ExitReason, PauseReason};
 use nudged::reminder::task::TaskOutcome;
+use nudged::store::keys;
 
 use super::firm::*;
 
@@ -277,4 +278,129 @@ fn an_answer_to_a_menu_that_says_something_else_by_now_is_for_a_person() {
     firm.reply(1, "1");
     assert_eq!(firm.open_kinds(), ["review"]);
     assert!(!firm.happened(id).iter().any(|what| matches!(what, Happened::Replied { .. })));
+}
+
+const LINK: &str = "https://pay.acme.example/i/{{token}}";
+
+fn asked_with_link() -> (Firm, ObligationId) {
+    let mut firm = Firm::new();
+    let draft = ObligationDraft { link: Some(String::from(LINK)), ..draft("inv-1", 1, november(20)) };
+    let id = firm.try_owe(draft).unwrap();
+    firm.live(HOUR * 4);
+    firm.sent.clear();
+    (firm, id)
+}
+
+#[test]
+fn a_link_does_not_go_after_payment() {
+    let (mut firm, id) = asked_with_link();
+    firm.down();
+    firm.reply(1, "2");
+    firm.pay(id, "p1", 12_000);
+    firm.up();
+    firm.live(DAY);
+    assert!(firm.sent.is_empty(), "{:?}", firm.texts());
+}
+
+#[test]
+fn an_answer_that_waited_too_long_is_none() {
+    let (mut firm, _) = asked_with_link();
+    firm.down();
+    firm.reply(1, "2");
+    firm.pass(HOUR + HOUR / 4);
+    firm.up();
+    firm.live(HOUR);
+    assert!(firm.sent.is_empty(), "{:?}", firm.texts());
+}
+
+#[test]
+fn nobody_is_answered_at_night_but_a_person_learns_of_it() {
+    for (digit, kind) in [("2", "pay"), ("6", "callback")] {
+        let (mut firm, _) = asked_with_link();
+        firm.pass(HOUR * 11);
+        firm.reply(1, digit);
+        firm.live(HOUR * 15);
+        assert!(firm.sent.is_empty(), "{:?}", firm.texts());
+        assert_eq!(firm.open_kinds(), [kind]);
+    }
+}
+
+#[test]
+fn an_answer_does_not_outlast_the_hours() {
+    let (mut firm, _) = asked_with_link();
+    // 19:30 in Berlin.
+    firm.pass(HOUR * 15 / 2);
+    firm.reply(1, "2");
+    let (_, answer) = firm.open.last().unwrap();
+    assert_eq!(answer.validity, HOUR / 2, "until 20:00");
+}
+
+#[test]
+fn who_opts_in_after_a_suppression_is_not_held_for_ever() {
+    let (mut firm, _) = asked();
+    firm.reply(1, "My dog ate the letter");
+    firm.done("review", TaskOutcome::Suppress).unwrap();
+    assert!(firm.phone(1).review.is_none());
+    firm.live(HOUR);
+    firm.reply(1, "START");
+    firm.owe("inv-2", 1, november(35));
+    firm.live(DAY * 20);
+    assert!(firm.texts().iter().any(|text| text.contains("inv-2")), "{:?}", firm.open_kinds());
+}
+
+#[test]
+fn who_opts_in_is_held_up_by_no_earlier_reply() {
+    let (mut firm, _) = asked();
+    firm.reply(1, "My dog ate the letter");
+    firm.reply(1, "START");
+    assert!(firm.phone(1).review.is_none());
+    firm.live(DAY * 10);
+    assert_eq!(firm.steps_sent(), ["after", "last"]);
+}
+
+#[test]
+fn a_task_whose_reply_is_deleted_lets_the_number_go_on() {
+    let mut firm = Firm::new();
+    firm.owe("inv-1", 1, november(30));
+    firm.owe("inv-2", 1, november(30));
+    firm.reply(1, "hello?");
+    let task = firm.tasks().into_values().next().unwrap();
+    assert_eq!(task.obligation, None);
+    firm.state.map.remove(&keys::inbound(task.reply.unwrap()));
+    firm.done("review", TaskOutcome::Resume).unwrap();
+    assert!(firm.phone(1).review.is_none());
+}
+
+#[test]
+fn whoever_writes_again_and_again_is_one_task_until_it_is_done() {
+    let mut firm = Firm::new();
+    for _ in 0..3 {
+        firm.hear("015112345678", None, "hello?");
+        firm.reply(7, "hello?");
+    }
+    assert_eq!(firm.open_kinds(), ["review", "review"]);
+    for id in firm.tasks().into_keys() {
+        firm.change(Change::TaskDone { id, outcome: TaskOutcome::Resume, expect: None }).unwrap();
+    }
+    firm.hear("015112345678", None, "hello again");
+    assert_eq!(firm.open_kinds(), ["review"]);
+}
+
+#[test]
+fn a_machine_that_looks_again_and_again_is_one_visit() {
+    let (mut firm, id) = asked_with_link();
+    firm.reply(1, "2");
+    let prefix = nudged::store::keys::family::TOKEN;
+    let token = firm.state.map.keys().find(|key| key[0] == prefix).map(|key| key[1..9].try_into().unwrap());
+    let token = u64::from_be_bytes(token.unwrap());
+    let visits = |firm: &Firm, human| {
+        firm.happened(id).iter().filter(|what| **what == Happened::Clicked { human }).count()
+    };
+    for human in [false, false, true, false, true] {
+        firm.change(Change::Click { token, human }).unwrap();
+    }
+    assert_eq!((visits(&firm, false), visits(&firm, true)), (1, 2));
+    firm.pass(HOUR);
+    firm.change(Change::Click { token, human: false }).unwrap();
+    assert_eq!(visits(&firm, false), 2);
 }
