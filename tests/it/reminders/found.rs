@@ -1,15 +1,14 @@
 //! What a review of the reminder side found, each as what holds now: refusals for now and for good, clocks that are
-//! wrong, replies that wait for a person, and texts that are still on their way when something happens.
+//! wrong, and texts that are still on their way when something happens.
 
 use std::time::Duration;
 
 use nudged::engine::Command;
 use nudged::engine::core::Input;
-use nudged::engine::reminders::change::{ObligationDraft, Which};
+use nudged::engine::reminders::change::Which;
 use nudged::engine::reminders::{Change, Happened};
 use nudged::link::Outcome;
 use nudged::message::{Cause, Reason};
-use nudged::reminder::enrolment::PauseReason;
 use nudged::reminder::task::TaskOutcome;
 use nudged::retry::RetryClass;
 use tokio::sync::oneshot;
@@ -115,29 +114,6 @@ fn a_canceled_reminder_does_not_go() {
 }
 
 #[test]
-fn a_number_that_was_called_bad_by_mistake_can_be_put_right() {
-    let mut firm = Firm::with(SET_UP);
-    let id = firm.owe("inv-1", 1, november(25));
-    firm.to_next(id);
-    firm.refuse(Reason::SmscBadDestination);
-    firm.done("delivery", TaskOutcome::CorrectNumber { number: number(1) }).unwrap();
-    firm.change(Change::Enrol { which: Which::Id(id), sequence: key("standard") }).unwrap();
-    firm.live(DAY * 10);
-    assert!(firm.sent.len() > 1);
-}
-
-#[test]
-fn a_menu_answer_does_what_the_text_said() {
-    let mut firm = Firm::with(SET_UP);
-    firm.owe("inv-1", 1, november(20));
-    firm.live(HOUR * 30);
-    assert_eq!(firm.steps_sent(), ["after"]);
-    firm.set_up("[[menu]]\nkey = \"answers\"\noptions = [ { digit = 1, label = \"pay\", do = \"pay\" }, { digit = 2, label = \"call\", do = \"task:callback\" } ]\n");
-    firm.reply(1, "1");
-    assert!(firm.open_kinds().contains(&String::from("callback")), "{:?}", firm.open_kinds());
-}
-
-#[test]
 fn one_parked_reminder_stops_nobody_else() {
     let mut firm = Firm::make(SET_UP, 1, MONDAY);
     firm.up();
@@ -168,25 +144,6 @@ fn one_parked_reminder_stops_nobody_else() {
         firm.gone(a),
         firm.gone(b)
     );
-}
-
-#[test]
-fn a_link_answer_does_not_go_after_payment() {
-    let mut firm = Firm::with(SET_UP);
-    let draft = ObligationDraft {
-        link: Some("https://pay.acme.example/i".into()),
-        ..draft("inv-1", 1, november(20))
-    };
-    let id = firm.try_owe(draft).unwrap();
-    firm.live(HOUR * 30);
-    assert_eq!(firm.steps_sent(), ["after"]);
-    firm.down();
-    firm.reply(1, "2");
-    firm.pay(id, "p1", 12_000);
-    firm.pass(HOUR * 15);
-    firm.sent.clear();
-    firm.up();
-    assert!(firm.sent.is_empty(), "{:?} at {:?}", firm.texts(), firm.clock.now().wall.to_rfc3339());
 }
 
 #[test]
@@ -231,25 +188,6 @@ fn what_a_wrong_clock_says_ends_no_sequence() {
 }
 
 #[test]
-fn who_opts_in_again_is_not_held_for_ever() {
-    let mut firm = Firm::with(SET_UP);
-    firm.owe("inv-1", 1, november(20));
-    firm.live(HOUR * 30);
-    firm.reply(1, "My dog ate the letter");
-    firm.done("review", TaskOutcome::Suppress).unwrap();
-    firm.live(HOUR);
-    firm.reply(1, "START");
-    firm.owe("inv-2", 1, november(35));
-    firm.live(DAY * 20);
-    assert!(
-        firm.sent.iter().any(|s| s.text.contains("inv-2")),
-        "{:?} review {:?}",
-        firm.open_kinds(),
-        firm.phone(1).review
-    );
-}
-
-#[test]
 fn what_is_paid_asks_nobody_to_follow_up() {
     let mut firm = Firm::with(&SET_UP.replacen(
         "template = \"due\"\n",
@@ -273,16 +211,4 @@ fn the_rest_of_a_text_does_not_follow_a_payment() {
     firm.pay(id, "p1", 12_000);
     firm.answer(&Outcome::Accepted { reference: nudged::message::Reference("r1".into()) });
     assert_eq!(firm.sent.len(), 1, "{:?}", firm.texts());
-}
-
-#[test]
-fn a_menu_pause_does_not_end_a_hardship() {
-    let mut firm = Firm::with(SET_UP);
-    let id = firm.owe("inv-1", 1, november(20));
-    firm.live(HOUR * 30);
-    firm.change(Change::PauseEnrolment { which: Which::Id(id), reason: PauseReason::Hardship, until: None })
-        .unwrap();
-    firm.reply(1, "4");
-    firm.live(DAY * 10);
-    assert_eq!(firm.steps_sent(), ["after"], "{:?}", firm.state_of(id));
 }
