@@ -447,6 +447,8 @@ pub struct Snapshot {
     pub opt_outs: u64,
     pub holds: u64,
     pub receipts_unmatched: u64,
+    /// The same text to the same number is refused for so long.
+    pub duplicate_window: Duration,
     pub reminders: reminders::ReminderCounters,
     pub commits: CommitHistogram,
     pub journal_seq: u64,

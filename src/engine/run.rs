@@ -424,6 +424,7 @@ impl Core {
             opt_outs: self.opt_outs.len() as u64,
             holds: self.holds.len() as u64,
             receipts_unmatched: self.counters.receipts_unmatched,
+            duplicate_window: self.settings.queue.duplicate_window,
             reminders: self.counters.reminders.clone(),
             ..Snapshot::empty(now.wall)
         }
@@ -479,6 +480,7 @@ impl Snapshot {
             opt_outs: 0,
             holds: 0,
             receipts_unmatched: 0,
+            duplicate_window: Duration::ZERO,
             reminders: super::reminders::ReminderCounters::default(),
             commits: CommitHistogram::default(),
             journal_seq: 0,

@@ -11,3 +11,4 @@ mod replies;
 mod rows;
 mod steps;
 mod tasks;
+mod wire;

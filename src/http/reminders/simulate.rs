@@ -46,19 +46,20 @@ struct SimulateBody {
 async fn all(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let (parts, SimulateBody { from, to, creditor }) = asked(&app, request).await?;
     no_query(&parts.uri)?;
-    let stretch = stretch(from, to, OF_ALL)?;
+    let stretch = stretch(&app, from, to, OF_ALL)?;
     let simulation = app.read(move |view| view.simulate_due(creditor.as_ref(), stretch)).await?;
     Ok(answer(stretch, &simulation))
 }
 
-fn stretch(from: Timestamp, to: Timestamp, limit: usize) -> Result<Stretch, Problem> {
+fn stretch(app: &App, from: Timestamp, to: Timestamp, limit: usize) -> Result<Stretch, Problem> {
     if to <= from {
         return Err(Problem::field("to", "must be after from"));
     }
     if to.since(from) > AHEAD_MAX {
         return Err(Problem::field("to", "must be within two years of from"));
     }
-    Ok(Stretch { from, to, limit })
+    let duplicate_window = app.engine().snapshot().duplicate_window;
+    Ok(Stretch { from, to, limit, duplicate_window })
 }
 
 /// `from` is now and `to` 90 days later, where the query does not say.
@@ -76,7 +77,7 @@ async fn one(State(app): State<App>, id: Segment, parts: Parts) -> Result<Respon
     }
     let which = meant(&id.0, creditor).ok_or_else(Problem::not_found)?;
     let (id, _) = debts::find(&app, which).await?;
-    let stretch = stretch(from, to.unwrap_or(from.saturating_add(AHEAD)), OF_ONE)?;
+    let stretch = stretch(&app, from, to.unwrap_or(from.saturating_add(AHEAD)), OF_ONE)?;
     let simulation = app.read(move |view| view.simulate(&[id], stretch)).await?;
     Ok(answer(stretch, &simulation))
 }

@@ -19,6 +19,7 @@ mod templates;
 mod words;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::Router;
@@ -96,6 +97,8 @@ struct Look {
     frame: Frame,
     now: Timestamp,
     clock: Now,
+    /// The same text to the same number is refused for so long.
+    duplicate_window: Duration,
     asked: Asked,
 }
 
@@ -158,9 +161,10 @@ async fn look<P: Send + 'static>(
     let (view, clock) = (app.engine().view().clone(), app.now());
     let now = clock.wall;
     let frame = Frame::of(signed, now);
+    let duplicate_window = app.engine().snapshot().duplicate_window;
     let looked = tokio::task::spawn_blocking(move || {
         let catalog = view.catalog()?;
-        make(Look { view, catalog, frame, now, clock, asked })
+        make(Look { view, catalog, frame, now, clock, duplicate_window, asked })
     });
     looked.await.map_err(|_| Problem::internal())?
 }

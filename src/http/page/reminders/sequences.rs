@@ -331,7 +331,8 @@ fn foreseen(
     let of_cycle = obligation.steps.iter().filter(|note| note.cycle == obligation.cycle);
     let mut lines: Vec<Forecast> = of_cycle.map(|note| over(note, zones, look.now)).collect();
     let to = look.now.saturating_add(FORESEEN);
-    let stretch = Stretch { from: look.now, to, limit: FORECASTS };
+    let duplicate_window = look.duplicate_window;
+    let stretch = Stretch { from: look.now, to, limit: FORECASTS, duplicate_window };
     let simulation = look.view.simulate(&[id], stretch)?;
     lines.extend(simulation.forecasts.iter().map(|one| ahead(one, zones, look.now)));
     Ok(lines)
