@@ -3,7 +3,6 @@
 mod chaos;
 mod cost;
 mod firm;
-mod found;
 mod money;
 mod numbers;
 mod recurring;
