@@ -217,7 +217,8 @@ fn notes_of_old_cycles_become_history_and_those_of_this_one_stay() {
     let note = |cycle, n: u32| StepNote {
         cycle,
         step: key(&format!("s{n}")),
-        how: StepOutcome::Stale { at: MONDAY },
+        // What another due date does not make open again.
+        how: StepOutcome::Unknown { at: MONDAY },
     };
     let last = obligation.cycle + 1;
     obligation.steps =
