@@ -509,7 +509,8 @@ impl Core {
         let next_due = next_due.map(|due| now.mono + due.since(now.wall));
         let cancel = self.cancels.values().flatten().map(|cancel| cancel.deadline).min();
         let rested = self.links.iter().filter_map(|seat| seat.rests_until).min();
-        let reminders = self.reminders.wakes(self.may_feed(), now);
+        // What a clock in doubt makes due waits until it is believed; the sweep's tick finds that.
+        let reminders = if self.clock_in_doubt() { None } else { self.reminders.wakes(self.may_feed(), now) };
         let quotas = self.quotas_wake(now);
         next_due.into_iter().chain(cancel).chain(rested).chain(reminders).chain(quotas).min()
     }

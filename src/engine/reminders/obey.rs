@@ -75,9 +75,7 @@ impl Core {
             Change::Sequence(sequence) => self.set_sequence(*sequence, work),
             Change::Pack(pack) => self.set_pack(*pack, work),
             Change::Calendar(calendar) => self.set_calendar(*calendar, work),
-            Change::Mapping { name, mapping } => {
-                self.set_mapping(name, mapping.map(|mapping| *mapping), work)
-            }
+            Change::Mapping { name, mapping } => self.set_mapping(name, mapping.map(|own| *own), work),
             Change::Contact(contact) => self.change_contact(*contact, by, work),
             Change::Account(account) => self.change_account(account, work),
             Change::Obligation(obligation) => self.change_obligation(*obligation, None, by, work),

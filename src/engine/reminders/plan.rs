@@ -119,8 +119,8 @@ impl Core {
             return Ok(None);
         };
         if self.clock_in_doubt() && (!plan.stale.is_empty() || plan.next == Next::Done) {
-            // What is over by a clock in doubt may not be over: looked at again once it is believed.
-            return Ok(Some(Timer { kind: TimerKind::Step, at: now }));
+            // What is over by a clock in doubt may not be over: looked at again as soon as a clock is believed.
+            return Ok(Some(Timer { kind: TimerKind::Step, at: Timestamp::MIN }));
         }
         let cycle = debt.obligation.cycle;
         for step in plan.stale {
