@@ -91,6 +91,8 @@ async fn the_status_of_an_obligation_changes_as_it_may() {
         json!({"status": "paid"}),
         json!({"status": "disputed"}),
         json!({"status": "open", "due_date": "2026-12-20"}),
+        json!({"due_date": "2026-12-20", "reason": "x"}),
+        json!({"status": "disputed", "restart": true}),
     ] {
         assert_eq!(api.call(Method::PATCH, "/v1/obligations/inv-4", body.clone()).await.0, 422, "{body}");
     }

@@ -13,10 +13,9 @@ use crate::clock::Timestamp;
 use crate::message::{Msisdn, TokenName};
 use crate::reminder::consent::{Actor, ConsentEvent, ConsentKind, Standing};
 use crate::reminder::contact::{Contact, ContactKind, ContactPhone, PHONES_MAX};
-use crate::reminder::import::case::{self, Case};
+use crate::reminder::import::Case;
 use crate::reminder::money::Money;
 use crate::reminder::name::ExternalId;
-use crate::reminder::zone::Zone;
 use crate::store::StoreError;
 
 /// What a row names.
@@ -71,17 +70,12 @@ fn contact<R: Records>(records: &R, case: &Case) -> Result<Contact, StoreError> 
     contact.first_name = given.first_name.or(contact.first_name);
     contact.last_name = given.last_name.or(contact.last_name);
     contact.company = given.company.or(contact.company);
-    contact.kind = match case.kind {
-        Some(case::Kind::B2b) => ContactKind::B2b,
-        Some(case::Kind::Consumer) => ContactKind::Consumer,
-        None => contact.kind,
-    };
+    contact.kind = case.kind.unwrap_or(contact.kind);
     contact.language = given.language.or(contact.language);
     contact.country = given.country.or(contact.country);
     contact.region = given.region.or(contact.region);
     contact.postcode = given.postcode.or(contact.postcode);
-    let timezone = case.timezone.as_deref().and_then(|name| Zone::parse(name).ok());
-    contact.timezone = timezone.or(contact.timezone);
+    contact.timezone = given.timezone.or(contact.timezone);
     // The other number first, so that the row's own stands before it.
     for (number, primary) in case.phone2.map(|number| (number, false)).into_iter().chain([(case.phone, true)])
     {
@@ -137,8 +131,7 @@ fn consent<R: Records>(
     now: Timestamp,
 ) -> Result<Option<(Msisdn, ConsentEvent)>, StoreError> {
     let Some(consent) = case.consent.clone() else { return Ok(None) };
-    let kind = kind(consent.kind);
-    let is_yes = matches!(kind, ConsentKind::Given | ConsentKind::Imported);
+    let is_yes = matches!(consent.kind, ConsentKind::Given | ConsentKind::Imported);
     if is_yes && consent.at.is_none() {
         let said = records.phone(case.phone)?.consents;
         let said = said.iter().filter(|(of, _)| of.as_ref().is_none_or(|of| *of == case.creditor));
@@ -149,7 +142,7 @@ fn consent<R: Records>(
         }
     }
     let event = ConsentEvent {
-        kind,
+        kind: consent.kind,
         at: consent.at.unwrap_or(now),
         channel: Some(String::from("import")),
         wording: None,
@@ -193,15 +186,5 @@ pub fn refusal<R: Records>(
             bad("currency", String::from("the currency of an obligation cannot change"))
         }
         _ => Ok(None),
-    }
-}
-
-const fn kind(kind: case::ConsentKind) -> ConsentKind {
-    match kind {
-        case::ConsentKind::Given => ConsentKind::Given,
-        case::ConsentKind::Renewed => ConsentKind::Renewed,
-        case::ConsentKind::Revoked => ConsentKind::Revoked,
-        case::ConsentKind::Imported => ConsentKind::Imported,
-        case::ConsentKind::Checked => ConsentKind::Checked,
     }
 }

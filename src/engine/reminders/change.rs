@@ -110,7 +110,7 @@ pub enum Change {
         which: Which,
         payment: Payment,
     },
-    /// The money went back; the payment is known, or comes with this.
+    /// The money of a payment that is known went back.
     Reverse {
         which: Which,
         payment: Payment,

@@ -320,7 +320,15 @@ impl Core {
             .ok_or(ChangeRefusal::NotFound { what: "obligation" }))
     }
 
-    pub(super) fn set_status(&mut self, debt: &mut Debt, to: ObligationStatus, by: &str, work: &mut Work) {
+    /// `why`: in words; empty where it follows by itself.
+    pub(super) fn set_status(
+        &mut self,
+        debt: &mut Debt,
+        to: ObligationStatus,
+        why: &str,
+        by: &str,
+        work: &mut Work,
+    ) {
         let from = debt.obligation.status;
         if from == to {
             return;
@@ -329,7 +337,7 @@ impl Core {
         counts[from as usize] = counts[from as usize].saturating_sub(1);
         counts[to as usize] += 1;
         debt.obligation.status = to;
-        self.happen(debt.id, Happened::Status { from, to }, by, work);
+        self.happen(debt.id, Happened::Status { from, to, why: why.to_owned() }, by, work);
     }
 
     /// A person or a program says where it stands.
@@ -337,6 +345,7 @@ impl Core {
         &mut self,
         mut debt: Debt,
         to: ObligationStatus,
+        why: &str,
         by: &str,
         work: &mut Work,
     ) -> Made {
@@ -348,7 +357,10 @@ impl Core {
             return Ok(Err(ChangeRefusal::State(format!("it is {}", from.as_str()))));
         }
         let to = if to == ObligationStatus::Open { debt.obligation.status_by_payments() } else { to };
-        self.set_status(&mut debt, to, by, work);
+        self.set_status(&mut debt, to, why, by, work);
+        if to != ObligationStatus::InPlan && !to.is_open() {
+            self.withdraw_promise(&mut debt, by, work);
+        }
         if from == ObligationStatus::InPlan {
             self.close_instalments(&debt, by, work)?;
         }
@@ -370,9 +382,18 @@ impl Core {
         changed(id, How::Changed, version)
     }
 
+    /// A promise that nobody waits for any more.
+    fn withdraw_promise(&mut self, debt: &mut Debt, by: &str, work: &mut Work) {
+        let Some(promise) = debt.obligation.promise.as_mut().filter(|p| p.state == PromiseState::Made) else {
+            return;
+        };
+        promise.state = PromiseState::Withdrawn;
+        self.happen(debt.id, Happened::PromiseWithdrawn, by, work);
+    }
+
     pub(super) fn dispute(&mut self, debt: Debt, reason: &str, by: &str, work: &mut Work) -> Made {
         let (id, was) = (debt.id, debt.obligation.status);
-        let made = self.state_status(debt, ObligationStatus::Disputed, by, work)?;
+        let made = self.state_status(debt, ObligationStatus::Disputed, reason, by, work)?;
         if made.is_ok() && was != ObligationStatus::Disputed {
             let obligation = work.txn.obligation(id)?;
             let about = obligation.as_ref().map(|obligation| (id, obligation));
@@ -412,6 +433,8 @@ impl Core {
             let until = self.promise_ends(&debt.obligation, date, work)?;
             self.pause_debt(&mut debt, PauseReason::Promise, Some(until), by, work);
         }
+        // The new word takes the place of the old one.
+        self.withdraw_promise(&mut debt, by, work);
         let made_at = work.wall();
         debt.obligation.promise = Some(Promise { date, amount, made_at, state: PromiseState::Made });
         self.happen(debt.id, Happened::Promised { date, amount }, by, work);

@@ -21,9 +21,11 @@ pub enum Happened {
         from: Date,
         to: Date,
     },
+    /// `why`: in the words of whoever changed it; empty where it followed by itself.
     Status {
         from: ObligationStatus,
         to: ObligationStatus,
+        why: String,
     },
     Paid {
         external_id: ExternalId,

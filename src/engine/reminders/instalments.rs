@@ -76,7 +76,7 @@ impl Core {
             }
         }
         debt.obligation.plan = parts;
-        self.set_status(&mut debt, ObligationStatus::InPlan, by, work);
+        self.set_status(&mut debt, ObligationStatus::InPlan, "", by, work);
         self.pause_debt(&mut debt, PauseReason::Plan, None, by, work);
         debt.obligation.version += 1;
         let (id, version) = (debt.id, debt.obligation.version);
@@ -93,7 +93,8 @@ impl Core {
     ) -> Result<(), StoreError> {
         for part in self.instalments(debt, work)? {
             if part.obligation.status.may_become(ObligationStatus::Canceled) {
-                self.state_status(part, ObligationStatus::Canceled, by, work)?.ok();
+                // It may, as was just asked, so that nothing refuses it.
+                self.state_status(part, ObligationStatus::Canceled, "its whole is settled", by, work)?.ok();
             }
         }
         Ok(())
@@ -157,7 +158,7 @@ impl Core {
             if self.debit_once(&mut whole, paid, n, by, work)? {
                 if was_paid {
                     // The instalment is what is owed now: the whole waits for it as before.
-                    self.set_status(&mut whole, ObligationStatus::InPlan, by, work);
+                    self.set_status(&mut whole, ObligationStatus::InPlan, "", by, work);
                     self.pause_debt(&mut whole, PauseReason::Plan, None, by, work);
                 }
                 self.keep(whole, work)?;

@@ -92,8 +92,8 @@ impl Core {
             Change::Reverse { which, payment } => {
                 self.with(&which, work, |core, debt, work| core.reverse(debt, payment, by, work))
             }
-            Change::Status { which, to, .. } => {
-                self.with(&which, work, |core, debt, work| core.state_status(debt, to, by, work))
+            Change::Status { which, to, reason } => {
+                self.with(&which, work, |core, debt, work| core.state_status(debt, to, &reason, by, work))
             }
             Change::Promise { which, date, amount } => {
                 self.with(&which, work, |core, debt, work| core.promise(debt, date, amount, by, work))

@@ -103,7 +103,7 @@ impl Core {
         }
         let today = self.today_of(&debt.obligation, work)?;
         let to = debt.obligation.status_by_payments();
-        self.set_status(debt, to, by, work);
+        self.set_status(debt, to, "", by, work);
         // A promise or hardship is none the less one, and who may not be reminded may not be now.
         let begins = match debt.state() {
             None | Some(EnrolmentState::Scheduled | EnrolmentState::Active) => true,
@@ -144,7 +144,7 @@ impl Core {
         if status.is_open()
             || (paid && !matches!(status, ObligationStatus::Canceled | ObligationStatus::WrittenOff))
         {
-            self.set_status(debt, by_payments, by, work);
+            self.set_status(debt, by_payments, "", by, work);
         }
         self.judge_promise(debt, by, work)?;
         if paid {

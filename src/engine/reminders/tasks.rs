@@ -259,7 +259,9 @@ impl Core {
         match outcome {
             TaskOutcome::Resume | TaskOutcome::CorrectNumber { .. } => {
                 if debt.obligation.status == ObligationStatus::Disputed {
-                    return Ok(self.state_status(debt, ObligationStatus::Open, by, work)?.map(|_| ()));
+                    return Ok(self
+                        .state_status(debt, ObligationStatus::Open, "a task", by, work)?
+                        .map(|_| ()));
                 }
                 self.resume_debt(&mut debt, by, work);
             }
@@ -270,11 +272,15 @@ impl Core {
                 }
             }
             TaskOutcome::Plan => {
-                return Ok(self.state_status(debt, ObligationStatus::InPlan, by, work)?.map(|_| ()));
+                return Ok(self
+                    .state_status(debt, ObligationStatus::InPlan, "a task", by, work)?
+                    .map(|_| ()));
             }
             TaskOutcome::Final => self.only_final(&mut debt, by, work),
             TaskOutcome::HandOver => {
-                return Ok(self.state_status(debt, ObligationStatus::HandedOver, by, work)?.map(|_| ()));
+                return Ok(self
+                    .state_status(debt, ObligationStatus::HandedOver, "a task", by, work)?
+                    .map(|_| ()));
             }
             // What the books say comes by itself; until then nobody is reminded.
             TaskOutcome::Paid => self.exit(&mut debt, ExitReason::Paid, by, work),

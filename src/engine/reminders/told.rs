@@ -53,7 +53,9 @@ fn money_or_state(what: &Happened) -> Option<(&'static str, Value)> {
         Happened::Created => ("created", json!({})),
         Happened::Changed => ("changed", json!({})),
         Happened::Moved { from, to } => ("moved", json!({"from": from, "to": to})),
-        Happened::Status { from, to } => ("status", json!({"from": from.as_str(), "to": to.as_str()})),
+        Happened::Status { from, to, why } => {
+            ("status", json!({"from": from.as_str(), "to": to.as_str(), "reason": why}))
+        }
         Happened::Paid { external_id, amount, balance } => ("paid", payment(external_id, amount, balance)),
         Happened::Reversed { external_id, amount, balance } => {
             ("reversed", payment(external_id, amount, balance))

@@ -211,6 +211,12 @@ struct PatchBody {
 impl PatchBody {
     fn change(self, which: Which) -> Result<Change, Problem> {
         short("reason", &self.reason)?;
+        if self.reason.is_some() && self.status.is_none() {
+            return Err(Problem::field("reason", "goes with status"));
+        }
+        if self.restart && self.due_date.is_none() {
+            return Err(Problem::field("restart", "goes with due_date"));
+        }
         match (self.status, self.due_date, self.sequence) {
             (Some(to), None, None) => {
                 let reason = self.reason.unwrap_or_default();

@@ -79,7 +79,7 @@ pub fn sentence(what: &Happened) -> String {
         H::Created => String::from("it was made"),
         H::Changed => String::from("what is owed was worded anew"),
         H::Moved { from, to } => format!("the due date moved from {from} to {to}"),
-        H::Status { from, to } => format!("it was {} and is {}", from.as_str(), to.as_str()),
+        H::Status { from, to, .. } => format!("it was {} and is {}", from.as_str(), to.as_str()),
         H::Paid { amount, balance, .. } => format!("{amount} was paid, {balance} is left"),
         H::Reversed { amount, balance, .. } => {
             format!("a payment of {amount} went back, {balance} is owed")

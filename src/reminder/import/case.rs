@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
-use jiff::tz::TimeZoneDatabase;
 use serde::{Deserialize, Serialize};
 
+use super::super::consent::ConsentKind;
+use super::super::contact::ContactKind;
 use super::super::money::{Currency, Money};
 use super::super::name::{Country, ExternalId, Key, Language};
+use super::super::zone::Zone;
 use super::value::{amount, date, instant, number, text};
 use super::{Cells, Record};
 use crate::clock::Timestamp;
@@ -34,13 +36,12 @@ pub struct Case {
     pub first_name: Option<String>,
     pub last_name: Option<String>,
     pub company: Option<String>,
-    pub kind: Option<Kind>,
+    pub kind: Option<ContactKind>,
     pub language: Option<Language>,
     pub country: Option<Country>,
     pub region: Option<String>,
     pub postcode: Option<String>,
-    /// A zone of the IANA database.
-    pub timezone: Option<String>,
+    pub timezone: Option<Zone>,
     pub description: Option<String>,
     /// `https://` or `http://`, without blanks; whether the creditor allows its host is not looked at here.
     pub link: Option<String>,
@@ -48,13 +49,6 @@ pub struct Case {
     pub case_manager: Option<String>,
     pub consent: Option<Consent>,
     pub custom: BTreeMap<String, String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    Consumer,
-    B2b,
 }
 
 /// What the file says about consent.
@@ -65,17 +59,6 @@ pub struct Consent {
     pub source: Option<String>,
     /// Always there but for [`ConsentKind::Imported`]. A date alone is its beginning in UTC.
     pub at: Option<Timestamp>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ConsentKind {
-    Given,
-    Renewed,
-    Revoked,
-    /// A bare yes of a column, without proof.
-    Imported,
-    Checked,
 }
 
 impl Case {
@@ -143,7 +126,7 @@ impl Record for Case {
             country: cells.optional("country", Country::parse),
             region: cells.optional("region", text),
             postcode: cells.optional("postcode", text),
-            timezone: cells.optional("timezone", timezone),
+            timezone: cells.optional("timezone", Zone::parse),
             description: cells.optional("description", text),
             link: cells.optional("link", link),
             sequence: cells.optional("sequence", Key::parse),
@@ -181,20 +164,11 @@ fn amounts(cells: &mut Cells<'_>) -> (Option<Money>, Option<Money>) {
     (all, min_due)
 }
 
-fn kind(cell: &str) -> Result<Kind, &'static str> {
+fn kind(cell: &str) -> Result<ContactKind, &'static str> {
     match cell.to_ascii_lowercase().as_str() {
-        "consumer" => Ok(Kind::Consumer),
-        "b2b" => Ok(Kind::B2b),
+        "consumer" => Ok(ContactKind::Consumer),
+        "b2b" => Ok(ContactKind::B2b),
         _ => Err("must be consumer or b2b"),
-    }
-}
-
-fn timezone(cell: &str) -> Result<String, &'static str> {
-    use std::sync::LazyLock;
-    static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
-    match ZONES.get(cell) {
-        Ok(zone) => Ok(zone.iana_name().unwrap_or(cell).to_owned()),
-        Err(_) => Err("must be a time zone as Europe/Berlin"),
     }
 }
 

@@ -18,7 +18,7 @@ use std::io::Read;
 
 use serde::Serialize;
 
-pub use case::{Case, Consent, ConsentKind, Kind};
+pub use case::{Case, Consent};
 pub use mapping::{Amounts, BadMapping, Dates, Delimiter, Mapping};
 pub use payment::Payment;
 

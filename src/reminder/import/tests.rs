@@ -5,6 +5,8 @@ use std::io::Read;
 use proptest::prelude::*;
 
 use super::*;
+use crate::reminder::consent::ConsentKind;
+use crate::reminder::contact::ContactKind;
 
 const HEADER: &str = "external_id,creditor,phone,amount,currency,due_date";
 const ROW: &str = "R-1,acme,+4915112345678,120.50,EUR,2026-03-09";
@@ -45,7 +47,7 @@ fn a_row_with_every_column_becomes_a_case() {
     assert_eq!((case.account.as_str(), case.contact.as_str()), ("A-7", "C-3"));
     assert_eq!(case.last_name.as_deref(), Some("=Doe"), "what looks like a formula is what they are called");
     assert_eq!(case.company.as_deref(), Some("D; Sons"));
-    assert_eq!((case.kind, case.min_due.unwrap().value()), (Some(Kind::B2b), "20.00".to_owned()));
+    assert_eq!((case.kind, case.min_due.unwrap().value()), (Some(ContactKind::B2b), "20.00".to_owned()));
     let consent = case.consent.as_ref().unwrap();
     assert_eq!((consent.kind, consent.source.as_deref()), (ConsentKind::Given, Some("form 3")));
     assert_eq!(consent.at.unwrap().to_rfc3339(), "2025-01-01T00:00:00.000Z");
@@ -242,26 +244,6 @@ fn a_record_without_end_ends_the_reading() {
         assert!(rows.next().is_none());
     }
     assert!(Rows::<_, Case>::open(Endless(b'x'), &Mapping::default()).is_err());
-}
-
-/// How long a large file takes; `cargo test --release --lib import::tests::many -- --ignored --nocapture`.
-#[test]
-#[ignore = "measures"]
-fn many_rows() {
-    let mut file = String::from(
-        "external_id,creditor,phone,amount,currency,due_date,first_name,last_name,language,timezone,description,link\n",
-    );
-    for n in 0..100_000 {
-        file.push_str(&format!(
-            "R-{n},acme,+49151{n:08},{n}.50,EUR,2026-03-09,Jo,Doe,de,Europe/Berlin,Invoice {n},https://pay.example/{n}\n"
-        ));
-    }
-    let begun = crate::clock::Clock::system().now().mono;
-    let read: Vec<Row<Case>> = read(file.as_bytes(), &Mapping::default()).unwrap();
-    let hashes: std::collections::HashSet<_> =
-        read.iter().filter_map(|r| r.read.as_ref().ok()).map(Case::hash).collect();
-    eprintln!("{} cases in {:?}", hashes.len(), crate::clock::Clock::system().now().mono - begun);
-    assert_eq!(read.len(), 100_000);
 }
 
 proptest! {

@@ -311,6 +311,28 @@ fn a_promise_that_is_broken_is_a_task_and_the_reminders_go_on() {
 }
 
 #[test]
+fn a_promise_is_withdrawn_by_the_next_one_and_by_the_end_of_the_debt() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    let promise = |firm: &mut Firm, day| {
+        firm.change(Change::Promise { which: Which::Id(id), date: november(day), amount: None }).unwrap();
+    };
+    let withdrawn = |firm: &Firm| {
+        firm.happened(id).into_iter().filter(|what| *what == Happened::PromiseWithdrawn).count()
+    };
+    promise(&mut firm, 26);
+    assert_eq!(withdrawn(&firm), 0);
+    promise(&mut firm, 27);
+    assert_eq!((withdrawn(&firm), firm.obligation(id).promise.unwrap().state), (1, PromiseState::Made));
+    let (which, to) = (Which::Id(id), ObligationStatus::WrittenOff);
+    firm.change(Change::Status { which, to, reason: String::from("a court said so") }).unwrap();
+    assert_eq!((withdrawn(&firm), firm.obligation(id).promise.unwrap().state), (2, PromiseState::Withdrawn));
+    let from = ObligationStatus::Open;
+    let told = Happened::Status { from, to, why: String::from("a court said so") };
+    assert!(firm.happened(id).contains(&told), "why is kept: {:?}", firm.happened(id));
+}
+
+#[test]
 fn a_promise_for_far_ahead_waits_for_a_person() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));

@@ -36,7 +36,7 @@ fn row(minor: i64) -> Case {
         link: None,
         sequence: None,
         case_manager: None,
-        consent: Some(case::Consent { kind: case::ConsentKind::Imported, source: None, at: None }),
+        consent: Some(case::Consent { kind: ConsentKind::Imported, source: None, at: None }),
         custom: std::collections::BTreeMap::new(),
     }
 }
@@ -141,7 +141,7 @@ fn a_yes_with_a_later_date_lifts_a_revocation() {
     revoke(&mut firm);
     firm.pass(HOUR);
     let at = Some(firm.clock.now().wall);
-    let consent = Some(case::Consent { kind: case::ConsentKind::Given, source: None, at });
+    let consent = Some(case::Consent { kind: ConsentKind::Given, source: None, at });
     import(&mut firm, Case { consent, ..row(200) });
     assert!(!revoked(&firm));
 }

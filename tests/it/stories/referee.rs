@@ -10,6 +10,7 @@ use nudged::clock::Timestamp;
 use nudged::engine::Change;
 use nudged::engine::reminders::change::Which;
 use nudged::reminder::import::Case;
+use nudged::reminder::zone::Zone;
 
 /// What holds in a story.
 pub struct Law {
@@ -76,7 +77,7 @@ fn zones<'a>(reminder: &Reminder, cases: &'a [Case], law: &'a Law) -> Vec<&'a st
         return zones.clone();
     }
     let case = cases.iter().find(|case| case.phone.to_e164() == reminder.sent.to);
-    vec![case.and_then(|case| case.timezone.as_deref()).unwrap_or("Europe/Berlin")]
+    vec![case.and_then(|case| case.timezone.as_ref().map(Zone::name)).unwrap_or("Europe/Berlin")]
 }
 
 fn hours(reminders: &[Reminder], cases: &[Case], law: &Law) {

@@ -225,7 +225,9 @@ pub fn happened(what: &Happened, zones: &ZoneSet, now: Timestamp) -> String {
         Happened::Created => String::from("Made"),
         Happened::Changed => String::from("Amount, words or link changed"),
         Happened::Moved { from, to } => format!("Due date moved from {from} to {to}"),
-        Happened::Status { from, to } => format!("{} became {}", plain(from.as_str()), plain(to.as_str())),
+        Happened::Status { from, to, .. } => {
+            format!("{} became {}", plain(from.as_str()), plain(to.as_str()))
+        }
         Happened::Enrolled { sequence, version, .. } => {
             format!("Sequence {sequence}, version {version}, began")
         }
