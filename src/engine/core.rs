@@ -29,10 +29,11 @@ use super::unknown::UnknownNote;
 use super::{AcceptAnswer, Command, IntakeClosed, Pause, Refusal};
 use crate::clock::{Now, Timestamp};
 use crate::config::{Inbound as InboundSettings, Queue, Route};
-use crate::id::{Allotter, ContactId, MessageId};
+use crate::id::{Allotter, ContactId, MessageId, ObligationId};
 use crate::link::{Control, Inbound, InboundToken, LinkEvent, LinkFacts, Submission};
 use crate::message::{Body, Head, LinkName, State, Status};
 use crate::reminder::suppression::{Intent, Party, Source};
+use crate::reminder::trigger::On;
 use crate::route::{LaneClash, Router};
 use crate::store::{Batch, Read, StoreError, keys, record};
 
@@ -135,6 +136,10 @@ pub struct Work<'a> {
     pub replan_contacts: Vec<ContactId>,
     /// Parties that opted out.
     pub stopped: Vec<Party>,
+    /// What happened to obligations that some rule waits for.
+    pub raised: VecDeque<(ObligationId, On)>,
+    /// A rule is at work: what it does wakes no rule.
+    pub ruling: bool,
     /// Messages that became unknown in this step.
     pub new_unknowns: Vec<MessageId>,
 }
@@ -155,6 +160,8 @@ impl<'a> Work<'a> {
             replan: Vec::new(),
             replan_contacts: Vec::new(),
             stopped: Vec::new(),
+            raised: VecDeque::new(),
+            ruling: false,
             new_unknowns: Vec::new(),
         }
     }

@@ -36,4 +36,5 @@ pub mod subscription;
 pub mod suppression;
 pub mod task;
 pub mod template;
+pub mod trigger;
 pub mod zone;

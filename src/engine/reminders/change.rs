@@ -24,6 +24,7 @@ use crate::reminder::sequence::Sequence;
 use crate::reminder::subscription::Subscription;
 use crate::reminder::task::TaskOutcome;
 use crate::reminder::template::Template;
+use crate::reminder::trigger::Trigger;
 
 /// Which obligation is meant: ours or the firm's id of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +94,11 @@ pub enum Change {
     Sequence(Box<Sequence>),
     Pack(Box<Pack>),
     Calendar(Box<Calendar>),
+    /// What the firm's rule of this key says; `None` ends it.
+    Rule {
+        key: Key,
+        rule: Option<Box<Trigger>>,
+    },
     /// How files of a kind are read; `None` forgets it.
     Mapping {
         name: Key,
@@ -208,6 +214,7 @@ impl Change {
             | Change::Sequence(_)
             | Change::Pack(_)
             | Change::Calendar(_)
+            | Change::Rule { .. }
             | Change::Mapping { .. }
             | Change::Contact(_)
             | Change::Account(_)

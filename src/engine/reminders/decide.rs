@@ -74,7 +74,7 @@ pub fn decide(
         let (gate, rule) = (String::from("hours"), String::from("validity"));
         return Decision::Skip { step: step.id.clone(), gate, rule };
     };
-    match render(situation, obligation, catalog, step, (around.now, link)) {
+    match render(situation, obligation, catalog, (&step.template, step.menu.as_ref()), (around.now, link)) {
         Ok((rendered, template, menu)) => {
             Decision::Go(Box::new(Proposal { step: step.id.clone(), rendered, template, menu, until }))
         }
@@ -92,17 +92,17 @@ fn next_opening(situation: &Situation, obligation: &Obligation, step: &Step) -> 
         .min()
 }
 
-/// The text of a step, the template's key, language and version, and its menu.
+/// A text, the template's key, language and version, and its menu: `own`, or what the template itself has.
 pub fn render(
     situation: &Situation,
     obligation: &Obligation,
     catalog: &Catalog,
-    step: &Step,
+    (key, own): (&Key, Option<&Key>),
     (now, link): (Timestamp, Option<&str>),
 ) -> Result<(Rendered, String, Option<AskedMenu>), String> {
-    let saved = situation.template(catalog, &step.template).map_err(|e| format!("{}: {e}", step.template))?;
+    let saved = situation.template(catalog, key).map_err(|e| format!("{key}: {e}"))?;
     let template = saved.compiled.template();
-    let menu = step.menu.as_ref().or(template.menu.as_ref());
+    let menu = own.or(template.menu.as_ref());
     let menu = menu.and_then(|key| catalog.menus.get(key));
     let options = menu.map_or_else(Vec::new, |menu| labels(menu));
     let gone = |note: &&crate::reminder::enrolment::StepNote| matches!(note.how, StepOutcome::Gone { .. });

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::debts::Debt;
 use super::decide::{Decision, Proposal, decide};
 use super::happened::Happened;
+use super::records::Records;
 use super::reference::{OURS, Reference};
 use super::situation::{Circumstances, Situation};
 use crate::clock::{Now, Timestamp};
@@ -68,7 +69,7 @@ impl Feed {
 }
 
 /// What became of one due obligation.
-enum Fed {
+pub(super) enum Fed {
     /// It left the due index, or moved in it.
     Done,
     /// No link that serves its lane can take anything.
@@ -104,7 +105,7 @@ impl Core {
         let more = due.len() == LOOKED_AT;
         for (key, _) in due {
             let Some((at, id)) = keys::decode_timer(&key) else { continue };
-            match self.feed_one(ObligationId::from_u64(id), at, &key, work)? {
+            match self.feed_one(id, at, &key, work)? {
                 Fed::Done => {}
                 Fed::NoRoom => self.reminders.feed.left = true,
                 Fed::Later => {
@@ -149,21 +150,16 @@ impl Core {
         }
     }
 
-    fn feed_one(
-        &mut self,
-        id: ObligationId,
-        at: Timestamp,
-        key: &[u8],
-        work: &mut Work,
-    ) -> Result<Fed, StoreError> {
-        let obligation = work.txn.get(&keys::obligation(id))?;
+    fn feed_one(&mut self, id: u64, at: Timestamp, key: &[u8], work: &mut Work) -> Result<Fed, StoreError> {
         let timer = Timer { kind: TimerKind::Step, at };
-        let Some(obligation) =
-            obligation.filter(|o: &crate::reminder::obligation::Obligation| o.timer == Some(timer))
-        else {
+        let Some(obligation) = work.txn.obligation(ObligationId::from_u64(id))? else {
+            return self.feed_firing(id, timer, key, work);
+        };
+        let id = ObligationId::from_u64(id);
+        if obligation.timer != Some(timer) {
             work.txn.delete(key.to_vec());
             return Ok(Fed::Done);
-        };
+        }
         let mut debt = Debt { id, obligation };
         let read =
             Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &debt.obligation)?;
@@ -172,13 +168,9 @@ impl Core {
             return Ok(Fed::Done);
         };
         let draft = self.blank(&debt, &situation);
-        let quota_until = self.quota_until_of(&draft, work)?;
-        let lane = match self.room(&draft, work) {
-            Room::Lane(lane) => lane,
-            // Its wait for quota is told.
-            Room::Full(lane) | Room::Dead(lane) if quota_until.is_some() => lane,
-            Room::Full(_) => return Ok(Fed::Later),
-            Room::Dead(_) | Room::None => return Ok(Fed::NoRoom),
+        let (lane, quota_until) = match self.place_for(&draft, work)? {
+            Ok(place) => place,
+            Err(fed) => return Ok(fed),
         };
         let classes: Vec<&str> = situation.creditor.route_class.iter().map(String::as_str).collect();
         let around = Circumstances { quota_until, ..self.around(situation.number, &classes, work.wall()) };
@@ -207,6 +199,22 @@ impl Core {
         Ok(Fed::Done)
     }
 
+    /// The lane with room for a text now, and until when its links have no quota; `Err`: nothing can be taken.
+    pub(super) fn place_for(
+        &mut self,
+        draft: &Draft,
+        work: &mut Work,
+    ) -> Result<Result<(LaneId, Option<Timestamp>), Fed>, StoreError> {
+        let quota_until = self.quota_until_of(draft, work)?;
+        Ok(match self.room(draft, work) {
+            Room::Lane(lane) => Ok((lane, quota_until)),
+            // Its wait for quota is told.
+            Room::Full(lane) | Room::Dead(lane) if quota_until.is_some() => Ok((lane, quota_until)),
+            Room::Full(_) => Err(Fed::Later),
+            Room::Dead(_) | Room::None => Err(Fed::NoRoom),
+        })
+    }
+
     /// What the gates are told of the core's own memory.
     pub(super) fn around<'a>(
         &self,
@@ -225,7 +233,7 @@ impl Core {
     }
 
     /// A reminder without its text yet: enough to know its route.
-    fn blank(&self, debt: &Debt, situation: &Situation) -> Draft {
+    pub(super) fn blank(&self, debt: &Debt, situation: &Situation) -> Draft {
         let sender = situation.creditor.sender.as_deref().and_then(|sender| Sender::parse(sender).ok());
         Draft {
             to: situation.number,
@@ -292,12 +300,8 @@ impl Core {
             metadata: Some(metadata(&debt, &step, &template)),
             ..blank
         };
-        let accepted = match self.refusal(&draft, crate::engine::intake::text_digest(&draft.text), work)? {
-            None => self.enqueue(draft, None, work)?,
-            Some(refusal) => Err(refusal),
-        };
-        let message = match accepted {
-            Ok(accepted) => accepted.id,
+        let message = match self.queue_text(draft, work)? {
+            Ok(message) => message,
             Err(crate::engine::Refusal::Duplicate { .. }) => {
                 let next = now.saturating_add(SAME_TEXT);
                 let why = String::from("the same text went to this number of late");
@@ -327,6 +331,19 @@ impl Core {
         self.happen(debt.id, Happened::Gone { step, message, to, template }, "", work);
         self.keep(debt, work)?;
         Ok(Fed::Done)
+    }
+
+    /// Queues a text that passed the gates, unless the queue has something against it.
+    pub(super) fn queue_text(
+        &mut self,
+        draft: Draft,
+        work: &mut Work,
+    ) -> Result<Result<MessageId, crate::engine::Refusal>, StoreError> {
+        let digest = crate::engine::intake::text_digest(&draft.text);
+        if let Some(refusal) = self.refusal(&draft, digest, work)? {
+            return Ok(Err(refusal));
+        }
+        Ok(self.enqueue(draft, None, work)?.map(|accepted| accepted.id))
     }
 
     /// A gate said no: the step waits, is over, or ends it all.
@@ -402,7 +419,12 @@ impl Core {
         body: &Body,
         work: &Work,
     ) -> Result<bool, StoreError> {
-        let Some(reference) = Reference::of(body) else { return self.may_still_answer(body, work) };
+        let Some(reference) = Reference::of(body) else {
+            return match super::speak::firing_of(body) {
+                Some(firing) => self.may_still_speak(id, firing, body, work),
+                None => self.may_still_answer(body, work),
+            };
+        };
         let Some(obligation) = work
             .txn
             .get::<crate::reminder::obligation::Obligation>(&keys::obligation(reference.obligation))?

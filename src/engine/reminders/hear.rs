@@ -19,6 +19,7 @@ use crate::reminder::reply::{self, Verdict};
 use crate::reminder::sequence::Exit;
 use crate::reminder::suppression::{Party, Source};
 use crate::reminder::task::kind;
+use crate::reminder::trigger::On;
 use crate::store::{StoreError, keys};
 
 /// Automatic answers to one number in a day: two machines must not talk to each other for ever.
@@ -90,7 +91,14 @@ impl Core {
         match verdict {
             Some(Verdict::OptOut { .. }) => self.exit_all(party, ExitReason::OptedOut, "", work),
             // Its owner wants to be written to: no earlier word holds that up.
-            Some(Verdict::OptIn) => self.let_go_on(party, "", work),
+            Some(Verdict::OptIn) => {
+                self.let_go_on(party, "", work)?;
+                if self.reminders.catalog.rules_on(On::ReplyOptIn).next().is_some() {
+                    let obligations = self.obligations_on(party, work)?;
+                    obligations.into_iter().for_each(|id| self.raise(id, On::ReplyOptIn, work));
+                }
+                Ok(())
+            }
             Some(Verdict::Other)
                 if stored.text.as_deref().is_some_and(|t| reply::is_machine(t, last_sent)) =>
             {
@@ -129,6 +137,9 @@ impl Core {
             return Ok(());
         }
         let about = about.as_ref().map(|debt| (debt.id, &debt.obligation));
+        if let Some((id, _)) = about {
+            self.raise(id, On::ReplyReview, work);
+        }
         let note = "a reply that a person must read";
         if let Some(task) = self.open_task(kind::REVIEW, about, Some(id), note, work)? {
             work.txn.put(place, &task);

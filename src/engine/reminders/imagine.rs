@@ -135,7 +135,13 @@ impl Imagining<'_> {
         let Next::Step { step, window } = planned.next else { return Ok(Outlook::Nothing) };
         let link = link(&situation, obligation);
         let at = window.opens.max(self.now);
-        let rendered = render(&situation, obligation, self.catalog, step, (at, link.as_deref()));
+        let rendered = render(
+            &situation,
+            obligation,
+            self.catalog,
+            (&step.template, step.menu.as_ref()),
+            (at, link.as_deref()),
+        );
         let segment_count = match rendered {
             Ok((rendered, ..)) => rendered.segment_count,
             Err(why) => return Ok(Outlook::NoText(format!("{}: {why}", step.template))),

@@ -1,4 +1,5 @@
-//! What becomes due without a link: the end of a pause, a promise, a subscription's next period, an overdue task.
+//! What becomes due without a link: the end of a pause, a promise, a subscription's next period, an overdue task,
+//! a rule's later look.
 
 use super::debts::Debt;
 use super::happened::Happened;
@@ -66,11 +67,13 @@ impl Core {
     }
 
     fn look_at(&mut self, id: ObligationId, at: Timestamp, work: &mut Work) -> Result<(), StoreError> {
-        let obligation = work.txn.obligation(id)?;
-        let Some(obligation) = obligation.filter(|o| o.timer.is_some_and(|timer| timer.at == at)) else {
+        let Some(obligation) = work.txn.obligation(id)? else {
+            return self.look_at_firing(id.as_u64(), at, work);
+        };
+        if obligation.timer.is_none_or(|timer| timer.at != at) {
             work.txn.delete(keys::timer(TimerKind::Look, at, id.as_u64()));
             return Ok(());
-        };
+        }
         let mut debt = Debt { id, obligation };
         if let Some(EnrolmentState::Paused { reason, until: Some(until) }) = debt.state().cloned()
             && until <= work.wall()

@@ -13,6 +13,7 @@
 //! hear.rs          replies: menus, reviews            looks.rs          what is due without a link
 //! tasks.rs         what a person must do              answers.rs        automatic answers, payment links
 //! subscriptions.rs periods                            seeds.rs          seed tables as changes
+//! triggers.rs      the firm's rules on what happens   speak.rs          the texts that rules send
 //! happened.rs      what becomes of obligations        told.rs           the same as the outside reads it
 //! imagine.rs       what a row would come to           simulate.rs       what would go when
 //! reference.rs     the dispatch key                   view.rs           reading it all beside the core
@@ -46,9 +47,11 @@ pub mod seeds;
 pub mod settle;
 pub mod simulate;
 pub mod situation;
+pub mod speak;
 pub mod subscriptions;
 pub mod tasks;
 pub mod told;
+pub mod triggers;
 pub mod view;
 
 use std::sync::Arc;

@@ -42,6 +42,7 @@ impl Core {
         let (events, reminded) = (work.txn.batch.events.len(), work.reminded.len());
         let (withdraw, replan, stopped) = (work.withdraw.len(), work.replan.len(), work.stopped.len());
         let (controls, contacts) = (work.controls.len(), work.replan_contacts.len());
+        let raised = work.raised.len();
         work.txn.begin();
         let made = self.make(change, by, work)?;
         if made.is_err() {
@@ -54,6 +55,7 @@ impl Core {
             work.replan_contacts.truncate(contacts);
             work.stopped.truncate(stopped);
             work.controls.truncate(controls);
+            work.raised.truncate(raised);
         }
         work.txn.end();
         Ok(made)
@@ -75,6 +77,7 @@ impl Core {
             Change::Sequence(sequence) => self.set_sequence(*sequence, work),
             Change::Pack(pack) => self.set_pack(*pack, work),
             Change::Calendar(calendar) => self.set_calendar(*calendar, work),
+            Change::Rule { key, rule } => self.set_rule(key, rule.map(|own| *own), work),
             Change::Mapping { name, mapping } => self.set_mapping(name, mapping.map(|own| *own), work),
             Change::Contact(contact) => self.change_contact(*contact, by, work),
             Change::Account(account) => self.change_account(account, work),

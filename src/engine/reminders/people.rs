@@ -15,7 +15,7 @@ use crate::reminder::suppression::Party;
 use crate::store::{StoreError, keys};
 
 /// Tags of one account at most.
-const TAGS_MAX: usize = 32;
+pub(super) const TAGS_MAX: usize = 32;
 
 impl Core {
     /// Makes a contact, or changes the one of its external id.

@@ -243,6 +243,7 @@ impl Core {
             let line = HistoryLine { at, what: what.clone(), by: by.to_owned() };
             work.txn.put_new(keys::history(id, self.counters.ids.next(at)), &line);
         }
+        super::triggers::events_of(&what).iter().for_each(|on| self.raise(id, *on, work));
         let notice = Notice { at, kind: NoticeKind::Obligation { id, what } };
         work.txn.batch.events.push(record::encode(&notice));
     }

@@ -2,7 +2,7 @@
 //!
 //! All sending is paused until a person says that payments and opt-outs of the gap are in again. Steps that fell into
 //! the gap, and texts that waited when the backup was taken, count as gone: noted as unknown, under the caps, and each
-//! with a task.
+//! with a task. Texts of rules that waited, or were to be decided on in the gap, do not go.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +10,7 @@ use super::debts::Debt;
 use super::records::Records;
 use super::reference::Reference;
 use super::situation::Situation;
+use super::speak::firing_of;
 use crate::clock::{Now, Timestamp};
 use crate::engine::Pause;
 use crate::engine::core::{Core, PAUSES, Work};
@@ -41,6 +42,12 @@ impl Core {
         for id in touched {
             self.doubt_gap(id, since, &mut work)?;
         }
+        let to = keys::timer(TimerKind::Look, now.wall, u64::MAX);
+        for (key, _) in state.scan(&keys::timers(TimerKind::Look), &to, usize::MAX)? {
+            if let Some((_, id)) = keys::decode_timer(&key) {
+                self.doubt_firing(id, &mut work)?;
+            }
+        }
         self.settle_reminders(&mut work)?;
         self.seal(&mut work);
         Ok(work.txn.batch)
@@ -53,6 +60,11 @@ impl Core {
         for (key, _) in work.txn.scan(&from, &to, usize::MAX)? {
             let Some(id) = LaneKey::decode(&key).map(|key| key.id) else { continue };
             let Some((body, head)) = self.load(id, work)? else { continue };
+            if let Some(firing) = firing_of(&body) {
+                self.forget_speech(firing, work)?;
+                self.cancel_waiting(id, &body, &head, work)?;
+                continue;
+            }
             let Some(reference) = Reference::of(&body) else { continue };
             if let Some(mut obligation) = work.txn.obligation(reference.obligation)? {
                 for note in &mut obligation.steps {
@@ -82,7 +94,9 @@ impl Core {
 
     /// Steps whose time came in the gap count as gone.
     fn doubt_gap(&mut self, id: ObligationId, since: Timestamp, work: &mut Work) -> Result<(), StoreError> {
-        let Some(obligation) = work.txn.obligation(id)? else { return Ok(()) };
+        let Some(obligation) = work.txn.obligation(id)? else {
+            return self.doubt_firing(id.as_u64(), work);
+        };
         let mut debt = Debt { id, obligation };
         let read =
             Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &debt.obligation)?;

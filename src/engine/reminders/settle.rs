@@ -15,6 +15,7 @@ use crate::reminder::enrolment::{EnrolmentState, ExitReason, PauseReason, StepOu
 use crate::reminder::name::Key;
 use crate::reminder::obligation::Obligation;
 use crate::reminder::task::kind;
+use crate::reminder::trigger::On;
 use crate::store::{StoreError, keys};
 
 /// Failed deliveries in a row after which a person looks at a number.
@@ -25,17 +26,26 @@ const SUSPECT_FAILURES: u8 = 3;
 pub struct Settled {
     pub id: MessageId,
     pub to: Msisdn,
-    pub reference: Reference,
+    pub of: Whose,
     pub status: Status,
     pub cause: Option<Cause>,
     /// A byte of it may have left.
     pub went: bool,
 }
 
+/// Whose text a message is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Step(Reference),
+    /// Of the rule at work under this id.
+    Rule(u64),
+}
+
 impl Settled {
-    /// Of a message that is a reminder.
+    /// Of a message that is a reminder, or a rule's text.
     pub fn of(id: MessageId, body: &Body, head: &Head, status: Status) -> Option<Settled> {
-        let reference = Reference::of(body)?;
+        let step = Reference::of(body).map(Whose::Step);
+        let of = step.or_else(|| super::speak::firing_of(body).map(Whose::Rule))?;
         let cause = match &head.state {
             State::Closed {
                 how: Final::Failed(cause) | Final::Blocked(cause) | Final::Undelivered(cause),
@@ -43,7 +53,7 @@ impl Settled {
             } => Some(cause.clone()),
             _ => None,
         };
-        Some(Settled { id, to: body.to, reference, status, cause, went: may_have_gone(head) })
+        Some(Settled { id, to: body.to, of, status, cause, went: may_have_gone(head) })
     }
 }
 
@@ -53,7 +63,7 @@ fn may_have_gone(head: &Head) -> bool {
 }
 
 /// Nobody has the number, or it takes no texts: another one of the contact may.
-fn is_numbers_fault(settled: &Settled) -> bool {
+pub(super) fn is_numbers_fault(settled: &Settled) -> bool {
     let reason = settled.cause.as_ref().map(|cause| cause.reason);
     // That a network does not carry to a number may be a fault of the account.
     matches!(reason, Some(Reason::NetworkBadNumber | Reason::SmscBadDestination))
@@ -79,6 +89,8 @@ impl Core {
                 }
             } else if let Some(contact) = work.replan_contacts.pop() {
                 self.replan_contact(contact, "", work)?;
+            } else if let Some((id, on)) = work.raised.pop_front() {
+                self.judge_raised(id, on, work)?;
             } else if work.withdraw.is_empty() {
                 return Ok(());
             }
@@ -89,7 +101,10 @@ impl Core {
         if settled.status.is_closed() {
             self.reminders.feed.waiting.remove(&settled.id);
         }
-        let id = settled.reference.obligation;
+        let id = match &settled.of {
+            Whose::Step(reference) => reference.obligation,
+            Whose::Rule(firing) => return self.settle_speech(*firing, &settled, work),
+        };
         let Some(obligation) = work.txn.obligation(id)? else { return Ok(()) };
         let mut debt = Debt { id, obligation };
         let note = debt.obligation.steps.iter().position(|note| match note.how {
@@ -154,7 +169,7 @@ impl Core {
     }
 
     /// A number that takes texts is one.
-    fn delivered(&mut self, settled: &Settled, work: &mut Work) -> Result<(), StoreError> {
+    pub(super) fn delivered(&mut self, settled: &Settled, work: &mut Work) -> Result<(), StoreError> {
         if settled.status != Status::Delivered {
             return Ok(());
         }
@@ -239,12 +254,13 @@ impl Core {
     }
 
     /// A number that takes no texts gets no more of them; a person is asked for another.
-    fn delivery_failed(
+    pub(super) fn delivery_failed(
         &mut self,
         debt: &mut Debt,
         settled: &Settled,
         work: &mut Work,
     ) -> Result<(), StoreError> {
+        self.raise(debt.id, On::MessageUndelivered, work);
         let mut phone = work.txn.phone(settled.to)?;
         let dead = is_numbers_fault(settled);
         phone.status = match phone.status {

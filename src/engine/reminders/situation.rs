@@ -91,6 +91,19 @@ pub enum Lack {
     Number,
 }
 
+impl Lack {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Lack::Contact => "its contact is not there",
+            Lack::Account => "its account is not there",
+            Lack::Creditor => "its creditor is not set up",
+            Lack::Sequence => "it is in no sequence",
+            Lack::Rules => "the packs of its creditor cannot be found",
+            Lack::Number => "no number of the contact can be texted",
+        }
+    }
+}
+
 /// What the gates are told besides: it lives in the core's memory, or is imagined.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances<'a> {
@@ -188,6 +201,20 @@ impl Situation {
         window: Window,
         around: Circumstances,
     ) -> Result<Clearance, Refusal> {
+        self.judge_as(Aim::Reminder, obligation, window, around)
+    }
+
+    /// The same of a text that is no step.
+    ///
+    /// # Errors
+    /// The first gate that refuses.
+    pub fn judge_as(
+        &self,
+        aim: Aim,
+        obligation: &Obligation,
+        window: Window,
+        around: Circumstances,
+    ) -> Result<Clearance, Refusal> {
         let Some(enrolment) = &obligation.enrolment else {
             return Err(gate::never());
         };
@@ -199,7 +226,7 @@ impl Situation {
             |date: Date| self.calendar.as_ref().is_some_and(|calendar| calendar.holiday(date).is_some());
         gate::judge(&Facts {
             now: around.now,
-            aim: Aim::Reminder,
+            aim,
             step: StepWindow { from: window.opens, until: window.stale_after },
             is_suppressed: around.is_suppressed,
             is_held: around.is_held || self.phone.review.is_some(),
@@ -289,38 +316,8 @@ impl Situation {
 
     /// What a step's `when` may ask.
     pub fn value(&self, obligation: &Obligation, name: &str, now: Timestamp) -> Option<Value> {
-        let money = |money: Money| Some(Value::from(money));
-        let text = |text: &str| Some(Value::Text(text.to_owned()));
-        let person = &self.contact.contact;
-        match name {
-            "balance" => money(obligation.balance()),
-            "amount" => money(obligation.amount),
-            "paid" => money(Money::new(obligation.paid_minor(), obligation.amount.currency()).ok()?),
-            "min_due" => obligation.min_due.and_then(money),
-            "reminders" => obligation.enrolment.as_ref().map(|e| Value::from(e.reminders_accepted)),
-            "stage" | "status" => text(obligation.status.as_str()),
-            "overdue" => Some(Value::Bool(obligation.is_overdue(self.today(now)))),
-            "days_overdue" => {
-                let days = self.today(now).since(obligation.due_date).map_or(0, |span| span.get_days());
-                Some(Value::from(days.max(0).unsigned_abs()))
-            }
-            "due_date" => Some(Value::Date(obligation.due_date)),
-            "creditor" => text(obligation.creditor.as_str()),
-            "currency" => text(obligation.amount.currency().as_str()),
-            "language" => person.language.as_ref().and_then(|language| text(language.as_str())),
-            "country" => person.country.as_ref().and_then(|country| text(country.as_str())),
-            "kind" => text(match person.kind {
-                crate::reminder::contact::ContactKind::Consumer => "consumer",
-                crate::reminder::contact::ContactKind::B2b => "b2b",
-            }),
-            "has_link" => Some(Value::Bool(obligation.link.is_some())),
-            "case_manager" => self.account.case_manager.as_deref().and_then(text),
-            _ => {
-                let own = name.strip_prefix("custom.")?;
-                let custom = self.account.custom.get(own).or_else(|| person.custom.get(own))?;
-                text(custom)
-            }
-        }
+        let today = self.today(now);
+        Asked { obligation, contact: &self.contact, account: &self.account, today }.value(name)
     }
 
     /// What stands around the body. `number` from 1: which reminder of this phone it is.
@@ -355,6 +352,54 @@ impl Situation {
         }
         let texts = self.rules.disclosures(language, number).map_err(|breach| gate::disclosure(&breach))?;
         Ok(Some(texts.join(" ")).filter(|text| !text.is_empty()))
+    }
+}
+
+/// What conditions are asked of; steps' and rules' alike.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub obligation: &'a Obligation,
+    pub contact: &'a StoredContact,
+    pub account: &'a Account,
+    /// Where the contact lives.
+    pub today: Date,
+}
+
+impl Asked<'_> {
+    pub fn value(&self, name: &str) -> Option<Value> {
+        let Asked { obligation, contact, account, today } = *self;
+        let money = |money: Money| Some(Value::from(money));
+        let text = |text: &str| Some(Value::Text(text.to_owned()));
+        let person = &contact.contact;
+        match name {
+            "balance" => money(obligation.balance()),
+            "amount" => money(obligation.amount),
+            "paid" => money(Money::new(obligation.paid_minor(), obligation.amount.currency()).ok()?),
+            "min_due" => obligation.min_due.and_then(money),
+            "reminders" => obligation.enrolment.as_ref().map(|e| Value::from(e.reminders_accepted)),
+            "stage" | "status" => text(obligation.status.as_str()),
+            "overdue" => Some(Value::Bool(obligation.is_overdue(today))),
+            "days_overdue" => {
+                let days = today.since(obligation.due_date).map_or(0, |span| span.get_days());
+                Some(Value::from(days.max(0).unsigned_abs()))
+            }
+            "due_date" => Some(Value::Date(obligation.due_date)),
+            "creditor" => text(obligation.creditor.as_str()),
+            "currency" => text(obligation.amount.currency().as_str()),
+            "language" => person.language.as_ref().and_then(|language| text(language.as_str())),
+            "country" => person.country.as_ref().and_then(|country| text(country.as_str())),
+            "kind" => text(match person.kind {
+                crate::reminder::contact::ContactKind::Consumer => "consumer",
+                crate::reminder::contact::ContactKind::B2b => "b2b",
+            }),
+            "has_link" => Some(Value::Bool(obligation.link.is_some())),
+            "case_manager" => account.case_manager.as_deref().and_then(text),
+            _ => {
+                let own = name.strip_prefix("custom.")?;
+                let custom = account.custom.get(own).or_else(|| person.custom.get(own))?;
+                text(custom)
+            }
+        }
     }
 }
 

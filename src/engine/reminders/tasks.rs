@@ -15,6 +15,7 @@ use crate::reminder::name::Key;
 use crate::reminder::obligation::{Obligation, ObligationStatus};
 use crate::reminder::suppression::{Party, Source, Suppression};
 use crate::reminder::task::{Task, TaskOutcome, TaskState};
+use crate::reminder::trigger::On;
 use crate::store::{StoreError, keys, record};
 
 /// How long a task may wait before it says so.
@@ -313,6 +314,9 @@ impl Core {
         task.escalated = true;
         task.version += 1;
         work.txn.put(keys::task(id), &task);
+        if let Some(obligation) = task.obligation {
+            self.raise(obligation, On::TaskOverdue, work);
+        }
         let notice = Notice { at: work.wall(), kind: NoticeKind::TaskOverdue { id, kind: task.kind } };
         work.txn.batch.events.push(record::encode(&notice));
         Ok(())

@@ -1,5 +1,5 @@
-//! What a firm sets up by key and once: creditors, menus, sequences, packs, calendars. All five have the same
-//! calls; a sequence has its versions and its steps for a due date besides.
+//! What a firm sets up by key and once: creditors, menus, sequences, packs, calendars, rules. All six have the same
+//! calls; a sequence has its versions and its steps for a due date besides, and a rule can be deleted.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -32,6 +32,7 @@ use crate::reminder::pack::{Pack, Residence};
 use crate::reminder::rules::Rules;
 use crate::reminder::schedule::{self, StepTiming};
 use crate::reminder::sequence::Sequence;
+use crate::reminder::trigger::Trigger;
 use crate::reminder::zone::{Zone, ZoneSet};
 
 /// One kind of what is set up.
@@ -78,6 +79,9 @@ set_up! {
     Menu, menus, |it| it.key(), Change::Menu;
     Pack, packs, |it| &it.key, |it| Change::Pack(Box::new(it));
     Calendar, calendars, |it| it.key(), |it| Change::Calendar(Box::new(it));
+    Trigger, rules, |it| &it.key, |it: Trigger| {
+        Change::Rule { key: it.key.clone(), rule: Some(Box::new(it)) }
+    };
 }
 
 impl SetUp for Sequence {
@@ -115,6 +119,8 @@ pub fn routes() -> Router<App> {
         .merge(kind::<Calendar>("/v1/calendars"))
         .merge(
             Router::new()
+                .route("/v1/rules", get(list::<Trigger>).post(make::<Trigger>))
+                .route("/v1/rules/{key}", get(look::<Trigger>).put(put::<Trigger>).delete(remove_rule))
                 .route("/v1/sequences", get(list::<Sequence>).post(make::<Sequence>))
                 .route("/v1/sequences/{key}", get(look_sequence).put(put::<Sequence>))
                 .route("/v1/sequences/{key}/simulate", get(steps)),
@@ -186,6 +192,15 @@ async fn keep<T: SetUp>(app: &App, wanted: T, by: crate::message::TokenName) -> 
     let changed = change(app, wanted.change(), by, "").await?;
     let catalog = app.engine().view().catalog()?;
     Ok(answer(changed.how, T::find(&catalog, key.as_str()).unwrap_or_default()))
+}
+
+/// Rules alone can be deleted: nothing else names them.
+async fn remove_rule(State(app): State<App>, wanted: Segment, parts: Parts) -> Result<Response, Problem> {
+    let by = app.allow(&parts, Scope::Reminders).await?;
+    no_query(&parts.uri)?;
+    let key = Key::parse(&wanted.0).map_err(|_| Problem::not_found())?;
+    change(&app, Change::Rule { key, rule: None }, by, "rule").await?;
+    Ok(crate::http::json(StatusCode::OK, &json!({})))
 }
 
 /// The latest version, or the one that the query names.

@@ -107,5 +107,13 @@ pub fn sentence(what: &Happened) -> String {
         H::Clicked { .. } => String::from("the link was opened"),
         H::TaskOpened { kind, .. } => format!("a task was opened: {kind}"),
         H::TaskDone { outcome, .. } => format!("a task was done: {outcome}"),
+        H::Acted { rule, act } => format!("the rule {rule} did {act}"),
+        H::Called { rule, event } => format!("the rule {rule} asked for {event}"),
+        H::Spoke { rule, to, .. } => {
+            format!("the text of the rule {rule} became a message to {}", to.to_e164())
+        }
+        H::Withheld { rule, gate, why, .. } => {
+            format!("what the rule {rule} wanted was not done: {gate} {why}")
+        }
     }
 }

@@ -288,6 +288,12 @@ fn gone(what: &Happened) -> Option<String> {
         Happened::Replied { option: Some(option), .. } => format!("Answered with {option}"),
         Happened::Replied { option: None, .. } => String::from("Replied"),
         Happened::Asked { event, .. } => format!("Asked for {event}"),
+        Happened::Acted { rule, act } => format!("Rule {rule}: {act}"),
+        Happened::Called { rule, event } => format!("Rule {rule}: asked for {event}"),
+        Happened::Spoke { rule, to, template, .. } => format!("Rule {rule}: {template} to {}", to.to_e164()),
+        Happened::Withheld { rule, gate, pack, why, .. } => {
+            format!("Rule {rule}: not done, {}", refusal(gate, pack.as_ref().map(|pack| pack.as_str()), why))
+        }
         _ => return None,
     })
 }
