@@ -265,6 +265,7 @@ async fn everything_is_exported_as_csv_and_as_json_over_more_than_a_page() {
         "plans",
         "templates",
         "menus",
+        "rules",
         "sequences",
         "enrolments",
         "consents",
@@ -282,8 +283,10 @@ async fn everything_is_exported_as_csv_and_as_json_over_more_than_a_page() {
         for row in &rows {
             assert!(row.is_object(), "{name}: {row}");
         }
-        let has_rows =
-            !matches!(name, "subscriptions" | "plans" | "menus" | "consents" | "suppressions" | "tasks");
+        let has_rows = !matches!(
+            name,
+            "subscriptions" | "plans" | "menus" | "rules" | "consents" | "suppressions" | "tasks"
+        );
         assert_eq!(!rows.is_empty(), has_rows, "{name}");
     }
     let (_, csv) = text(&api, "/v1/exports/payments?format=csv").await;
@@ -350,4 +353,37 @@ async fn the_status_and_the_metrics_count_the_reminder_side() {
     ] {
         assert!(metrics.contains(line), "{line}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_is_made_asked_obeyed_and_deleted() {
+    let api = up().await;
+    let rule = json!({"key": "news", "on": "obligation.changed", "do": "webhook:crm.sync"});
+    let (status, made) = api.call(Method::PUT, "/v1/rules/news", rule).await;
+    assert_eq!((status, &made["result"]), (201, &json!("created")), "{made}");
+    for (body, field) in [
+        (json!({"key": "x", "on": "news", "do": "exit"}), "on"),
+        (json!({"key": "x", "on": "promise.broken", "do": "shout"}), "do"),
+        (json!({"key": "x", "on": "promise.broken", "do": "send:nothing"}), "do"),
+        (json!({"key": "x", "on": "promise.broken", "do": "enrol:nothing"}), "do"),
+        (json!({"key": "x", "on": "promise.broken", "do": "exit", "after": "1s"}), "after"),
+        (json!({"key": "x", "on": "promise.broken", "do": "exit", "when": "mood = 1"}), "when"),
+        (json!({"key": "x", "on": "promise.broken", "do": "exit", "creditor": "nobody"}), "creditor"),
+    ] {
+        let (status, why) = api.post("/v1/rules", body.clone()).await;
+        assert_eq!((status, &why["errors"][0]["field"]), (422, &json!(field)), "{body}: {why}");
+    }
+    api.owe(1, "2026-12-10").await;
+    let id = api.owe(1, "2026-12-11").await["id"].as_str().unwrap().to_owned();
+    let line = api.get(&format!("/v1/obligations/{id}/timeline")).await;
+    let asked = line["data"].as_array().unwrap().iter().find(|line| line["what"] == "rule_asked");
+    let asked = asked.unwrap_or_else(|| panic!("{line}"));
+    assert_eq!((&asked["rule"], &asked["event"]), (&json!("news"), &json!("crm.sync")));
+    let events = api.get("/v1/events?after=0&limit=500").await;
+    let told = events["data"].as_array().unwrap().iter().any(|event| event["type"] == "rule.asked");
+    assert!(told, "{events}");
+    let gone = Api::answer(api.request(Method::DELETE, "/v1/rules/news")).await;
+    assert_eq!(gone.status, 200);
+    assert_eq!(Api::answer(api.request(Method::DELETE, "/v1/rules/news")).await.status, 404);
+    assert_eq!(Api::answer(api.request(Method::GET, "/v1/rules/news")).await.status, 404);
 }

@@ -8,6 +8,7 @@ mod numbers;
 mod recurring;
 mod replies;
 mod rows;
+mod rules;
 mod steps;
 mod tasks;
 mod wire;

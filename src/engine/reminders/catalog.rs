@@ -195,8 +195,13 @@ fn unfit_rule(catalog: &Catalog, rule: &Trigger) -> Option<(&'static str, String
         Act::Enrol(key) if catalog.sequence(key).is_none() => {
             return Some(("do", format!("there is no sequence {key}")));
         }
-        Act::Send(key) if !catalog.templates.contains_key(key) => {
-            return Some(("do", format!("there is no template {key}")));
+        Act::Send(key) => {
+            let Some(languages) = catalog.templates.get(key) else {
+                return Some(("do", format!("there is no template {key}")));
+            };
+            if languages.values().any(|saved| saved.compiled.template().menu.is_some()) {
+                return Some(("do", format!("the template {key} has a menu, and answers belong to steps")));
+            }
         }
         _ => {}
     }
