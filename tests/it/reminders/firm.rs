@@ -130,6 +130,8 @@ pub struct Sent {
     pub text: String,
     /// `None`: no reminder.
     pub reference: Option<Reference>,
+    /// The text of a rule: about what, and of which firing.
+    pub rule: Option<(ObligationId, u64)>,
 }
 
 impl Firm {
@@ -227,6 +229,7 @@ impl Firm {
             to: submission.to,
             text: submission.text.clone(),
             reference: Reference::of(&body),
+            rule: rule_of(&body),
         });
     }
 
@@ -489,6 +492,13 @@ impl Firm {
     pub fn counters(&self) -> ReminderCounters {
         self.get(&keys::core("reminders")).unwrap_or_default()
     }
+}
+
+/// As it stands in the message, read without the code under test.
+fn rule_of(body: &Body) -> Option<(ObligationId, u64)> {
+    let client_ref = body.client_ref.as_deref().filter(|_| body.token.as_str() == "nudged rules")?;
+    let (obligation, firing) = client_ref.split_once('/').unwrap();
+    Some((obligation.parse().unwrap(), firing.parse().unwrap()))
 }
 
 pub fn number(n: u64) -> Msisdn {

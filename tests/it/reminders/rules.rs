@@ -12,7 +12,7 @@ use nudged::store::keys::{self, family};
 
 use super::firm::*;
 
-const THANKS: &str = r#"
+pub const THANKS: &str = r#"
 [[template]]
 key = "thanks"
 language = "en"
@@ -323,7 +323,7 @@ fn the_other_actions_end_pause_begin_ask_and_mark() {
     assert_eq!((enrolment.sequence.as_str(), firm.obligation(id).sequence), ("firm", Some(key("firm"))));
 }
 
-const FIRM: &str = r#"
+pub const FIRM: &str = r#"
 [[sequence]]
 key = "firm"
 [[sequence.step]]
