@@ -95,9 +95,18 @@ fn certificate(bad: &CertificateError, trust: Trust) -> String {
             format!("its certificate begins at {}: is this machine's clock right?", named(not_before))
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
+            let presented: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
             let presented = if presented.is_empty() { String::from("no name") } else { presented.join(", ") };
             format!("its certificate is for {presented} and not for {}", expected.to_str())
         }
+        CertificateError::BadSignature => {
+            String::from("its certificate was not signed by the authority of ours that it names")
+        }
         other => format!("its certificate is refused: {other}"),
     }
+}
+
+/// The library shows a name with its kind around it.
+fn bare(presented: &str) -> &str {
+    presented.split('"').nth(1).unwrap_or(presented)
 }
