@@ -66,3 +66,4 @@ mod vectors_smpp;
 mod vectors_sms;
 mod vectors_tpdu;
 mod webhooks;
+mod webhooks_tls;
