@@ -15,6 +15,7 @@ use crate::bare;
 use crate::cells::fresh_dir;
 use crate::firm::{self, Cases};
 use crate::peers::{self, Nudged, Sim, program};
+use crate::process::Process;
 use crate::wire;
 
 /// Rows of one file: the API takes 64 MiB.
@@ -30,11 +31,19 @@ const STUCK: Duration = Duration::from_secs(60);
 /// Steps of the sequence that the cases of import and start are in.
 pub const STEPS: u32 = 6;
 
+/// How long something took, and the processor time of the program that did it, of all its threads: on a machine
+/// that does other work besides, that says more.
+#[derive(Clone, Copy, Debug)]
+pub struct Took {
+    pub wall: Duration,
+    pub cpu: Duration,
+}
+
 /// What the client saw of one file.
 #[derive(Clone, Copy, Debug)]
 struct Imported {
-    dry: Duration,
-    commit: Duration,
+    dry: Took,
+    commit: Took,
     /// Of the first texts, foretold by the dry run.
     segments: u64,
 }
@@ -42,7 +51,7 @@ struct Imported {
 #[derive(Debug)]
 pub struct Start {
     pub obligations: u32,
-    pub took: Duration,
+    pub took: Took,
     pub rss_mib: f64,
     pub later_mib: f64,
     pub peak_mib: f64,
@@ -51,8 +60,8 @@ pub struct Start {
 #[derive(Debug)]
 pub struct Import {
     pub rows: u32,
-    pub dry: Duration,
-    pub commit: Duration,
+    pub dry: Took,
+    pub commit: Took,
     pub peak_mib: f64,
     pub journal_octets: u64,
     /// The file's records read by the csv crate and nothing more.
@@ -82,7 +91,8 @@ pub fn import(rows: u32, obligations: u32) -> Fallible<Import> {
         to_come(more.clone())?.write(&file)?;
         import_file(&nudged, &file, more.len() as u32)?;
     }
-    let took = nudged.start_again(&dir)?;
+    let wall = nudged.start_again(&dir)?;
+    let took = Took { wall, cpu: nudged.process.cpu()? };
     let rss_mib = mib(nudged.process.memory_kib()?.0);
     std::thread::sleep(SETTLING);
     let (later, peak) = nudged.process.memory_kib()?;
@@ -97,7 +107,7 @@ pub fn import(rows: u32, obligations: u32) -> Fallible<Import> {
 pub struct Feed {
     pub steps: u32,
     /// From the call that resumes to the last segment at a simulator.
-    pub took: Duration,
+    pub took: Took,
     pub segments: u64,
     /// Taken by each of the two links.
     pub by_link: [u64; 2],
@@ -124,9 +134,10 @@ pub fn feed(steps: u32) -> Fallible<Feed> {
     if sims[0].stats()?.received + sims[1].stats()?.received > 0 {
         return Err("something went while all was paused".into());
     }
-    let began = SystemTime::now();
+    let (began, cpu) = (SystemTime::now(), nudged.process.cpu()?);
     nudged.pause(false)?;
     until_quiet(&sims, foretold)?;
+    let cpu = nudged.process.cpu()? - cpu;
     let reached = wire::reached(&[&sims[0].wire, &sims[1].wire], &cases.numbers)?;
     let last = SystemTime::UNIX_EPOCH + Duration::from_millis(reached.last_millis);
     nudged.process.stop()?;
@@ -135,7 +146,7 @@ pub fn feed(steps: u32) -> Fallible<Feed> {
     bare::submit_all(bare_sim.address, 0..u32::try_from(reached.segments)?, WINDOW.into())?;
     Ok(Feed {
         steps,
-        took: last.duration_since(began)?,
+        took: Took { wall: last.duration_since(began)?, cpu },
         segments: reached.segments,
         by_link: [sims[0].stats()?.received, sims[1].stats()?.received],
         bare: bare.elapsed(),
@@ -145,7 +156,7 @@ pub fn feed(steps: u32) -> Fallible<Feed> {
 #[derive(Debug)]
 pub struct Rehearsal {
     pub obligations: u32,
-    pub took: Duration,
+    pub took: Took,
     pub texts: usize,
 }
 
@@ -162,10 +173,10 @@ pub fn rehearse(obligations: u32) -> Fallible<Rehearsal> {
     command.args(["rehearse", "--from", "2026-12-01T00:00Z", "--to", "2026-12-22T00:00Z", "--config"]);
     command.arg(config).arg("--reminders").arg(firm).arg("--import").arg(file).arg("--out").arg(&out);
     let began = Instant::now();
-    let ended = command.output()?;
-    let took = began.elapsed();
-    if !ended.status.success() {
-        return Err(String::from_utf8_lossy(&ended.stderr).into_owned().into());
+    let (is_well, cpu) = Process::start(command.stdout(Stdio::null()))?.ended()?;
+    let took = Took { wall: began.elapsed(), cpu };
+    if !is_well {
+        return Err("the rehearsal failed".into());
     }
     Ok(Rehearsal { obligations, took, texts: texts(&out, obligations)? })
 }
@@ -222,24 +233,27 @@ fn client(nudged: &Nudged, arguments: &[&str]) -> Command {
 fn import_file(nudged: &Nudged, file: &Path, rows: u32) -> Fallible<Imported> {
     let mut command = client(nudged, &["import", "--yes"]);
     command.arg(file).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let began = Instant::now();
+    let (began, before) = (Instant::now(), nudged.process.cpu()?);
+    let so_far =
+        || -> Fallible<Took> { Ok(Took { wall: began.elapsed(), cpu: nudged.process.cpu()? - before }) };
     let mut child = command.spawn()?;
     let (out, told) = (child.stdout.take(), child.stderr.take());
     let (mut dry, mut said) = (None, String::new());
     for line in BufReader::new(told.ok_or("no standard error")?).lines() {
-        dry.get_or_insert_with(|| began.elapsed());
+        dry = dry.map_or_else(|| so_far().map(Some), |dry| Ok(Some(dry)))?;
         said.push_str(&line?);
         said.push('\n');
     }
     let ended = child.wait()?;
-    let took = began.elapsed();
+    let all = so_far()?;
     out.ok_or("no standard output")?.read_to_string(&mut said)?;
     if !ended.success() || !said.contains(&format!("created {rows},")) {
         return Err(format!("{rows} rows: {said}").into());
     }
     let segments = said.lines().find_map(|line| line.strip_prefix("segments")).ok_or("no segments told")?;
-    let dry = dry.unwrap_or(took);
-    Ok(Imported { dry, commit: took - dry, segments: segments.trim().parse()? })
+    let dry: Took = dry.ok_or("no dry run told")?;
+    let commit = Took { wall: all.wall - dry.wall, cpu: all.cpu - dry.cpu };
+    Ok(Imported { dry, commit, segments: segments.trim().parse()? })
 }
 
 /// Until they have `least` messages together and no more come.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::Fallible;
 use crate::cells::{self, CONNECTIONS, Figures, Load, Peer};
+use crate::reminders::Took;
 use crate::{reminders, stop, synced};
 
 /// How much of everything.
@@ -238,13 +239,13 @@ pub fn sync(verdicts: &mut Verdicts) -> Fallible<()> {
     Ok(())
 }
 
-const COLUMNS: &str = "| | measured | limit | share of it | beside it in this run |\n|---|---|---|---|---|";
+const COLUMNS: &str = "| | measured | limit | share of it | processor time | beside it in this run |\n|---|---|---|---|---|---|";
 
 impl Verdicts {
     /// A line of a table, and its verdict.
-    fn timed(&mut self, what: &str, took: Duration, limit: Duration, beside: &str) {
-        let [took, limit] = [took, limit].map(|time| time.as_secs_f64());
-        println!("| {what} | {took:.2} s | {limit:.1} s | {:.2} | {beside} |", took / limit);
+    fn timed(&mut self, what: &str, took: Took, limit: Duration, beside: &str) {
+        let [took, limit, cpu] = [took.wall, limit, took.cpu].map(|time| time.as_secs_f64());
+        println!("| {what} | {took:.2} s | {limit:.1} s | {:.2} | {cpu:.2} s | {beside} |", took / limit);
         self.0.push((format!("{what} within {limit:.1} s: {took:.2}"), took < limit));
     }
 }
@@ -268,7 +269,7 @@ pub fn import(scale: Scale, verdicts: &mut Verdicts) -> Fallible<()> {
         format!("{} obligations, {} steps to come", start.obligations, start.obligations * reminders::STEPS);
     verdicts.timed(&format!("ready on {found}"), start.took, START, "-");
     for (when, mib) in [("ready", start.rss_mib), ("5 s later", start.later_mib)] {
-        println!("| resident, {when} | {mib:.1} MiB | {START_MIB} MiB | {:.2} | - |", mib / START_MIB);
+        println!("| resident, {when} | {mib:.1} MiB | {START_MIB} MiB | {:.2} | - | - |", mib / START_MIB);
         let what = format!("{when}, on {found}: under {START_MIB} MiB: {mib:.1}");
         verdicts.0.push((what, mib < START_MIB));
     }
