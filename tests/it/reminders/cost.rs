@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 
 const REMINDERS: u64 = 64;
 
-/// Entries that a start read.
+/// Keys that were asked for, and entries that were found.
 struct Counting<'a>(&'a Memory, Cell<usize>);
 
 impl Counting<'_> {
@@ -65,11 +65,15 @@ struct Bill {
     journal_bytes: usize,
     /// Operations of the step that queued and leased them.
     at_lease: usize,
+    /// Keys asked for and entries found.
+    reads: usize,
 }
 
 impl Bill {
     fn step(&mut self, firm: &mut Firm, inputs: Vec<Input>) {
-        let step = firm.core.step(&firm.state, inputs, firm.clock.now()).unwrap();
+        let counting = Counting(&firm.state, Cell::new(0));
+        let step = firm.core.step(&counting, inputs, firm.clock.now()).unwrap();
+        self.reads += counting.1.get();
         for key in step.batch.writes.keys() {
             *self.operations.entry(key[0]).or_default() += 1;
         }
@@ -185,6 +189,14 @@ fn a_new_row_costs_11_key_operations_and_less_than_820_bytes_of_journal() {
     let bytes = bill.journal_bytes / CHANGE_GROUP;
     assert!(bytes < 820, "{bytes}");
     assert!(bytes > 400, "more than an obligation alone: {bytes}");
+}
+
+/// Most are asked for and not there.
+#[test]
+fn a_new_row_reads_at_most_13_keys_and_one_that_is_the_same_again_2() {
+    let mut firm = Firm::new();
+    let reads = [How::Created, How::Unchanged].map(|how| rows(&mut firm, 12_000, how).reads / CHANGE_GROUP);
+    assert!((5..=13).contains(&reads[0]) && reads[1] == 2, "{reads:?}");
 }
 
 #[test]
