@@ -20,6 +20,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::engine::core::{Answer, Core, Input, LinkIndex, Settings, Step};
 use crate::engine::notice::{Notice, NoticeKind};
 use crate::engine::reminders::records::{Applied, Records};
+use crate::engine::suppressions::Suppressions;
 use crate::engine::{Change, ChangeAnswer, Command};
 use crate::id::TaskId;
 use crate::message::{Body, LinkName, Msisdn, TokenName};
@@ -45,6 +46,8 @@ const BY: &str = "rehearsal";
 struct Life {
     core: Core,
     store: Store,
+    /// The list of opt-outs beside the store; it outlives a restore.
+    suppressions: Suppressions,
     /// What the core waits for.
     awaits: Option<Instant>,
     /// It wants to be asked again at once.
@@ -139,10 +142,16 @@ impl Stage {
             store.commit(&batch, now.wall)?;
             told.extend(batch.events);
         }
+        let (mut suppressions, mut list) = Suppressions::open(&self.dir, &core)?;
+        while let Some(batch) = core.catch_up(&mut list, &store.reader(), now)? {
+            store.commit(&batch, now.wall)?;
+            told.extend(batch.events);
+        }
+        suppressions.settle(&list, &core, &store.reader(), now)?;
         // The routes are the same over all lives: the first start alone has anything to note.
         store.commit(&core.move_lanes(&store.reader(), now)?, now.wall)?;
         core.sweep_seldom(IDLE);
-        self.life = Some(Life { core, store, awaits: None, at_once: true });
+        self.life = Some(Life { core, store, suppressions, awaits: None, at_once: true });
         self.starts_at = None;
         for event in told {
             self.publish(self.at(), record::decode(&event)?)?;
@@ -239,6 +248,7 @@ impl Stage {
         let (now, at) = (self.clock.now(), self.at());
         let Some(life) = &mut self.life else { return Ok(ChangeAnswer::new()) };
         let step = life.core.step(&life.store.reader(), inputs, now)?;
+        life.suppressions.note(&step.batch, &life.store.reader(), now.wall)?;
         life.store.commit(&step.batch, now.wall)?;
         self.steps += 1;
         self.last_step = now.mono;
