@@ -27,6 +27,7 @@ const MODE: u32 = 0o600;
 #[derive(Clone, Copy, Debug)]
 pub struct Title {
     pub what: &'static str,
+    /// Another one with every change of the note.
     pub version: u32,
     /// For whoever looks into it.
     pub note: &'static str,
@@ -50,8 +51,8 @@ impl Title {
             Ok(found) if found > self.version => {
                 Err(StoreError::Newer { what: self.what, found, known: self.version })
             }
-            Ok(found) => Ok(found == self.version),
-            Err(_) => Ok(false),
+            // All of it: where its end is gone the next line stands in it.
+            _ => Ok(self.line().strip_suffix('\n') == Some(line)),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Serialize, Serializer};
 
 use crate::clock::Timestamp;
+use crate::engine::imports::payments::Booked;
 use crate::engine::notice::{Notice, NoticeKind};
 use crate::engine::reminders::Happened;
 use crate::id::{MessageId, ObligationId, TaskId};
@@ -37,6 +38,7 @@ pub enum Said {
     Exited(Exited),
     Promise(Promised),
     Webhook(Webhook),
+    Bank(Bank),
 }
 
 /// A text whose first byte a link wrote then.
@@ -120,6 +122,20 @@ pub struct Webhook {
     pub obligation: String,
     pub amount: Option<Money>,
     pub key: Option<String>,
+}
+
+/// What a file of the bank came to, in entries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Bank {
+    pub path: String,
+    pub entries: u64,
+    pub booked: u64,
+    pub reversed: u64,
+    /// Each with a task.
+    pub doubtful: u64,
+    pub unchanged: u64,
+    pub unmatched: u64,
+    pub rejected: u64,
 }
 
 /// The last line.
@@ -258,6 +274,12 @@ impl Notes {
             _ => return,
         };
         self.lines.push(Line { at, said });
+    }
+
+    pub fn booked(&mut self, at: Timestamp, path: String, booked: &Booked) {
+        let Booked { entries, booked, reversed, doubtful, unchanged, unmatched, rejected, .. } = *booked;
+        let bank = Bank { path, entries, booked, reversed, doubtful, unchanged, unmatched, rejected };
+        self.lines.push(Line { at, said: Said::Bank(bank) });
     }
 
     fn task(&self, id: TaskId, kind: &str, state: &'static str, outcome: Option<String>) -> Said {

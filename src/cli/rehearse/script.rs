@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::engine::Change;
 use crate::engine::reminders::change::Which;
 use crate::message::{LinkName, Msisdn};
+use crate::reminder::bank::{self, Entry};
 use crate::reminder::contact::e164;
 use crate::reminder::money::Money;
 use crate::reminder::name::{ExternalId, Key};
@@ -40,8 +41,8 @@ pub enum What {
     Down { until: Timestamp },
     /// The daemon's wall clock is set.
     Clock { jump: Jump },
-    /// A file of the bank, as it was read.
-    BankFile { octets: Vec<u8> },
+    /// The entries of a file of the bank.
+    BankFile { path: String, entries: Vec<Entry> },
     /// The newest open task of an obligation is done.
     TaskDone { which: Which, outcome: TaskOutcome },
     /// The state becomes what it was at `to`, as from a backup.
@@ -153,7 +154,7 @@ struct RawRestore {
     to: String,
 }
 
-/// Reads the events in order of time; `file` reads what a `bank_file` names.
+/// Reads the events in order of time; `file` reads what a `bank_file` names, and says the path where it cannot.
 ///
 /// # Errors
 /// The first line that is not right.
@@ -193,7 +194,7 @@ fn event(raw: Raw, file: &dyn Fn(&str) -> Result<Vec<u8>, String>) -> Result<Eve
         raw.crash.map(|_| Ok(What::Crash)),
         raw.down.map(|raw| Ok(What::Down { until: instant("until", &raw.until)? })),
         raw.clock.map(|raw| Ok(What::Clock { jump: Jump::parse(&raw.jump)? })),
-        raw.bank_file.map(|raw| Ok(What::BankFile { octets: file(&raw.path)? })),
+        raw.bank_file.map(|raw| bank_file(raw.path, file)),
         raw.task_done.map(task_done),
         raw.restore.map(|raw| Ok(What::Restore { to: instant("to", &raw.to)? })),
     ];
@@ -203,6 +204,11 @@ fn event(raw: Raw, file: &dyn Fn(&str) -> Result<Vec<u8>, String>) -> Result<Eve
         (None, _) => Err(String::from("names no event")),
         (Some(_), Some(_)) => Err(String::from("names two events: write a line for each")),
     }
+}
+
+fn bank_file(path: String, file: &dyn Fn(&str) -> Result<Vec<u8>, String>) -> Result<What, String> {
+    let entries = bank::read(&file(&path)?).map_err(|bad| format!("{path}: {bad}"))?;
+    Ok(What::BankFile { path, entries })
 }
 
 fn task_done(raw: RawTask) -> Result<What, String> {
