@@ -59,10 +59,15 @@ impl Core {
 
     /// Obligations of periods that began in the gap: they were made then too, and their steps may have gone.
     fn make_periods(&mut self, work: &mut Work) -> Result<(), StoreError> {
-        for _ in 0..PERIODS_MAX {
-            let due = self.due_timers(TimerKind::Period, 1, work)?;
-            let Some(&(at, id)) = due.first() else { break };
-            self.next_period(id, at, work)?;
+        if self.clock_in_doubt() {
+            return Ok(());
+        }
+        for _ in 0..PERIODS_MAX.div_ceil(PAGE) {
+            let due = self.due_timers(TimerKind::Period, PAGE, work)?;
+            if due.is_empty() {
+                break;
+            }
+            due.into_iter().try_for_each(|(at, id)| self.next_period(id, at, work))?;
         }
         self.forecast(TimerKind::Period, work)
     }
