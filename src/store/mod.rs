@@ -17,6 +17,7 @@ mod files;
 pub mod frame;
 mod journal;
 pub mod keys;
+pub mod lines;
 mod maintain;
 mod mark;
 pub mod migrate;
