@@ -68,11 +68,26 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     // The object is taken apart once before: it says what is no JSON, and which names stand twice.
     let object = crate::http::fields::Fields::parse(body)?;
     object.check_once()?;
+    typed(body)
+}
+
+/// The same for an array of objects.
+pub fn parse_list<T: DeserializeOwned>(body: &[u8]) -> Result<Vec<T>, Problem> {
+    let not_json = |why: &str| Problem::bad_request("not_json", format!("The body is not JSON: {why}."));
+    match serde_json::from_slice::<Value>(body) {
+        Ok(Value::Array(_)) => typed(body),
+        Ok(_) => Err(not_json("it must be an array")),
+        Err(error) => Err(not_json(&crate::http::fields::reason(&error))),
+    }
+}
+
+fn typed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let (path, inner) = (error.path().to_string(), error.into_inner());
         let why = crate::http::fields::reason(&inner);
-        if !inner.is_data() {
+        // Of another shape than an enum's name, serde_json says that it is no JSON.
+        if !inner.is_data() && serde_json::from_slice::<Value>(body).is_err() {
             return Problem::bad_request("not_json", format!("The body is not JSON: {path}: {why}."));
         }
         named(&path, why)
