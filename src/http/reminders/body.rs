@@ -253,6 +253,7 @@ mod tests {
             (phones(r#"{"number":"+4915112345678","fax":1}"#), "phones[0].fax"),
             (String::from(r#"{"external_id":"c","phones":[],"colour":"red"}"#), "colour"),
             (String::from(r#"{"external_id":"c","phones":[],"days":["someday"]}"#), "days[0]"),
+            (String::from(r#"{"external_id":"c","phones":[],"kind":[[]]}"#), "kind"),
             (String::from(r#"{"external_id":"c","external_id":"d","phones":[]}"#), "external_id"),
         ] {
             assert_eq!(told::<Contact>(&body), (422, field.to_owned()), "{body}");
@@ -266,8 +267,25 @@ mod tests {
 
     #[test]
     fn what_is_no_json_object_is_400() {
-        for body in ["", "[]", "null", "{", "{} x", "\u{FEFF}{}", r#"["c",[]]"#] {
+        let lone = r#"{"external_id":"\ud800","phones":[]}"#;
+        for body in ["", "[]", "null", "{", "{} x", "\u{FEFF}{}", r#"["c",[]]"#, lone] {
             assert_eq!(told::<Contact>(body).0, 400, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_a_list_refuses_is_named_with_its_place() {
+        let told = |body: &str| {
+            let problem = parse_list::<Contact>(body.as_bytes()).unwrap_err().to_json();
+            (problem["status"].as_u64(), problem["errors"][0]["field"].as_str().map(str::to_owned))
+        };
+        let good = r#"{"external_id":"c","phones":[]}"#;
+        assert!(parse_list::<Contact>(format!("[{good},{good}]").as_bytes()).is_ok());
+        for (second, field) in [("{}", "[1].external_id"), (r#"{"x":1}"#, "[1].x"), ("7", "[1]")] {
+            assert_eq!(told(&format!("[{good},{second}]")), (Some(422), Some(field.to_owned())));
+        }
+        for body in ["", "{}", "[", "[{}] x", "\"[]\""] {
+            assert_eq!(told(body).0, Some(400), "{body}");
         }
     }
 
