@@ -121,7 +121,7 @@ impl Default for Options {
             snapshot_after: 256 << 20,
             checkpoint_after: 16 << 20,
             ballast_bytes: 32 << 20,
-            cache_bytes: 16 << 20,
+            cache_bytes: 8 << 20,
             compact_above: 256 << 20,
             history_bytes: 128 << 20,
             hold_bytes: 1 << 30,
