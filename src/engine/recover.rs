@@ -13,6 +13,7 @@ use super::core::{COUNTERS, Core, Lease, LeasedSegments, PAUSES, REMINDERS, Sett
 use super::intake::u64_digest;
 use super::lanes::{LaneEntry, Waiting};
 use super::receipts::Orphans;
+use super::reminders::errands::Errands;
 use super::unknown;
 use crate::clock::Now;
 use crate::id::MessageId;
@@ -62,6 +63,7 @@ impl Core {
         core.orphans = Orphans::load(state)?;
         core.load_begun(state)?;
         core.load_parties(state)?;
+        core.reminders.errands = Errands::load(state)?;
         core.assembly = Assembly::load(state)?;
         core.end_open_leases(&mut work)?;
         core.hear_orphans(&mut work)?;

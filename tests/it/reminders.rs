@@ -3,6 +3,7 @@
 mod chaos;
 mod cost;
 mod firm;
+mod many;
 mod money;
 mod numbers;
 mod recurring;

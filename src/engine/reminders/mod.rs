@@ -16,7 +16,7 @@
 //! happened.rs      what becomes of obligations        told.rs           the same as the outside reads it
 //! imagine.rs       what a row would come to           simulate.rs       what would go when
 //! reference.rs     the dispatch key                   view.rs           reading it all beside the core
-//! restored.rs      after a backup came back
+//! restored.rs      after a backup came back            errands.rs         along all that a number owes
 //! ```
 //! Invariants: an obligation's record, the ledger of its steps and its timer change in one batch; a step with a note
 //! of having gone is never queued again in its cycle; nothing is rendered before a link can take it; every decision
@@ -29,6 +29,7 @@ pub mod change;
 pub mod debts;
 pub mod decide;
 pub mod enrol;
+pub mod errands;
 pub mod feed;
 pub mod happened;
 pub mod hear;
@@ -65,6 +66,7 @@ use crate::reminder::enrolment::{Timer, TimerKind};
 use crate::reminder::obligation::ObligationStatus;
 use crate::reminder::zone::Zone;
 use crate::store::{Read, StoreError};
+use errands::Errands;
 use feed::Feed;
 use situation::RulesCache;
 
@@ -103,6 +105,7 @@ pub struct Reminders {
     pub catalog: Arc<Catalog>,
     pub rules: RulesCache,
     pub feed: Feed,
+    pub errands: Errands,
     /// The counters as they were last written.
     pub counted: Option<ReminderCounters>,
     /// The first timer of each kind; [`Timestamp::MIN`] where it was not looked at yet.
@@ -116,6 +119,7 @@ impl Reminders {
             catalog: Arc::new(Catalog::shipped(home)),
             rules: RulesCache::default(),
             feed: Feed::default(),
+            errands: Errands::default(),
             counted: None,
             next: [Some(Timestamp::MIN); TimerKind::COUNT],
         }
