@@ -106,6 +106,21 @@ async fn the_status_of_an_obligation_changes_as_it_may() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_is_not_owed_of_what_is_paid() {
+    let api = up().await;
+    let owed = api.owe(1, "2026-12-20").await;
+    let payment = json!({"external_id": "p-1", "amount": owed["amount"], "at": "2026-11-20T10:00:00Z"});
+    api.make("/v1/obligations/inv-1/payments", payment).await;
+    let with = |value| json!({"external_id": "inv-1", "amount": eur(value), "due_date": "2026-12-20"});
+    let (status, refused) = api.call(Method::PUT, "/v1/obligations/inv-1", with("130.00")).await;
+    assert_eq!((status, &refused["errors"][0]["field"]), (422, &json!("amount")), "{refused}");
+    let kept = api.get("/v1/obligations/inv-1").await;
+    assert_eq!((&kept["status"], &kept["amount"]), (&json!("paid"), &owed["amount"]));
+    let (status, less) = api.call(Method::PUT, "/v1/obligations/inv-1", with("100.00")).await;
+    assert_eq!((status, &less["status"]), (200, &json!("paid")), "{less}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_makes_instalments_and_a_subscription_periods() {
     let api = up().await;
     api.owe(1, "2026-12-10").await;
