@@ -8,6 +8,7 @@ mod body;
 mod debts;
 mod enrolments;
 mod exports;
+mod holidays;
 mod people;
 mod setup;
 pub mod shown;
