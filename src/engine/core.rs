@@ -304,7 +304,7 @@ impl Core {
     pub(super) fn empty(settings: Settings) -> Result<Core, LaneClash> {
         let names: Vec<LinkName> = settings.links.iter().map(|link| link.name.clone()).collect();
         let router = Router::new(&settings.routes, &names)?;
-        let reminders = Reminders::new(settings.reminders.home.clone());
+        let reminders = Reminders::new(&settings.reminders, &router);
         let seat = |facts: &LinkFacts| Seat {
             facts: facts.clone(),
             up: false,

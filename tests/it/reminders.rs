@@ -8,6 +8,7 @@ mod money;
 mod numbers;
 mod recurring;
 mod replies;
+mod routes;
 mod rows;
 mod steps;
 mod tasks;

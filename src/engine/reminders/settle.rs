@@ -167,7 +167,7 @@ impl Core {
             && let Some(StepOutcome::Gone { at, .. }) = debt.obligation.steps.get(at).map(|note| &note.how)
         {
             let mut phone = work.txn.phone(settled.to)?;
-            phone.ledger.take_back(*at);
+            phone.give_back(&debt.obligation.creditor, *at);
             work.txn.put(keys::phone(settled.to), &phone);
         }
         self.delivery_failed(debt, settled, work)
@@ -188,7 +188,7 @@ impl Core {
         let how = StepOutcome::Skipped { at: now, gate: gate.clone(), rule: rule.clone() };
         if let StepOutcome::Gone { at, .. } = std::mem::replace(&mut note.how, how) {
             let mut phone = work.txn.phone(settled.to)?;
-            phone.ledger.take_back(at);
+            phone.give_back(&debt.obligation.creditor, at);
             work.txn.put(keys::phone(settled.to), &phone);
         }
         self.happen(debt.id, Happened::Skipped { step, gate, rule }, "", work);
@@ -205,7 +205,7 @@ impl Core {
         let note = debt.obligation.steps.remove(at);
         let mut phone = work.txn.phone(settled.to)?;
         if let StepOutcome::Gone { at, .. } = note.how {
-            phone.ledger.take_back(at);
+            phone.give_back(&debt.obligation.creditor, at);
             work.txn.put(keys::phone(settled.to), &phone);
         }
         let current = note.cycle == debt.obligation.cycle;

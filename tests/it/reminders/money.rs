@@ -114,7 +114,10 @@ fn what_is_paid_is_not_owed_again_by_another_amount() {
     let with = |minor| ObligationDraft { amount: eur(minor), ..draft("inv-1", 1, november(25)) };
     let refused = firm.try_owe(with(15_000)).unwrap_err();
     assert!(matches!(refused, ChangeRefusal::Field { field: "amount", .. }), "{refused:?}");
-    assert_eq!((firm.obligation(id).amount, firm.obligation(id).status), (eur(12_000), ObligationStatus::Paid));
+    assert_eq!(
+        (firm.obligation(id).amount, firm.obligation(id).status),
+        (eur(12_000), ObligationStatus::Paid)
+    );
     firm.try_owe(with(11_000)).unwrap();
     assert_eq!(firm.obligation(id).status, ObligationStatus::Paid, "less is no debt");
     firm.try_owe(with(12_000)).unwrap();
