@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::{ChangeRefusal, Changed, How, Subject};
 use super::debts::Made;
+use super::routes::RouteClasses;
 use crate::engine::core::{Core, Work};
 use crate::reminder::calendar::Calendar;
 use crate::reminder::creditor::Creditor;
@@ -69,6 +70,8 @@ pub struct Catalog {
     pub mappings: BTreeMap<Key, Arc<Mapping>>,
     /// The firm's own zone.
     pub home: Zone,
+    /// What links are called in packs.
+    pub routes: Arc<RouteClasses>,
 }
 
 impl Catalog {
@@ -85,6 +88,7 @@ impl Catalog {
             calendars: calendars.map(|calendar| (calendar.key().clone(), Arc::new(calendar))).collect(),
             mappings: BTreeMap::new(),
             home,
+            routes: Arc::default(),
         }
     }
 
