@@ -47,6 +47,8 @@ struct List {
     frame: Frame,
     here: &'static str,
     rows: Vec<Row>,
+    /// Key, where it is, and what its answers do.
+    menus: Vec<(String, String, String)>,
 }
 
 struct Row {
@@ -118,7 +120,15 @@ pub async fn list(State(app): State<App>, parts: Parts) -> Response {
                 steps: steps.join(", "),
             })
         });
-        Ok(List { here: "/sequences", rows: rows.collect(), frame: look.frame })
+        let menus = look.catalog.menus.values().map(|menu| {
+            let answers = menu.options().iter().map(|option| match option.label.as_str() {
+                "" => option.digit.to_string(),
+                label => format!("{} = {label}", option.digit),
+            });
+            let answers = visible(&answers.collect::<Vec<_>>().join(", "), SHOWN);
+            (menu.key().to_string(), format!("/menus/{}", in_path(menu.key().as_str())), answers)
+        });
+        Ok(List { here: "/sequences", rows: rows.collect(), menus: menus.collect(), frame: look.frame })
     })
     .await
 }
@@ -348,10 +358,10 @@ fn ahead(one: &Foreseen, zones: &ZoneSet, now: Timestamp) -> Forecast {
             line.text = Some(visible(&rendered.text, WHOLE));
         }
         Outcome::Refused { gate, pack, rule, next } => {
-            let said = super::words::refusal(gate, pack.as_ref().map(Key::as_str), rule);
+            let said = super::words::refusal(gate, pack.as_ref(), rule);
             let again = next.map(|at| format!("asked again {}", When::of(at, zones, now).read));
             let again = again.unwrap_or_else(|| String::from("nothing goes by itself then"));
-            line.figures = format!("Refused by the {said}; {again}.");
+            line.figures = format!("Refused: {said}; {again}.");
         }
         Outcome::Skipped { gate, rule } => {
             line.figures = format!("Left out: {}.", super::words::refusal(gate, None, rule));
