@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 
 use super::entries::Entries;
-use super::forms::{FORM_MAX, SAID_MAX, make, number};
+use super::forms::{FORM_MAX, SAID_MAX, make, meanwhile, number};
 use super::obligations::Row as Owed;
 use super::{Frame, Look, SHOWN, again, filled, name_of, page, told};
 use crate::engine::reminders::change::Who;
@@ -186,8 +186,7 @@ pub async fn save(State(app): State<App>, id: Segment, request: Request) -> Resp
 async fn change(app: &App, id: ContactId, entries: &mut Entries, by: TokenName) -> Result<(), Problem> {
     let stored = app.read(move |view| view.contact(id)).await?.ok_or_else(Problem::not_found)?;
     if !entries.is("version", &stored.version.to_string()) {
-        let detail = "Somebody else has changed it meanwhile: look at it again and enter it anew.";
-        return Err(Problem::new(StatusCode::CONFLICT, "version_conflict", detail));
+        return Err(meanwhile());
     }
     let contact = entered(stored.contact, entries);
     if let Err((field, bad)) = contact.check() {

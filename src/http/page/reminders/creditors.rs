@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
 
 use super::entries::Entries;
-use super::forms::{FORM_MAX, SAID_MAX, make};
+use super::forms::{FORM_MAX, SAID_MAX, make, meanwhile};
 use super::written::mark;
 use super::{Frame, Look, SHOWN, again, filled, in_path, page};
 use crate::engine::Change;
@@ -174,8 +173,7 @@ fn seen(catalog: &Arc<Catalog>, creditor: &Creditor, entries: &mut Entries) -> R
     match (known, entries.text("was")) {
         (Some(_), None) => entries.refuse("creditor_key", "is set up already: change it on its own page"),
         (known, Some(was)) if known.as_deref() != Some(was) => {
-            let detail = "Somebody else has changed it meanwhile: look at it again.";
-            return Err(Problem::new(StatusCode::CONFLICT, "version_conflict", detail));
+            return Err(meanwhile());
         }
         _ => {}
     }

@@ -10,6 +10,7 @@ use jiff::civil::Date;
 
 use super::confirm::{self, Confirm, SURE};
 use super::entries::{Entries, Tried};
+use super::words::plain;
 use super::{Look, again, filled, obligation};
 use crate::clock::Timestamp;
 use crate::engine::reminders::change::Which;
@@ -52,18 +53,29 @@ pub async fn make(app: &App, change: Change, by: TokenName) -> Result<Changed, P
 }
 
 fn refused(refusal: ChangeRefusal) -> Problem {
-    let detail = format!("It was not done: {refusal}.");
     match refusal {
-        ChangeRefusal::NotFound { .. } => Problem::new(StatusCode::NOT_FOUND, "not_found", detail),
-        ChangeRefusal::Field { field, why } => Problem::field(field, why),
-        ChangeRefusal::Conflict { .. } => {
-            let detail = "Somebody else has changed it meanwhile: look at it again.";
-            Problem::new(StatusCode::CONFLICT, "version_conflict", detail)
+        ChangeRefusal::NotFound { what } => {
+            let detail = format!("There is no such {what}.");
+            Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
         }
-        ChangeRefusal::State(_) => Problem::new(StatusCode::CONFLICT, "state_forbids", detail),
-        ChangeRefusal::Full(_) => Problem::new(StatusCode::CONFLICT, "too_many", detail),
+        ChangeRefusal::Field { field, why } => Problem::field(field, why),
+        ChangeRefusal::Conflict { .. } => meanwhile(),
+        ChangeRefusal::State(why) => {
+            let detail = format!("Its state does not allow that: {}.", plain(&why));
+            Problem::new(StatusCode::CONFLICT, "state_forbids", detail)
+        }
+        ChangeRefusal::Full(most) => {
+            let detail = format!("There are too many of them already: at most {most}.");
+            Problem::new(StatusCode::CONFLICT, "too_many", detail)
+        }
         ChangeRefusal::Closed(refusal) => refusal.into(),
     }
+}
+
+/// What was seen is not what is there any more.
+pub fn meanwhile() -> Problem {
+    let detail = "Somebody else has changed it meanwhile: look at it again.";
+    Problem::new(StatusCode::CONFLICT, "version_conflict", detail)
 }
 
 /// `POST /page/obligations/{id}/{what}`
@@ -122,7 +134,7 @@ async fn said(
             return Ok(Done::Asked);
         }
         if !entries.is("version", &version) {
-            return Err(refused(ChangeRefusal::Conflict { version: 0 }));
+            return Err(meanwhile());
         }
     }
     make(app, change, by).await?;

@@ -160,8 +160,7 @@ async fn page<P: Template + Send + 'static>(
     let Some(signed) = app.signed(&parts.headers, doing(&parts.headers)) else {
         return refused_login(&app, page_forms::signed_out());
     };
-    let asked = signed.need(Scope::Read).and_then(|()| asked(&parts, names));
-    let made = match asked {
+    let made = match asked(&parts, names) {
         Ok(asked) => look(&app, &signed, asked, make).await,
         Err(problem) => Err(problem),
     };
@@ -237,13 +236,14 @@ fn asked(parts: &Parts, names: &[&str]) -> Result<Asked, Problem> {
     }
 }
 
-/// It may be many reads: not on a thread that answers others.
+/// For somebody who may read. It may be many reads: not on a thread that answers others.
 async fn look<P: Send + 'static>(
     app: &App,
     signed: &Signed,
     asked: Asked,
     make: impl FnOnce(Look) -> Result<P, Problem> + Send + 'static,
 ) -> Result<P, Problem> {
+    signed.need(Scope::Read)?;
     let (view, clock) = (app.engine().view().clone(), app.now());
     let now = clock.wall;
     let frame = Frame::of(signed, now);

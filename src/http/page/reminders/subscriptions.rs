@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 
 use super::entries::Entries;
-use super::forms::{FORM_MAX, SAID_MAX, amount, day, make as change};
+use super::forms::{FORM_MAX, SAID_MAX, amount, day, make as change, meanwhile};
 use super::obligations::{Choice, creditors};
 use super::words::When;
 use super::{Frame, Look, SHOWN, again, filled, in_path, page, told};
@@ -240,8 +240,7 @@ async fn finish(app: &App, id: &str, entries: &mut Entries, by: TokenName) -> Re
     let until = entries.required("until", day);
     entries.check()?;
     if !entries.is("version", &stored.version.to_string()) {
-        let detail = "Somebody else has changed it meanwhile: look at it again.";
-        return Err(Problem::new(StatusCode::CONFLICT, "version_conflict", detail));
+        return Err(meanwhile());
     }
     let mut subscription = stored.subscription;
     if let Some(until) = until {

@@ -10,7 +10,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::entries::Entries;
-use super::forms::make;
+use super::forms::{make, meanwhile};
 use super::{Frame, Look, again, filled, in_path, page};
 use crate::engine::reminders::{Catalog, seeds};
 use crate::http::page::forms::see;
@@ -235,8 +235,7 @@ async fn kept(app: &App, kind: Kind, entries: &mut Entries, by: TokenName) -> Re
             ));
         }
         (known, Some(was), _) if known.as_deref() != Some(was) => {
-            let detail = "Somebody else has changed it meanwhile: look at it again.";
-            return Err(Problem::new(StatusCode::CONFLICT, "version_conflict", detail));
+            return Err(meanwhile());
         }
         _ => {}
     }
