@@ -73,9 +73,9 @@ async fn pages(office: &Office) -> Vec<String> {
         let rest = page.split_once(&format!("href=\"{begin}_")).unwrap().1;
         format!("{begin}_{}", rest.split_once('"').unwrap().0)
     };
-    let import =
-        office.import(&format!("{}{LONG},acme,0151,1,EUR,soon,{LONG},de,DE,,,\n", crate::imports::cases(1)));
-    let own = [import.await, link("/contacts", "/contacts/con").await, link("/tasks", "/tasks/tsk").await];
+    let csv = format!("{}{LONG},acme,0151,1,EUR,soon,{LONG},de,DE,,,\n", crate::imports::cases(1));
+    let import = office.import(&csv).await;
+    let own = [import, link("/contacts", "/contacts/con").await, link("/tasks", "/tasks/tsk").await];
     let fixed = [
         "/obligations",
         "/obligations/new",

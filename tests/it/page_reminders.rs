@@ -389,8 +389,10 @@ async fn a_sequence_is_checked_then_saved_as_its_next_version_and_its_faults_nam
     let page = office.clerk.page("/sequences/standard/change").await;
     assert!(page.contains("[[sequence.step]]") && page.contains("version 1"), "{page}");
     let was = hidden(&page, "was").to_owned();
-    let fields = |text, what| [("name", "standard"), ("was", was.as_str()), ("text", text), ("do", what)];
-    let (status, page) = office.refused("/page/sequences", &fields(SEQUENCE, "check")).await;
+    fn fields<'a>(was: &'a str, text: &'a str, what: &'a str) -> [(&'a str, &'a str); 4] {
+        [("name", "standard"), ("was", was), ("text", text), ("do", what)]
+    }
+    let (status, page) = office.refused("/page/sequences", &fields(&was, SEQUENCE, "check")).await;
     assert!(status == 200 && page.contains("nothing is saved yet") && page.contains("one +1d"), "{page}");
     for (wrong, right, told) in [
         ("+1d", "soon", "line 6"),
@@ -399,7 +401,7 @@ async fn a_sequence_is_checked_then_saved_as_its_next_version_and_its_faults_nam
         ("[[sequence]]", "[[seqence]]", "line 1"),
     ] {
         let text = SEQUENCE.replace(wrong, right);
-        let (status, page) = office.refused("/page/sequences", &fields(&text, "save")).await;
+        let (status, page) = office.refused("/page/sequences", &fields(&was, &text, "save")).await;
         assert!(
             status == 422 && page.contains(told) && page.contains("Nothing was saved."),
             "{told}: {page}"
@@ -407,10 +409,10 @@ async fn a_sequence_is_checked_then_saved_as_its_next_version_and_its_faults_nam
         assert!(page.contains(&right.replace('"', "&#34;")), "the text is kept: {page}");
     }
     assert!(office.clerk.page("/sequences/standard").await.contains("version 1"));
-    assert_eq!(office.fill("/page/sequences", &fields(SEQUENCE, "save")).await, "/sequences/standard");
+    assert_eq!(office.fill("/page/sequences", &fields(&was, SEQUENCE, "save")).await, "/sequences/standard");
     office.has("/sequences/standard", "version 2").await;
     let again = SEQUENCE.replace("+1d", "+2d");
-    assert_eq!(office.refused("/page/sequences", &fields(&again, "save")).await.0, 409, "an old form");
+    assert_eq!(office.refused("/page/sequences", &fields(&was, &again, "save")).await.0, 409, "an old form");
     let (status, page) = office.refused("/page/sequences", &[("text", SEQUENCE), ("do", "save")]).await;
     assert!(status == 422 && page.contains("is set up already"), "{page}");
 }

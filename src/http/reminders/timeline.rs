@@ -98,7 +98,16 @@ pub fn of_step(note: &StepNote) -> String {
 }
 
 fn became(step: &Key, to: &str, template: &str) -> String {
-    format!("Step {step} became a message to {to} by the template {template}")
+    format!("Step {step} became a message to {to} by the template {}", template_named(template))
+}
+
+/// `due@de@3` as people read it.
+pub fn template_named(template: &str) -> String {
+    let mut named = template.split('@');
+    match (named.next(), named.next(), named.next()) {
+        (Some(key), Some(language), Some(version)) => format!("{key} ({language}, version {version})"),
+        _ => template.to_owned(),
+    }
 }
 
 fn too_late(step: &Key) -> String {

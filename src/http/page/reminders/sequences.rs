@@ -20,6 +20,7 @@ use crate::engine::reminders::Catalog;
 use crate::engine::reminders::simulate::{Forecast as Foreseen, Foreseen as Outcome, Stretch};
 use crate::http::page::say::visible;
 use crate::http::problem::Problem;
+use crate::http::reminders::timeline::template_named;
 use crate::http::{App, Segment};
 use crate::id::ObligationId;
 use crate::reminder::creditor::Creditor;
@@ -354,6 +355,7 @@ fn ahead(one: &Foreseen, zones: &ZoneSet, now: Timestamp) -> Forecast {
         Outcome::Goes { to, template, rendered, .. } => {
             let plural = if rendered.segment_count == 1 { "" } else { "s" };
             let cost = format!("{} segment{plural}", rendered.segment_count);
+            let template = visible(&template_named(template), SHOWN);
             line.figures = format!("It goes to {} by the template {template}: {cost}.", to.to_e164());
             line.text = Some(visible(&rendered.text, WHOLE));
         }

@@ -202,7 +202,6 @@ fn one(id: &str, look: Look, entries: Entries) -> Result<One, Problem> {
         ("Description", s.description.as_deref().map(|text| visible(text, SHOWN))),
         ("Payment link", s.link.as_deref().map(|text| visible(text, SHOWN))),
         ("Sequence", s.sequence.as_ref().map(ToString::to_string)),
-        ("Made up to the one due on", stored.made_until.map(|date| date.to_string())),
     ];
     let home = ZoneSet::one(look.catalog.home.clone());
     Ok(One {
