@@ -14,6 +14,7 @@ pub mod contact;
 pub mod creditor;
 pub mod enrolment;
 pub mod gate;
+pub mod holidays;
 pub mod hours;
 pub mod ics;
 pub mod import;

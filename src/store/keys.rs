@@ -43,6 +43,7 @@
 //! R | party 9                                          the task that a party's replies wait for
 //! F | firing 8                                         a rule at work on one event, and the text it became
 //! Q | obligation 8 | rule                              what a rule remembers of an obligation
+//! L | what 1 | kind 1 | number or contact 8            what is still to be done along obligations, and where it goes on
 //! ```
 //! A party is a whole number (0, then its digits) or the tail of numbers (1, then the digits).
 
@@ -89,6 +90,7 @@ pub mod family {
     pub const REVIEW: u8 = b'R';
     pub const FIRING: u8 = b'F';
     pub const RULE_NOTE: u8 = b'Q';
+    pub const ERRAND: u8 = b'L';
 }
 
 use crate::clock::Timestamp;
@@ -455,6 +457,11 @@ pub fn rule_note(obligation: ObligationId, rule: &Key) -> Vec<u8> {
 
 pub fn token(token: u64) -> Vec<u8> {
     key(family::TOKEN, &[&token.to_be_bytes()])
+}
+
+/// What is to be done along the obligations of a number (`kind` 0) or a contact (1).
+pub fn errand(what: u8, kind: u8, id: u64) -> Vec<u8> {
+    key(family::ERRAND, &[&[what, kind], &id.to_be_bytes()])
 }
 
 fn hash16(text: &str) -> [u8; 16] {

@@ -4,6 +4,7 @@
 mod alone;
 mod bank;
 mod browser;
+mod browser_reminders;
 mod budget;
 mod cancel;
 mod cli;

@@ -3,10 +3,12 @@
 mod chaos;
 mod cost;
 mod firm;
+mod many;
 mod money;
 mod numbers;
 mod recurring;
 mod replies;
+mod routes;
 mod rows;
 mod rules;
 mod steps;

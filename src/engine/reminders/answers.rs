@@ -57,8 +57,12 @@ impl std::fmt::Display for About {
     }
 }
 
-/// Until when an answer may arrive; `None`: no text may go now.
+/// Until when an answer may arrive; `None`: no text may go now, or none by the links that would take it.
 fn answer_until(situation: &Situation, now: Timestamp) -> Option<Timestamp> {
+    let mut classes = situation.route_classes(Class::Reply, None, OURS).into_iter();
+    if classes.any(|class| situation.rules.forbids(class).is_some()) {
+        return None;
+    }
     let closes = hours::open_at(situation.zones(), &situation.hours, now)?;
     Some(closes.min(now.saturating_add(ANSWERS_WITHIN)))
 }

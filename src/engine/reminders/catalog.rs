@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::{ChangeRefusal, Changed, How, Subject};
 use super::debts::Made;
+use super::routes::RouteClasses;
 use crate::engine::core::{Core, Work};
 use crate::reminder::calendar::Calendar;
 use crate::reminder::creditor::Creditor;
@@ -72,6 +73,8 @@ pub struct Catalog {
     pub rules: BTreeMap<Key, Arc<Trigger>>,
     /// The firm's own zone.
     pub home: Zone,
+    /// What links are called in packs.
+    pub routes: Arc<RouteClasses>,
 }
 
 impl Catalog {
@@ -89,6 +92,7 @@ impl Catalog {
             mappings: BTreeMap::new(),
             rules: BTreeMap::new(),
             home,
+            routes: Arc::default(),
         }
     }
 

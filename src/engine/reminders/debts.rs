@@ -77,6 +77,13 @@ pub(super) fn unfit(catalog: &Catalog, draft: &ObligationDraft, creditor: &Key) 
     None
 }
 
+/// Why what is paid cannot be owed again by another amount: only money that goes back opens it again.
+pub(super) fn owed_again(known: &Obligation, amount: Money) -> Option<ChangeRefusal> {
+    let is_more = known.status == ObligationStatus::Paid && amount.minor() > known.paid_minor();
+    let why = "is more than was paid, and it is paid: ask for more by an obligation of its own";
+    is_more.then(|| ChangeRefusal::Field { field: "amount", why: why.to_owned() })
+}
+
 /// Whether a sequence that a file names begins at once: it waits for the end of a pause, and what ended stays so
 /// until somebody enrols it.
 pub(super) fn takes_sequence(obligation: &Obligation) -> bool {
@@ -177,6 +184,9 @@ impl Core {
         let new = &mut debt.obligation;
         if draft.amount.currency() != old.amount.currency() {
             return refused("amount", "the currency of an obligation cannot change");
+        }
+        if let Some(refusal) = owed_again(&old, draft.amount) {
+            return Ok(Err(refusal));
         }
         new.amount = draft.amount;
         new.min_due = draft.min_due;

@@ -17,7 +17,7 @@ use crate::clock::{Now, Timestamp};
 use crate::engine::Draft;
 use crate::engine::core::{Core, LinkIndex, Work};
 use crate::id::{MessageId, ObligationId};
-use crate::message::{Body, Class, Msisdn, OnUnknown, Priority, Sender};
+use crate::message::{Body, Class, Msisdn, OnUnknown, Priority};
 use crate::reminder::enrolment::{EnrolmentState, Refused, StepNote, StepOutcome, Timer, TimerKind};
 use crate::reminder::gate::{Refusal, Then};
 use crate::reminder::task::kind;
@@ -172,8 +172,7 @@ impl Core {
             Ok(place) => place,
             Err(fed) => return Ok(fed),
         };
-        let classes: Vec<&str> = situation.creditor.route_class.iter().map(String::as_str).collect();
-        let around = Circumstances { quota_until, ..self.around(situation.number, &classes, work.wall()) };
+        let around = Circumstances { quota_until, ..self.around(situation.number, work.wall()) };
         let catalog = self.reminders.catalog.clone();
         let (link, token) = self.link_of(&debt, &situation);
         let decision = decide(&situation, &debt.obligation, &catalog, around, link.as_deref());
@@ -216,29 +215,22 @@ impl Core {
     }
 
     /// What the gates are told of the core's own memory.
-    pub(super) fn around<'a>(
-        &self,
-        number: Msisdn,
-        classes: &'a [&'a str],
-        now: Timestamp,
-    ) -> Circumstances<'a> {
+    pub(super) fn around(&self, number: Msisdn, now: Timestamp) -> Circumstances {
         Circumstances {
             now,
             is_suppressed: self.opt_outs.of(number).next().is_some(),
             is_held: self.holds.of(number).next().is_some(),
             // Quotas hold back at the lease itself what was queued before they were used up.
             quota_until: None,
-            route_classes: classes,
         }
     }
 
     /// A reminder without its text yet: enough to know its route.
     pub(super) fn blank(&self, debt: &Debt, situation: &Situation) -> Draft {
-        let sender = situation.creditor.sender.as_deref().and_then(|sender| Sender::parse(sender).ok());
         Draft {
             to: situation.number,
             text: String::new(),
-            sender,
+            sender: situation.sender(),
             link: None,
             class: Class::Reminder,
             priority: Priority::new(PRIORITY).unwrap_or_default(),
@@ -311,7 +303,7 @@ impl Core {
             Err(_) => return Ok(Fed::Full),
         };
         self.reminders.feed.waiting.insert(message, lane);
-        situation.phone.ledger.add(now);
+        situation.phone.take(&debt.obligation.creditor, now);
         work.txn.put(keys::phone(situation.number), &situation.phone);
         let how = StepOutcome::Gone {
             message,
@@ -449,8 +441,7 @@ impl Core {
         let Ok(window) = situation.window(&obligation, step) else { return Ok(false) };
         // Its own place under the caps is not against it.
         situation.phone.ledger.take_back(at);
-        let classes: Vec<&str> = situation.creditor.route_class.iter().map(String::as_str).collect();
-        let around = self.around(situation.number, &classes, work.wall());
+        let around = self.around(situation.number, work.wall());
         let same = reference.version == obligation.version
             && reference.cycle == obligation.cycle
             && situation.number == body.to;

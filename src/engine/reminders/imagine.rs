@@ -146,14 +146,7 @@ impl Imagining<'_> {
             Ok((rendered, ..)) => rendered.segment_count,
             Err(why) => return Ok(Outlook::NoText(format!("{}: {why}", step.template))),
         };
-        let classes: Vec<&str> = situation.creditor.route_class.iter().map(String::as_str).collect();
-        let around = Circumstances {
-            now: at,
-            is_suppressed: false,
-            is_held: false,
-            quota_until: None,
-            route_classes: &classes,
-        };
+        let around = Circumstances { now: at, is_suppressed: false, is_held: false, quota_until: None };
         let refused = situation.judge(obligation, window, around).err();
         let refused = refused.map(|refusal| refusal.to_string());
         Ok(Outlook::Text { at, segment_count, refused })

@@ -40,8 +40,7 @@ impl Core {
     fn make_whole(&mut self, change: Change, by: &str, work: &mut Work) -> Made {
         let counters = self.counters.reminders.clone();
         let (events, reminded) = (work.txn.batch.events.len(), work.reminded.len());
-        let (withdraw, replan, stopped) = (work.withdraw.len(), work.replan.len(), work.stopped.len());
-        let (controls, contacts) = (work.controls.len(), work.replan_contacts.len());
+        let (withdraw, errands, controls) = (work.withdraw.len(), work.errands.len(), work.controls.len());
         let raised = work.raised.len();
         work.txn.begin();
         let made = self.make(change, by, work)?;
@@ -51,9 +50,7 @@ impl Core {
             work.txn.batch.events.truncate(events);
             work.reminded.truncate(reminded);
             work.withdraw.truncate(withdraw);
-            work.replan.truncate(replan);
-            work.replan_contacts.truncate(contacts);
-            work.stopped.truncate(stopped);
+            work.errands.truncate(errands);
             work.controls.truncate(controls);
             work.raised.truncate(raised);
         }

@@ -72,26 +72,14 @@ pub(super) fn is_numbers_fault(settled: &Settled) -> bool {
 impl Core {
     /// After everything else in a step: obligations learn what became of their messages.
     pub(in crate::engine) fn settle_reminders(&mut self, work: &mut Work) -> Result<(), StoreError> {
-        // Each once, however often it was named in this step.
-        work.replan.sort_unstable();
-        work.replan.dedup();
-        work.replan_contacts.sort_unstable();
-        work.replan_contacts.dedup();
         loop {
             self.withdraw(work)?;
             if let Some(settled) = work.reminded.pop_front() {
                 self.settle_reminder(settled, work)?;
-            } else if let Some(party) = work.stopped.pop() {
-                self.exit_all(party, ExitReason::OptedOut, "", work)?;
-            } else if let Some(party) = work.replan.pop() {
-                for id in self.obligations_on(party, work)? {
-                    self.replan(id, "", work)?;
-                }
-            } else if let Some(contact) = work.replan_contacts.pop() {
-                self.replan_contact(contact, "", work)?;
             } else if let Some((id, on)) = work.raised.pop_front() {
                 self.judge_raised(id, on, work)?;
-            } else if work.withdraw.is_empty() {
+            } else if !self.run_errands(work)? && work.withdraw.is_empty() {
+                self.keep_errands(work);
                 return Ok(());
             }
         }
@@ -194,7 +182,7 @@ impl Core {
             && let Some(StepOutcome::Gone { at, .. }) = debt.obligation.steps.get(at).map(|note| &note.how)
         {
             let mut phone = work.txn.phone(settled.to)?;
-            phone.ledger.take_back(*at);
+            phone.give_back(&debt.obligation.creditor, *at);
             work.txn.put(keys::phone(settled.to), &phone);
         }
         self.delivery_failed(debt, settled, work)
@@ -215,7 +203,7 @@ impl Core {
         let how = StepOutcome::Skipped { at: now, gate: gate.clone(), rule: rule.clone() };
         if let StepOutcome::Gone { at, .. } = std::mem::replace(&mut note.how, how) {
             let mut phone = work.txn.phone(settled.to)?;
-            phone.ledger.take_back(at);
+            phone.give_back(&debt.obligation.creditor, at);
             work.txn.put(keys::phone(settled.to), &phone);
         }
         self.happen(debt.id, Happened::Skipped { step, gate, rule }, "", work);
@@ -232,7 +220,7 @@ impl Core {
         let note = debt.obligation.steps.remove(at);
         let mut phone = work.txn.phone(settled.to)?;
         if let StepOutcome::Gone { at, .. } = note.how {
-            phone.ledger.take_back(at);
+            phone.give_back(&debt.obligation.creditor, at);
             work.txn.put(keys::phone(settled.to), &phone);
         }
         let current = note.cycle == debt.obligation.cycle;

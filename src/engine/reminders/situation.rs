@@ -9,12 +9,15 @@ use jiff::civil::Date;
 
 use super::catalog::{Catalog, Saved};
 use super::records::{Account, Phone, PhoneStatus, Records, StoredContact};
+use super::reference::OURS;
+use super::routes::RouteClasses;
 use crate::clock::Timestamp;
-use crate::message::Msisdn;
+use crate::message::{Class, Msisdn, Sender, TokenName};
 use crate::reminder::calendar::Calendar;
 use crate::reminder::condition::{self, Value};
 use crate::reminder::consent::Standing;
 use crate::reminder::creditor::Creditor;
+use crate::reminder::enrolment::{StepNote, StepOutcome};
 use crate::reminder::gate::{self, Aim, Clearance, Facts, NumberState, Refusal, StepWindow};
 use crate::reminder::hours::WeekHours;
 use crate::reminder::money::Money;
@@ -24,8 +27,9 @@ use crate::reminder::pack::{Duty, Residence};
 use crate::reminder::rules::Rules;
 use crate::reminder::schedule::{self, NoWindow, StepTiming};
 use crate::reminder::sequence::{Sequence, Step};
-use crate::reminder::template::{Class, Field, FieldName, Fields, Frame, pick};
+use crate::reminder::template::{self, Field, FieldName, Fields, Frame, pick};
 use crate::reminder::zone::{self, Derived, ZoneSet};
+use crate::route::Way;
 use crate::store::StoreError;
 
 /// Rules by creditor and place: few, and asked for each step.
@@ -77,6 +81,7 @@ pub struct Situation {
     pub hours: WeekHours,
     pub wishes: WeekHours,
     pub calendar: Option<Arc<Calendar>>,
+    routes: Arc<RouteClasses>,
 }
 
 /// Why there is none: something is missing that only a person can give.
@@ -106,12 +111,11 @@ impl Lack {
 
 /// What the gates are told besides: it lives in the core's memory, or is imagined.
 #[derive(Clone, Copy, Debug)]
-pub struct Circumstances<'a> {
+pub struct Circumstances {
     pub now: Timestamp,
     pub is_suppressed: bool,
     pub is_held: bool,
     pub quota_until: Option<Timestamp>,
-    pub route_classes: &'a [&'a str],
 }
 
 /// When one step may go.
@@ -163,6 +167,7 @@ impl Situation {
             wishes,
             calendar,
             contact,
+            routes: catalog.routes.clone(),
         }))
     }
 
@@ -224,6 +229,7 @@ impl Situation {
         let standing = said.fold(Standing::default(), |all, (_, own)| all.joined(*own));
         let holiday =
             |date: Date| self.calendar.as_ref().is_some_and(|calendar| calendar.holiday(date).is_some());
+        let route_classes = self.route_classes(Class::Reminder, self.sender().as_ref(), OURS);
         gate::judge(&Facts {
             now: around.now,
             aim,
@@ -244,8 +250,20 @@ impl Situation {
             wishes: Some(&self.wishes),
             ledger: &self.phone.ledger,
             quota_until: around.quota_until,
-            route_classes: around.route_classes,
+            route_classes: &route_classes,
         })
+    }
+
+    /// Sender address of its texts, where the creditor has one.
+    pub fn sender(&self) -> Option<Sender> {
+        self.creditor.sender.as_deref().and_then(|sender| Sender::parse(sender).ok())
+    }
+
+    /// Classes of every route that a text may take: the creditor's own, and those of all links that may carry it.
+    pub fn route_classes(&self, class: Class, sender: Option<&Sender>, token: &str) -> Vec<&str> {
+        let token = TokenName::from(token);
+        let links = self.routes.met(Way { to: self.number, class, sender, token: &token });
+        self.creditor.route_class.as_deref().into_iter().chain(links).collect()
     }
 
     /// The account's own field `initial_notice_sent_at`, a date or an instant.
@@ -320,11 +338,20 @@ impl Situation {
         Asked { obligation, contact: &self.contact, account: &self.account, today }.value(name)
     }
 
-    /// What stands around the body. `number` from 1: which reminder of this phone it is.
+    /// Which reminder the next one is, from 1: of its obligation, and of its creditor to this phone. What texts must
+    /// say is owed to the person, who may have several debts, and for each debt, which may come to another phone: what
+    /// either count makes due is said.
+    pub fn numbers(&self, obligation: &Obligation) -> [u32; 2] {
+        let gone = |note: &&StepNote| matches!(note.how, StepOutcome::Gone { .. });
+        let of_debt = obligation.steps.iter().filter(gone).count() as u32;
+        [of_debt + 1, self.phone.reminders_of(&obligation.creditor).saturating_add(1)]
+    }
+
+    /// What stands around the body; `numbers` as [`Situation::numbers`] has them.
     pub fn frame<'a>(
         &'a self,
-        class: Class,
-        number: u32,
+        class: template::Class,
+        numbers: [u32; 2],
         disclosure: Option<&'a str>,
         menu: &'a [(u8, &'a str)],
     ) -> Frame<'a> {
@@ -332,7 +359,7 @@ impl Situation {
         Frame {
             disclosure,
             menu,
-            footer: asks && self.rules.needs_footer(number),
+            footer: asks && numbers.into_iter().any(|number| self.rules.needs_footer(number)),
             spare_names: self.rules.demands(Duty::KeepNames).is_some(),
         }
     }
@@ -343,14 +370,15 @@ impl Situation {
     /// A pack has nothing to say in that language.
     pub fn disclosure(
         &self,
-        class: Class,
+        class: template::Class,
         language: &Language,
-        number: u32,
+        numbers: [u32; 2],
     ) -> Result<Option<String>, Refusal> {
         if !class.asks_for_money() {
             return Ok(None);
         }
-        let texts = self.rules.disclosures(language, number).map_err(|breach| gate::disclosure(&breach))?;
+        let first = numbers.into_iter().fold(u32::MAX, u32::min);
+        let texts = self.rules.disclosures(language, first).map_err(|breach| gate::disclosure(&breach))?;
         Ok(Some(texts.join(" ")).filter(|text| !text.is_empty()))
     }
 }

@@ -91,10 +91,7 @@ impl Core {
             Ok(place) => place,
             Err(fed) => return Ok(fed),
         };
-        let classes = speech.situation.creditor.route_class.clone();
-        let classes: Vec<&str> = classes.iter().map(String::as_str).collect();
-        let around =
-            Circumstances { quota_until, ..self.around(speech.situation.number, &classes, work.wall()) };
+        let around = Circumstances { quota_until, ..self.around(speech.situation.number, work.wall()) };
         let obligation = &speech.debt.obligation;
         match speech.situation.judge_as(speech.aim, obligation, firing.window(), around) {
             Err(refusal) => self.hold_speech(id, firing, &refusal, work),
@@ -265,8 +262,7 @@ impl Core {
         }
         // Its own place under the caps is not against it.
         situation.phone.ledger.take_back(at);
-        let classes: Vec<&str> = situation.creditor.route_class.iter().map(String::as_str).collect();
-        let around = self.around(situation.number, &classes, work.wall());
+        let around = self.around(situation.number, work.wall());
         let clearance = situation.judge_as(aim, &debt.obligation, firing.window(), around);
         Ok(clearance.is_ok_and(|clearance| body.valid_until <= clearance.until))
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::change::{ChangeRefusal, Changed, How, Subject, Which};
 use super::debts::{Debt, Made};
+use super::errands::What;
 use super::happened::Happened;
 use super::records::Records;
 use crate::clock::Timestamp;
@@ -220,7 +221,7 @@ impl Core {
                 let Some(party) = self.party_of(contact, from, work)? else { return needs("number") };
                 let source = Source::Token { by: by.into(), note: String::from("a task") };
                 self.opt_out(party, Suppression { at: work.wall(), source, confirmation: None }, work);
-                self.exit_all(party, ExitReason::OptedOut, by, work)?;
+                work.along(What::Exit, party, by);
                 // It was read: what is held up after it opted in again would be held up for ever.
                 self.let_go_on(party, by, work)?;
                 return Ok(Ok(()));

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::body::{answer, change, key, only, page, written};
+use super::holidays;
 use crate::engine::Change;
 use crate::engine::reminders::catalog::Catalog;
 use crate::http::auth::Scope;
@@ -113,18 +114,16 @@ pub fn sequence_json(version: u32, sequence: &Sequence) -> Value {
 }
 
 pub fn routes() -> Router<App> {
-    kind::<Creditor>("/v1/creditors")
-        .merge(kind::<Menu>("/v1/menus"))
-        .merge(kind::<Pack>("/v1/packs"))
-        .merge(kind::<Calendar>("/v1/calendars"))
-        .merge(
-            Router::new()
-                .route("/v1/rules", get(list::<Trigger>).post(make::<Trigger>))
-                .route("/v1/rules/{key}", get(look::<Trigger>).put(put::<Trigger>).delete(remove_rule))
-                .route("/v1/sequences", get(list::<Sequence>).post(make::<Sequence>))
-                .route("/v1/sequences/{key}", get(look_sequence).put(put::<Sequence>))
-                .route("/v1/sequences/{key}/simulate", get(steps)),
-        )
+    kind::<Creditor>("/v1/creditors").merge(kind::<Menu>("/v1/menus")).merge(kind::<Pack>("/v1/packs")).merge(
+        Router::new()
+            .route("/v1/calendars", get(list::<Calendar>).post(make::<Calendar>))
+            .route("/v1/calendars/{key}", get(look::<Calendar>).put(put_calendar))
+            .route("/v1/rules", get(list::<Trigger>).post(make::<Trigger>))
+            .route("/v1/rules/{key}", get(look::<Trigger>).put(put::<Trigger>).delete(remove_rule))
+            .route("/v1/sequences", get(list::<Sequence>).post(make::<Sequence>))
+            .route("/v1/sequences/{key}", get(look_sequence).put(put::<Sequence>))
+            .route("/v1/sequences/{key}/simulate", get(steps)),
+    )
 }
 
 fn kind<T: SetUp>(path: &str) -> Router<App> {
@@ -185,6 +184,22 @@ async fn put<T: SetUp>(State(app): State<App>, key: Segment, request: Request) -
         return Err(Problem::field("key", "is not the one in the address"));
     }
     keep(&app, wanted, by).await
+}
+
+/// As JSON the whole calendar; as a file of holidays those alone.
+async fn put_calendar(State(app): State<App>, key: Segment, request: Request) -> Result<Response, Problem> {
+    let Some(file) = holidays::kind_of(request.headers()) else {
+        return put::<Calendar>(State(app), key, request).await;
+    };
+    let (parts, body) = request.into_parts();
+    let by = app.allow(&parts, Scope::Reminders).await?;
+    no_query(&parts.uri)?;
+    let holidays = holidays::read(&app, &parts.headers, body, file).await?;
+    let name = Key::parse(&key.0).map_err(|why| Problem::field("key", why.to_string()))?;
+    let catalog = app.engine().view().catalog()?;
+    let known = catalog.calendars.get(&name).map(|calendar| Calendar::clone(calendar));
+    let calendar = known.unwrap_or_else(|| Calendar::blank(name)).with_holidays(holidays);
+    keep(&app, calendar.map_err(|why| Problem::field("holidays", why.to_string()))?, by).await
 }
 
 async fn keep<T: SetUp>(app: &App, wanted: T, by: crate::message::TokenName) -> Result<Response, Problem> {

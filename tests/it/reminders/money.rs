@@ -105,6 +105,41 @@ fn a_partial_payment_ends_it_where_the_sequence_says_so() {
     assert!(firm.sent.is_empty());
 }
 
+/// Only money that goes back opens it again: what is asked for besides is another obligation.
+#[test]
+fn what_is_paid_is_not_owed_again_by_another_amount() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.pay(id, "p1", 12_000);
+    let with = |minor| ObligationDraft { amount: eur(minor), ..draft("inv-1", 1, november(25)) };
+    let refused = firm.try_owe(with(15_000)).unwrap_err();
+    assert!(matches!(refused, ChangeRefusal::Field { field: "amount", .. }), "{refused:?}");
+    assert_eq!(
+        (firm.obligation(id).amount, firm.obligation(id).status),
+        (eur(12_000), ObligationStatus::Paid)
+    );
+    firm.try_owe(with(11_000)).unwrap();
+    assert_eq!(firm.obligation(id).status, ObligationStatus::Paid, "less is no debt");
+    firm.try_owe(with(12_000)).unwrap();
+    firm.reverse(id, "p1", 12_000);
+    firm.try_owe(with(15_000)).unwrap();
+    assert_eq!(firm.obligation(id).balance(), eur(15_000));
+}
+
+#[test]
+fn an_amount_that_is_lowered_to_what_was_paid_settles_it() {
+    for lowered in [5_000, 4_000] {
+        let mut firm = Firm::new();
+        let id = firm.owe("inv-1", 1, november(25));
+        firm.pay(id, "p1", 5_000);
+        firm.try_owe(ObligationDraft { amount: eur(lowered), ..draft("inv-1", 1, november(25)) }).unwrap();
+        assert_eq!(firm.obligation(id).status, ObligationStatus::Paid);
+        assert_eq!((paid(&firm, id), firm.next_at(id), firm.obligation(id).timer), (true, None, None));
+        firm.live(DAY * 20);
+        assert!(firm.sent.is_empty(), "{:?}", firm.texts());
+    }
+}
+
 #[test]
 fn the_same_payment_twice_is_one() {
     let mut firm = Firm::new();

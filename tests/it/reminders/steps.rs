@@ -339,6 +339,27 @@ fn the_same_text_to_the_same_number_of_late_is_not_sent_twice() {
 }
 
 #[test]
+fn what_somebody_sent_by_hand_an_hour_before_is_not_said_again_by_a_step() {
+    let words = |firm: &mut Firm| {
+        let id = firm.owe("inv-1", 1, november(25));
+        firm.reach_next(id);
+        firm.sent.last().unwrap().text.clone()
+    };
+    let text = words(&mut Firm::new());
+    let mut firm = Firm::new();
+    firm.pass(HOUR);
+    firm.send(message(number(1), &text));
+    firm.accept();
+    let by_hand = words(&mut firm);
+    assert_eq!((by_hand, firm.sent.len()), (text, 1));
+    let id = *firm.obligations().keys().next().unwrap();
+    let refused = firm.obligation(id).enrolment.unwrap().refused.unwrap();
+    assert_eq!((refused.step.as_str(), refused.gate.as_str()), ("before", "duplicate"));
+    firm.live(DAY * 2);
+    assert_eq!(firm.sent.len(), 2, "a day later it goes: {:?}", firm.texts());
+}
+
+#[test]
 fn a_restart_reads_as_little_of_many_future_steps_as_of_few() {
     let reads = |count: u64| {
         let mut firm = Firm::without_link(SET_UP);
@@ -435,4 +456,46 @@ fn another_sequence_revives_nothing_that_ended() {
     firm.live(DAY * 20);
     assert!(firm.sent.is_empty(), "{:?}", firm.steps_sent());
     assert_eq!(firm.obligation(id).sequence, Some(key("other")), "by hand it may begin");
+}
+
+const HOW_TO_STOP: &str = "Reply STOP";
+
+fn says_how_to_stop(firm: &Firm) -> Vec<bool> {
+    firm.texts().iter().map(|text| text.contains(HOW_TO_STOP)).collect()
+}
+
+/// `base` wants it in the first and every third text, which the person counts, whatever they are about.
+#[test]
+fn two_debts_of_one_creditor_say_how_to_stop_as_often_as_their_number_is_owed_it() {
+    let mut firm = Firm::with(&SET_UP.replace("offset = \"+3d\"\n", "offset = \"+3d\"\ngrace = \"9d\"\n"));
+    firm.owe("inv-1", 1, november(25));
+    firm.owe("inv-2", 1, november(27));
+    firm.live(DAY * 10);
+    assert_eq!(firm.steps_sent(), ["before", "before", "after", "after"]);
+    assert_eq!(says_how_to_stop(&firm), [true, true, true, false], "{:?}", firm.texts());
+}
+
+#[test]
+fn another_number_of_a_debt_is_told_how_to_stop_in_its_first_text() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.reach_next(id);
+    firm.accept();
+    let moved = nudged::reminder::contact::Contact { external_id: external("con-1"), ..contact(&[5]) };
+    firm.change(Change::Contact(Box::new(moved))).unwrap();
+    firm.live(DAY * 6);
+    assert_eq!(firm.sent.iter().map(|sent| sent.to).collect::<Vec<_>>(), [number(1), number(5)]);
+    assert_eq!(says_how_to_stop(&firm), [true, true], "{:?}", firm.texts());
+}
+
+#[test]
+fn what_never_went_counts_for_nothing() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.reach_next(id);
+    firm.pay(id, "p1", 100);
+    firm.hand_back();
+    assert_eq!(firm.phone(1).reminders_of(&key("acme")), 1, "it goes anew: {:?}", firm.texts());
+    firm.live(HOUR);
+    assert_eq!(says_how_to_stop(&firm), [true, true], "{:?}", firm.texts());
 }
