@@ -249,6 +249,17 @@ fn a_promise_does_not_end_a_hardship() {
     assert!(firm.sent.is_empty(), "{:?}", firm.texts());
 }
 
+/// Five seconds at a time, so that every instant of a slot is met.
+fn through(firm: &mut Firm, from: &str, to: &str) {
+    let at = |text: &str| nudged::clock::Timestamp::parse_rfc3339(text).unwrap();
+    firm.pass_until(at(from));
+    while firm.clock.now().wall < at(to) {
+        firm.clock.advance(std::time::Duration::from_secs(5));
+        firm.step(Vec::new());
+        firm.accept();
+    }
+}
+
 #[test]
 fn jitter_leaves_every_recipient_time_for_a_step_of_two_hours_grace() {
     let evening = SET_UP.replacen("at = \"10:00\"", "at = \"evening\"\ngrace = \"2h\"", 1);
@@ -257,7 +268,7 @@ fn jitter_leaves_every_recipient_time_for_a_step_of_two_hours_grace() {
     for n in 1..=120 {
         firm.owe(&format!("inv-{n}"), n, november(25));
     }
-    firm.live(HOUR * 14);
+    through(&mut firm, "2026-11-23T16:29:00Z", "2026-11-23T19:00:00Z");
     assert_eq!(firm.sent.len(), 120);
 }
 
@@ -269,7 +280,7 @@ fn jitter_near_the_closing_hour_moves_nobody_to_another_day() {
     for n in 1..=120 {
         firm.owe(&format!("inv-{n}"), n, november(25));
     }
-    firm.live(HOUR * 14);
+    through(&mut firm, "2026-11-23T18:39:00Z", "2026-11-23T20:00:00Z");
     assert_eq!(firm.sent.len(), 120, "the others would go on another day");
 }
 
@@ -307,7 +318,229 @@ fn a_pause_that_ended_between_backup_and_restore_sends_nothing_again() {
     restored_after(firm, id, image);
 }
 
-#[tokio::test]
+#[test]
+fn the_same_menu_answer_again_is_the_same_answer_where_the_first_was_answered() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(20));
+    firm.live(HOUR * 4);
+    assert_eq!(firm.steps_sent(), ["after"]);
+    firm.reply(1, "6");
+    firm.accept();
+    assert!(firm.texts().last().unwrap().starts_with("Help"), "{:?}", firm.texts());
+    firm.reply(1, "6");
+    assert!(firm.open_kinds().is_empty() && firm.phone(1).review.is_none(), "{:?}", firm.open_kinds());
+    firm.live(DAY * 20);
+    assert!(firm.gone(id).contains(&String::from("last")), "nobody need read a 6 twice");
+}
+
+#[test]
+fn a_number_that_is_somebody_elses_gets_nothing_of_any_contact_on_it() {
+    let mut firm = Firm::new();
+    let first = firm.owe("inv-1", 1, november(25));
+    let mut shared = draft("inv-2", 2, november(25));
+    let mut both = contact(&[2]);
+    both.phones = contact(&[1]).phones;
+    shared.owner =
+        nudged::engine::reminders::change::Owner::Inline { creditor: key("acme"), contact: Box::new(both) };
+    let second = firm.try_owe(shared).unwrap();
+    while firm.sent.is_empty() {
+        firm.pass(HOUR);
+    }
+    // Both contacts have the number; the one whose text is leased is not the one that is spoken of.
+    let of = firm.sent[0].reference.as_ref().unwrap().obligation;
+    let told = if of == first { second } else { first };
+    let (kind, note) = (key("wrong_number"), String::new());
+    firm.change(Change::OpenTask { kind, which: Some(Which::Id(told)), note, due: None }).unwrap();
+    let message = firm.sent[0].id;
+    // No byte of it is out when somebody says whose number it is not.
+    let outcome = nudged::reminder::task::TaskOutcome::CorrectNumber { number: number(3) };
+    firm.done("wrong_number", outcome).unwrap();
+    assert_eq!(firm.phone(1).status, nudged::engine::reminders::records::PhoneStatus::Wrong);
+    assert!(firm.recalled.contains(&message), "the first contact's text goes to a stranger");
+}
+
+#[test]
+fn a_lane_that_is_full_keeps_no_other_lane_waiting() {
+    let noon = "[[sequence]]\nkey = \"noon\"\n[[sequence.step]]\nid = \"noon\"\noffset = \"-2d\"\nat = \"12:00\"\n\
+                grace = \"2h\"\ntemplate = \"due\"\n";
+    let mut firm = Firm::make(&format!("{SET_UP}{noon}"), 1, MONDAY);
+    let route = |to: &str, via: &str| nudged::config::Route {
+        to: vec![to.to_owned()],
+        class: Vec::new(),
+        sender: Vec::new(),
+        token: Vec::new(),
+        via: vec![via.into()],
+        policy: nudged::config::Policy::Failover,
+    };
+    let fast = nudged::link::LinkFacts { name: "b".into(), account: "b".into(), kind: "smpp", window: 10 };
+    firm.settings.links.push(fast);
+    // Numbers below 100 go by the slow link, the others by the fast one.
+    firm.settings.routes = vec![route("+49151123450", "a"), route("+49151123451", "b")];
+    firm.crash();
+    firm.step(vec![Input::Link { link: 1, event: nudged::link::LinkEvent::Up }]);
+    for n in 1..=60 {
+        firm.owe(&format!("slow-{n}"), n, november(25));
+    }
+    for n in 101..=105 {
+        let mut fast = draft(&format!("fast-{n}"), n, november(25));
+        fast.sequence = Some(key("noon"));
+        firm.try_owe(fast).unwrap();
+    }
+    // The slow link takes five minutes for a text: it has work until three o'clock.
+    for _ in 0..72 {
+        firm.pass(std::time::Duration::from_secs(300));
+        let open = std::mem::take(&mut firm.open);
+        let answers = open.into_iter().map(|(link, submission)| {
+            let reference = nudged::message::Reference(submission.id.to_string());
+            let (id, index) = (submission.id, submission.index);
+            let outcome = nudged::link::Outcome::Accepted { reference };
+            Input::Link { link, event: nudged::link::LinkEvent::Outcome { id, index, outcome } }
+        });
+        let answers: Vec<Input> = answers.collect();
+        firm.step(answers);
+    }
+    let by_fast = firm.sent.iter().filter(|sent| sent.to >= number(100)).count();
+    assert_eq!(by_fast, 5, "the fast link was idle all the time: {} by the slow one", firm.sent.len());
+}
+
+#[test]
+fn what_is_foreseen_is_the_text_that_goes_where_links_are_redirected() {
+    use nudged::engine::reminders::catalog::Catalog;
+    use nudged::engine::reminders::records::Applied;
+    use nudged::engine::reminders::simulate::{Foreseen, Stretch, simulate};
+    let set_up = SET_UP.replace("on {{ due_date }}.", "on {{ due_date }}. {{ link }}");
+    let mut firm = Firm::with(&set_up);
+    firm.settings.reminders.redirect = Some("https://p.acme.example".into());
+    firm.crash();
+    let mut owed = draft("inv-1", 1, november(25));
+    owed.link = Some(format!("https://pay.acme.example/{}/{{token}}", "invoice-of-november/".repeat(6)));
+    let id = firm.try_owe(owed).unwrap();
+    let catalog = Catalog::load(firm.settings.reminders.home.clone(), &firm.state).unwrap();
+    let from = firm.clock.now().wall;
+    let stretch = Stretch {
+        from,
+        to: from.saturating_add(DAY),
+        limit: 10,
+        duplicate_window: std::time::Duration::ZERO,
+    };
+    let cache = nudged::engine::reminders::situation::RulesCache::default();
+    let foreseen = simulate(&Applied(&firm.state), (&catalog, &cache), &[id], stretch).unwrap();
+    let texts: Vec<String> = foreseen
+        .forecasts
+        .into_iter()
+        .filter_map(|forecast| match forecast.outcome {
+            Foreseen::Goes { rendered, .. } => Some(rendered.text),
+            _ => None,
+        })
+        .collect();
+    firm.live(DAY);
+    assert_eq!(texts[0].len(), firm.texts()[0].len(), "{} / {}", texts[0], firm.texts()[0]);
+}
+
+#[test]
+fn instalments_ask_for_no_more_than_the_whole_still_owes() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    let parts = vec![PlanPart { due_date: november(26), amount: eur(6_000) }, part(2, 6_000)];
+    firm.change(Change::Plan { which: Which::Id(id), parts }).unwrap();
+    // The firm gives credit: 30.00 of the 120.00 are owed still.
+    let mut less = draft("inv-1", 1, november(25));
+    less.amount = eur(3_000);
+    firm.try_owe(less).unwrap();
+    firm.live(DAY * 3);
+    assert!(firm.texts().iter().all(|text| !text.contains("60.00")), "{:?}", firm.texts());
+}
+
+#[test]
+fn part_of_a_payment_that_went_back_is_not_all_of_it() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.pay(id, "p1", 12_000);
+    let payment = firm.payment("p1", 2_000);
+    let refund = firm.change(Change::Reverse { which: Which::Id(id), payment });
+    let owed = firm.obligation(id).balance().minor();
+    assert!(refund.is_err() || owed == 2_000, "20.00 of 120.00 went back, and {owed} are asked for");
+}
+
+#[test]
+fn an_automatic_answer_keeps_the_holidays_that_reminders_keep() {
+    let set_up = SET_UP.replace("timezone = \"Europe/Berlin\"\n", "timezone = \"Europe/Berlin\"\ncalendar = \"days\"\n");
+    let calendar = "[[calendar]]\nkey = \"days\"\nweekend = [\"sat\", \"sun\"]\nholidays = [{ date = \"2026-11-24\", name = \"H\" }]\n";
+    let pack = HALT.replace("attorney_halt", "closed_on_holidays");
+    let mut firm = Firm::with(&format!("{calendar}{pack}{set_up}"));
+    firm.owe("inv-1", 1, november(20));
+    firm.live(HOUR * 4);
+    assert_eq!(firm.steps_sent(), ["after"]);
+    firm.live(DAY);
+    firm.reply(1, "6");
+    assert_eq!(firm.sent.len(), 1, "the 24th is closed: {:?}", firm.texts());
+}
+
+#[test]
+fn stop_and_start_stand_in_the_consent_ledger() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.reach_next(id);
+    firm.accept();
+    firm.reply(1, "STOP");
+    firm.accept();
+    let (from, to) = nudged::store::keys::under(nudged::store::keys::consents_of(number(1)));
+    assert!(firm.state.map.range(from..to).next().is_some(), "no event says that it was revoked");
+}
+
+#[test]
+fn a_paid_claim_without_an_end_goes_on_after_its_grace() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(30));
+    let reason = PauseReason::PaidClaim;
+    firm.change(Change::PauseEnrolment { which: Which::Id(id), reason, until: None }).unwrap();
+    firm.live(DAY * 30);
+    let is_told = !firm.open_kinds().is_empty() || !firm.sent.is_empty();
+    assert!(is_told, "five business days are over, and nobody reminds and nobody is asked");
+}
+
+#[test]
+fn a_promise_of_more_than_is_owed_is_kept_by_all_of_it_or_refused() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    let amount = Some(eur(20_000));
+    if firm.change(Change::Promise { which: Which::Id(id), date: november(24), amount }).is_err() {
+        return;
+    }
+    firm.pay(id, "p1", 12_000);
+    assert_eq!(firm.obligation(id).promise.unwrap().state, PromiseState::Kept);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contact_changed_meanwhile_is_not_written_over() {
+    let api = Api::start().await;
+    let body = |attorney: &str| {
+        json!({"external_id": "con-1", "phones": [{"number": "+4915112345678"}],
+               "custom": {"attorney": attorney}})
+    };
+    api.make("/v1/contacts", body("Dr. Recht")).await;
+    let stale = api
+        .request(reqwest::Method::PUT, "/v1/contacts/con-1")
+        .header("If-Match", "\"77\"")
+        .json(&body(""));
+    let answer = Api::answer(stale).await;
+    assert_eq!(answer.status, 412, "{}", answer.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_asked_for_twice_under_one_key_is_one() {
+    let api = Api::start().await;
+    let ask = || {
+        api.request(reqwest::Method::POST, "/v1/tasks")
+            .header("Idempotency-Key", "0b0a7f1e")
+            .json(&json!({"kind": "callback", "note": "call"}))
+    };
+    let first = Api::answer(ask()).await;
+    let second = Api::answer(ask()).await;
+    assert_eq!(first.body["id"], second.body["id"], "{} {}", first.status, second.status);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_the_crm_may_not_loosen_the_law() {
     let api = Api::start().await;
     let (status, answer) = api
