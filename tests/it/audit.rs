@@ -553,3 +553,30 @@ async fn a_token_of_the_crm_may_not_loosen_the_law() {
         .await;
     assert!(status == 403 || status == 422, "{status} {answer}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_banks_reference_that_comes_again_with_other_money_is_not_dropped() {
+    use crate::bank::{mt940, send, world};
+    let world = world("").await;
+    let first = mt940(&[("120,50", "BANKREF0001", "INV-0")]);
+    let (_, told) = send(&world, "/v1/imports/bank", "application/octet-stream", &first).await;
+    assert_eq!(told["booked"], 1, "{told}");
+    // Another day's statement numbers its entries from the beginning again.
+    let second = mt940(&[("120,50", "BANKREF0001", "INV-1")]).replace("2611201120", "2611211121");
+    let (_, told) = send(&world, "/v1/imports/bank", "application/octet-stream", &second).await;
+    assert!(told["booked"] == 1 || told["doubtful"] == 1, "INV-1 is paid and would be reminded: {told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_in_the_drop_folder_that_cannot_be_booked_is_told_to_somebody() {
+    use crate::bank::world;
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(&format!("[payments]\ndrop = '{}'\n", folder.path().display())).await;
+    let csv = "external_id,obligation,amount,currency,at\nP3,INV-99,120.50,EUR,2026-11-20\n";
+    std::fs::write(folder.path().join("day.csv"), csv).unwrap();
+    let done = folder.path().join("done/day.csv");
+    crate::support::until(&world.clock, "the file is taken", async || done.exists().then_some(())).await;
+    let tasks = world.get("/v1/tasks").await;
+    let why = folder.path().join("failed/day.csv.txt").exists() || folder.path().join("done/day.csv.txt").exists();
+    assert!(why || !tasks["data"].as_array().unwrap().is_empty(), "120.50 vanished without a word: {tasks}");
+}
