@@ -556,13 +556,21 @@ async fn a_token_of_the_crm_may_not_loosen_the_law() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_banks_reference_that_comes_again_with_other_money_is_not_dropped() {
-    use crate::bank::{mt940, send, world};
+    use crate::bank::{send, world};
+    let camt = |account: &str, day: &str, case: &str| {
+        format!(
+            "<Document><BkToCstmrStmt><Stmt><Acct><Id><IBAN>{account}</IBAN></Id></Acct><Ntry>\
+             <Amt Ccy=\"EUR\">120.50</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts>BOOK</Sts>\
+             <BookgDt><Dt>{day}</Dt></BookgDt><AcctSvcrRef>2026-0000001</AcctSvcrRef><NtryDtls><TxDtls>\
+             <RmtInf><Ustrd>{case}</Ustrd></RmtInf></TxDtls></NtryDtls></Ntry></Stmt></BkToCstmrStmt></Document>"
+        )
+    };
     let world = world("").await;
-    let first = mt940(&[("120,50", "BANKREF0001", "INV-0")]);
+    let first = camt("DE02120300000000202051", "2026-11-18", "INV-0");
     let (_, told) = send(&world, "/v1/imports/bank", "application/octet-stream", &first).await;
     assert_eq!(told["booked"], 1, "{told}");
-    // Another day's statement numbers its entries from the beginning again.
-    let second = mt940(&[("120,50", "BANKREF0001", "INV-1")]).replace("2611201120", "2611211121");
+    // The firm's other bank counts its entries from 1 as well.
+    let second = camt("DE89370400440532013000", "2026-11-20", "INV-1");
     let (_, told) = send(&world, "/v1/imports/bank", "application/octet-stream", &second).await;
     assert!(told["booked"] == 1 || told["doubtful"] == 1, "INV-1 is paid and would be reminded: {told}");
 }
