@@ -1,10 +1,10 @@
 //! Proofs of what an audit of the reminder side found: each test says what should be, and fails today.
 
 use jiff::civil::date;
-use nudged::engine::core::{Core, Input};
-use nudged::engine::reminders::change::{AccountDraft, How, Which, Who};
-use nudged::engine::reminders::Change;
 use nudged::engine::Command;
+use nudged::engine::core::{Core, Input};
+use nudged::engine::reminders::Change;
+use nudged::engine::reminders::change::{AccountDraft, How, Which, Who};
 use nudged::id::ObligationId;
 use nudged::reminder::enrolment::{EnrolmentState, PauseReason};
 use nudged::reminder::import::case::Case;
@@ -464,7 +464,8 @@ fn part_of_a_payment_that_went_back_is_not_all_of_it() {
 
 #[test]
 fn an_automatic_answer_keeps_the_holidays_that_reminders_keep() {
-    let set_up = SET_UP.replace("timezone = \"Europe/Berlin\"\n", "timezone = \"Europe/Berlin\"\ncalendar = \"days\"\n");
+    let set_up = SET_UP
+        .replace("timezone = \"Europe/Berlin\"\n", "timezone = \"Europe/Berlin\"\ncalendar = \"days\"\n");
     let calendar = "[[calendar]]\nkey = \"days\"\nweekend = [\"sat\", \"sun\"]\nholidays = [{ date = \"2026-11-24\", name = \"H\" }]\n";
     let pack = HALT.replace("attorney_halt", "closed_on_holidays");
     let mut firm = Firm::with(&format!("{calendar}{pack}{set_up}"));
@@ -519,10 +520,8 @@ async fn a_contact_changed_meanwhile_is_not_written_over() {
                "custom": {"attorney": attorney}})
     };
     api.make("/v1/contacts", body("Dr. Recht")).await;
-    let stale = api
-        .request(reqwest::Method::PUT, "/v1/contacts/con-1")
-        .header("If-Match", "\"77\"")
-        .json(&body(""));
+    let stale =
+        api.request(reqwest::Method::PUT, "/v1/contacts/con-1").header("If-Match", "\"77\"").json(&body(""));
     let answer = Api::answer(stale).await;
     assert_eq!(answer.status, 412, "{}", answer.body);
 }
@@ -585,6 +584,7 @@ async fn money_in_the_drop_folder_that_cannot_be_booked_is_told_to_somebody() {
     let done = folder.path().join("done/day.csv");
     crate::support::until(&world.clock, "the file is taken", async || done.exists().then_some(())).await;
     let tasks = world.get("/v1/tasks").await;
-    let why = folder.path().join("failed/day.csv.txt").exists() || folder.path().join("done/day.csv.txt").exists();
+    let why =
+        folder.path().join("failed/day.csv.txt").exists() || folder.path().join("done/day.csv.txt").exists();
     assert!(why || !tasks["data"].as_array().unwrap().is_empty(), "120.50 vanished without a word: {tasks}");
 }
