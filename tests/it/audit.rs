@@ -319,6 +319,58 @@ fn a_pause_that_ended_between_backup_and_restore_sends_nothing_again() {
 }
 
 #[test]
+fn a_period_made_between_backup_and_restore_sends_nothing_again() {
+    let early = SET_UP.replacen("offset = \"-2d\"", "offset = \"-30d\"", 1);
+    let mut firm = Firm::with(&early);
+    firm.change(Change::Contact(Box::new(contact(&[1])))).unwrap();
+    let account = AccountDraft {
+        external_id: external("acc-1"),
+        creditor: key("acme"),
+        contact: Who::External(external("con-1")),
+        case_manager: None,
+        tags: Vec::new(),
+        custom: std::collections::BTreeMap::new(),
+    };
+    firm.change(Change::Account(account)).unwrap();
+    let subscription: Subscription = serde_json::from_value(json!({
+        "external_id": "sub-1", "account": "acc-1", "every": "monthly", "from": "2026-12-31",
+        "amount": {"value": "30.00", "currency": "EUR"}
+    }))
+    .unwrap();
+    firm.change(Change::Subscription(Box::new(subscription))).unwrap();
+    firm.live(DAY * 7);
+    assert!(firm.obligations().is_empty(), "30 November");
+    let image = firm.state.clone();
+    firm.live(DAY + HOUR * 12);
+    assert_eq!(firm.steps_sent(), ["before"], "1 December");
+    firm.state = image;
+    let now = firm.clock.now();
+    let (mut core, batch) = Core::recover(firm.settings.clone(), &firm.state, now).unwrap();
+    firm.state.apply(&batch);
+    let batch = core.restored(&firm.state, now).unwrap();
+    firm.state.apply(&batch);
+    firm.core = core;
+    firm.open.clear();
+    firm.up();
+    firm.live(HOUR);
+    let (reply, _answer) = oneshot::channel();
+    firm.step(vec![Input::Command(Command::Resume { link: None, by: "boss".into(), reply })]);
+    firm.live(DAY * 2);
+    assert_eq!(firm.steps_sent(), ["before"], "{:?}", firm.texts());
+}
+
+#[test]
+fn a_promise_after_an_exit_is_judged_too() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    let reason = nudged::reminder::enrolment::ExitReason::Canceled;
+    firm.change(Change::ExitEnrolment { which: Which::Id(id), reason }).unwrap();
+    firm.change(Change::Promise { which: Which::Id(id), date: november(26), amount: None }).unwrap();
+    firm.live(DAY * 10);
+    assert_eq!(firm.obligation(id).promise.unwrap().state, PromiseState::Broken, "{:?}", firm.open_kinds());
+}
+
+#[test]
 fn the_same_menu_answer_again_is_the_same_answer_where_the_first_was_answered() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(20));
