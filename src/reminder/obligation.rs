@@ -6,11 +6,12 @@
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::enrolment::{Enrolment, StepNote};
+use super::enrolment::{Enrolment, EnrolmentState, StepNote, StepOutcome};
 use super::money::Money;
 use super::name::{ExternalId, Key};
 use super::plan::PlanPart;
-use super::promise::Promise;
+use super::promise::{Promise, PromiseState};
+use super::sequence::BROKEN_PROMISE;
 use crate::clock::Timestamp;
 use crate::id::ContactId;
 
@@ -107,7 +108,7 @@ pub struct Obligation {
     pub enrolment: Option<Enrolment>,
     /// What became of steps, of all cycles, oldest first.
     pub steps: Vec<StepNote>,
-    /// Grows with each new beginning: a returned debit, a restart.
+    /// From 1; grows with each new beginning: a returned debit, a restart. Another sequence is none.
     pub cycle: u32,
     /// When the core must look at it next; its key in the due index.
     pub timer: Option<super::enrolment::Timer>,
@@ -150,6 +151,59 @@ impl Obligation {
             (_, 0) => ObligationStatus::Open,
             _ => ObligationStatus::PartiallyPaid,
         }
+    }
+
+    /// Whether a note is of the cycle that runs and of the sequence it is in.
+    pub fn is_current(&self, note: &StepNote) -> bool {
+        let sequence = self.enrolment.as_ref().map(|enrolment| &enrolment.sequence);
+        note.cycle == self.cycle && sequence == Some(&note.sequence)
+    }
+
+    /// What became of a step of its sequence in this cycle.
+    pub fn note_of(&self, step: &Key) -> Option<&StepNote> {
+        self.steps.iter().find(|note| note.step == *step && self.is_current(note))
+    }
+
+    /// Whether a step of its sequence has still to go in this cycle; one for a broken promise after one.
+    pub fn is_left(&self, step: &Key) -> bool {
+        let broken = self.promise.as_ref().is_some_and(|promise| promise.state == PromiseState::Broken);
+        self.note_of(step).is_none() && (broken || step.as_str() != BROKEN_PROMISE)
+    }
+
+    /// Notes what became of a step of its sequence; outside of one there is none.
+    pub fn note(&mut self, step: Key, how: StepOutcome) {
+        if let Some(enrolment) = &self.enrolment {
+            let sequence = enrolment.sequence.clone();
+            self.steps.push(StepNote { cycle: self.cycle, sequence, step, how });
+        }
+    }
+
+    /// What was over for its time, or by a gate's word, in this cycle may go after all.
+    pub fn reconsider(&mut self) {
+        let cycle = self.cycle;
+        self.steps.retain(|note| note.cycle != cycle || note.how.stays());
+    }
+
+    /// Puts it into a version of a sequence, in the cycle that runs: what went in it does not go again.
+    pub fn enter(&mut self, sequence: Key, version: u32, now: Timestamp) {
+        let old = self.enrolment.take().filter(|old| old.sequence == sequence);
+        self.enrolment = Some(Enrolment {
+            sequence,
+            version,
+            since: now,
+            state: EnrolmentState::Scheduled,
+            reminders_accepted: 0,
+            next: None,
+            refused: None,
+            anchor: old.and_then(|old| old.anchor),
+            instead: None,
+        });
+        let accepted = |note: &&StepNote| matches!(note.how, StepOutcome::Gone { accepted: true, .. });
+        let accepted = self.steps.iter().filter(|note| self.is_current(note)).filter(accepted).count();
+        if let Some(enrolment) = &mut self.enrolment {
+            enrolment.reminders_accepted = u32::try_from(accepted).unwrap_or(u32::MAX);
+        }
+        self.reconsider();
     }
 
     /// Its due date has passed where the contact lives, and something is owed.
