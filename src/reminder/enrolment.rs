@@ -151,7 +151,8 @@ impl ExitReason {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepNote {
     pub cycle: u32,
-    pub sequence: Key,
+    /// The sequence that it is of, where the obligation is in another by now: most are of the one that it is in.
+    pub left: Option<Key>,
     pub step: Key,
     pub how: StepOutcome,
 }

@@ -155,8 +155,7 @@ impl Obligation {
 
     /// Whether a note is of the cycle that runs and of the sequence it is in.
     pub fn is_current(&self, note: &StepNote) -> bool {
-        let sequence = self.enrolment.as_ref().map(|enrolment| &enrolment.sequence);
-        note.cycle == self.cycle && sequence == Some(&note.sequence)
+        note.cycle == self.cycle && note.left.is_none()
     }
 
     /// What became of a step of its sequence in this cycle.
@@ -170,12 +169,9 @@ impl Obligation {
         self.note_of(step).is_none() && (broken || step.as_str() != BROKEN_PROMISE)
     }
 
-    /// Notes what became of a step of its sequence; outside of one there is none.
+    /// Notes what became of a step of its sequence.
     pub fn note(&mut self, step: Key, how: StepOutcome) {
-        if let Some(enrolment) = &self.enrolment {
-            let sequence = enrolment.sequence.clone();
-            self.steps.push(StepNote { cycle: self.cycle, sequence, step, how });
-        }
+        self.steps.push(StepNote { cycle: self.cycle, left: None, step, how });
     }
 
     /// What was over for its time, or by a gate's word, in this cycle may go after all.
@@ -186,7 +182,12 @@ impl Obligation {
 
     /// Puts it into a version of a sequence, in the cycle that runs: what went in it does not go again.
     pub fn enter(&mut self, sequence: Key, version: u32, now: Timestamp) {
-        let old = self.enrolment.take().filter(|old| old.sequence == sequence);
+        let mut anchor = None;
+        match self.enrolment.take() {
+            Some(old) if old.sequence == sequence => anchor = old.anchor,
+            Some(old) => self.leave(&old.sequence, &sequence),
+            None => {}
+        }
         self.enrolment = Some(Enrolment {
             sequence,
             version,
@@ -195,7 +196,7 @@ impl Obligation {
             reminders_accepted: 0,
             next: None,
             refused: None,
-            anchor: old.and_then(|old| old.anchor),
+            anchor,
             instead: None,
         });
         let accepted = |note: &&StepNote| matches!(note.how, StepOutcome::Gone { accepted: true, .. });
@@ -204,6 +205,16 @@ impl Obligation {
             enrolment.reminders_accepted = u32::try_from(accepted).unwrap_or(u32::MAX);
         }
         self.reconsider();
+    }
+
+    /// Says of the notes which sequence they are of, from the one that it leaves to the one that it enters.
+    fn leave(&mut self, from: &Key, to: &Key) {
+        for note in &mut self.steps {
+            note.left = match note.left.take() {
+                None => Some(from.clone()),
+                Some(left) => Some(left).filter(|left| left != to),
+            };
+        }
     }
 
     /// Its due date has passed where the contact lives, and something is owed.
@@ -280,6 +291,23 @@ mod tests {
             assert!(ObligationStatus::ALL.into_iter().all(|to| !from.may_become(to)), "{from:?}");
         }
         assert!(ObligationStatus::Disputed.may_become(Open));
+    }
+
+    #[test]
+    fn a_sequence_that_is_entered_again_knows_what_went_in_its_cycle() {
+        let mut debt = sample();
+        let [one, other, step] = ["one", "other", "before"].map(|key| Key::parse(key).unwrap());
+        let unknown = || StepOutcome::Unknown { at: Timestamp::MIN };
+        debt.enter(one.clone(), 1, Timestamp::MIN);
+        debt.note(step.clone(), unknown());
+        debt.enter(other, 1, Timestamp::MIN);
+        assert!(debt.is_left(&step), "of that id, in another sequence");
+        debt.note(step.clone(), StepOutcome::Stale { at: Timestamp::MIN });
+        debt.enter(one.clone(), 2, Timestamp::MIN);
+        assert_eq!(debt.note_of(&step).map(|note| &note.how), Some(&unknown()));
+        debt.cycle += 1;
+        debt.enter(one, 2, Timestamp::MIN);
+        assert!(debt.is_left(&step));
     }
 
     #[test]

@@ -45,8 +45,9 @@ fn is_settled(how: &StepOutcome, now: Timestamp) -> bool {
 /// Business days that books need to find money that somebody says is paid.
 const CLAIM_DAYS: i16 = 5;
 
-/// Whether a pause stands against another: one that goes on for longer does; and a hardship, or a person's own word,
-/// against a dispute and a promise, whose end would else be its own.
+/// Whether a pause stands against another that follows from something: one that goes on for longer does; and a
+/// hardship, or a person's own word, against a dispute and a promise, whose end would else be its own. A promise takes
+/// the place of the one before, and answers what waited for a word.
 fn stands_against(
     (now, end): (PauseReason, Option<Timestamp>),
     (reason, until): (PauseReason, Option<Timestamp>),
@@ -54,6 +55,9 @@ fn stands_against(
     let is_word = matches!(now, PauseReason::Hardship | PauseReason::Manual);
     match (end, until) {
         _ if is_word && reason == PauseReason::Dispute => true,
+        _ if reason == PauseReason::Promise && matches!(now, PauseReason::Promise | PauseReason::Review) => {
+            false
+        }
         (None, None) => is_word && reason == PauseReason::Promise,
         (None, Some(_)) => true,
         (Some(_), None) => false,
@@ -147,10 +151,27 @@ impl Core {
         self.happen(debt.id, Happened::Exited { reason }, by, work);
     }
 
-    /// The reminders wait; `until`: `None` for a person's word. Only a pause that goes on for longer takes another's
-    /// place: a promise, a menu's two days or a dispute that is settled are no end of a hardship. Whoever asks for the
-    /// same pause again may bring its end nearer, and what waits for a person's word gives way to it.
+    /// The reminders wait for what happened; `until`: `None` for a person's word. Only a pause that goes on for longer
+    /// takes another's place: a promise, a menu's two days or a dispute that is settled are no end of a hardship.
     pub(super) fn pause_debt(
+        &mut self,
+        debt: &mut Debt,
+        reason: PauseReason,
+        until: Option<Timestamp>,
+        by: &str,
+        work: &mut Work,
+    ) {
+        if let Some(EnrolmentState::Paused { reason: now, until: end }) = debt.state()
+            && stands_against((*now, *end), (reason, until))
+        {
+            self.take_back(debt, work);
+            return;
+        }
+        self.set_pause(debt, reason, until, by, work);
+    }
+
+    /// The reminders wait as somebody asks, whatever pause there was.
+    pub(super) fn set_pause(
         &mut self,
         debt: &mut Debt,
         reason: PauseReason,
@@ -160,19 +181,7 @@ impl Core {
     ) {
         self.take_back(debt, work);
         let state = EnrolmentState::Paused { reason, until };
-        let stays = match debt.state() {
-            None => true,
-            Some(EnrolmentState::Paused { reason: now, .. })
-                if !by.is_empty() && [reason, PauseReason::Review].contains(now) =>
-            {
-                false
-            }
-            Some(EnrolmentState::Paused { reason: now, until: end }) => {
-                stands_against((*now, *end), (reason, until))
-            }
-            Some(now) => now.is_over(),
-        };
-        if stays || debt.state() == Some(&state) {
+        if debt.state().is_none_or(|now| now.is_over() || *now == state) {
             return;
         }
         debt.set_state(state);

@@ -172,7 +172,7 @@ impl Core {
             until => until,
         };
         let before = debt.state().cloned();
-        self.pause_debt(&mut debt, reason, until, by, work);
+        self.set_pause(&mut debt, reason, until, by, work);
         if debt.state() == before.as_ref() {
             return changed(debt.id, How::Unchanged, debt.obligation.version);
         }

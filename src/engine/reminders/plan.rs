@@ -217,11 +217,11 @@ impl Core {
         dated.last().map(|step| step.id.clone())
     }
 
-    pub(super) fn steps_before(&self, obligation: &Obligation, last: &Key) -> Vec<Key> {
+    pub(super) fn steps_besides(&self, obligation: &Obligation, last: &Key) -> Vec<Key> {
         let Some(enrolment) = &obligation.enrolment else { return Vec::new() };
         let sequence = self.reminders.catalog.sequence_at(&enrolment.sequence, enrolment.version);
         let steps = sequence.iter().flat_map(|sequence| &sequence.steps).map(|step| step.id.clone());
-        steps.take_while(|id| id != last).filter(|id| id.as_str() != BROKEN_PROMISE).collect()
+        steps.filter(|id| id != last).collect()
     }
 }
 

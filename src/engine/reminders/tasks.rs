@@ -321,7 +321,7 @@ impl Core {
     /// An enrolment that is over goes on for a person's word: only the last step is left.
     fn only_final(&mut self, debt: &mut Debt, by: &str, work: &mut Work) {
         let Some(last) = self.last_step(&debt.obligation) else { return };
-        for step in self.steps_before(&debt.obligation, &last) {
+        for step in self.steps_besides(&debt.obligation, &last) {
             debt.skip(step, work.wall());
         }
         if let Some(enrolment) = &mut debt.obligation.enrolment

@@ -583,16 +583,17 @@ fn a_paid_claim_without_an_end_is_a_task_after_five_business_days_and_the_remind
 }
 
 #[test]
-fn what_is_asked_for_again_may_end_sooner_and_nothing_else() {
+fn a_pause_may_end_sooner_where_somebody_asks_for_it_and_not_by_a_promise() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
     let until = |firm: &Firm, days: u32| Some(firm.clock.now().wall.saturating_add(DAY * days));
     let pause = |reason, until| Change::PauseEnrolment { which: Which::Id(id), reason, until };
     let long = until(&firm, 9);
     firm.change(pause(PauseReason::Hardship, long)).unwrap();
-    let short = until(&firm, 2);
-    assert_eq!(firm.change(pause(PauseReason::Manual, short)).unwrap().how, How::Unchanged);
+    assert_eq!(firm.change(pause(PauseReason::Hardship, long)).unwrap().how, How::Unchanged);
+    firm.change(Change::Promise { which: Which::Id(id), date: november(24), amount: None }).unwrap();
     assert_eq!(firm.state_of(id), EnrolmentState::Paused { reason: PauseReason::Hardship, until: long });
+    let short = until(&firm, 2);
     firm.change(pause(PauseReason::Hardship, short)).unwrap();
     assert_eq!(firm.state_of(id), EnrolmentState::Paused { reason: PauseReason::Hardship, until: short });
 }
