@@ -213,8 +213,8 @@ impl Core {
     pub(super) fn last_step(&self, obligation: &Obligation) -> Option<Key> {
         let enrolment = obligation.enrolment.as_ref()?;
         let sequence = self.reminders.catalog.sequence_at(&enrolment.sequence, enrolment.version)?;
-        let dated = sequence.steps.iter().filter(|step| step.id.as_str() != BROKEN_PROMISE);
-        dated.last().map(|step| step.id.clone())
+        let mut dated = sequence.steps.iter().filter(|step| step.id.as_str() != BROKEN_PROMISE);
+        dated.next_back().map(|step| step.id.clone())
     }
 
     pub(super) fn steps_besides(&self, obligation: &Obligation, last: &Key) -> Vec<Key> {
