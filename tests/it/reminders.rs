@@ -2,7 +2,7 @@
 
 mod chaos;
 mod cost;
-mod firm;
+pub mod firm;
 mod many;
 mod money;
 mod numbers;

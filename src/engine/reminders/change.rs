@@ -67,7 +67,7 @@ pub struct ObligationDraft {
     pub link: Option<String>,
     /// `None`: as it was; for a new one the sequence `standard`, where there is one.
     pub sequence: Option<Key>,
-    /// A moved due date begins a new cycle, and steps that went go again.
+    /// A due date that moves begins a new cycle, and steps that went go again; one that does not changes nothing.
     pub restart: bool,
 }
 

@@ -10,7 +10,6 @@ use crate::reminder::menu::Menu;
 use crate::reminder::name::Key;
 use crate::reminder::obligation::Obligation;
 use crate::reminder::schedule;
-use crate::reminder::sequence::Step;
 use crate::reminder::template::Rendered;
 
 /// A text that may go now.
@@ -69,7 +68,7 @@ pub fn decide(
         let (gate, rule) = (String::from("when"), String::from("condition"));
         return Decision::Skip { step: step.id.clone(), gate, rule };
     }
-    let next = next_opening(situation, obligation, step);
+    let next = next_opening(situation, obligation, around.now);
     let Some(until) = schedule::validity(around.now, clearance.until, next, window.stale_after) else {
         let (gate, rule) = (String::from("hours"), String::from("validity"));
         return Decision::Skip { step: step.id.clone(), gate, rule };
@@ -82,14 +81,10 @@ pub fn decide(
     }
 }
 
-/// When the step after this one opens.
-fn next_opening(situation: &Situation, obligation: &Obligation, step: &Step) -> Option<Timestamp> {
-    let own = situation.window(obligation, step).ok()?.opens;
-    let others = situation.sequence.steps.iter().filter(|other| other.id != step.id);
-    others
-        .filter_map(|other| Some(situation.window(obligation, other).ok()?.opens))
-        .filter(|at| *at > own)
-        .min()
+/// When the next of the steps to come opens; one that is over makes room for none.
+fn next_opening(situation: &Situation, obligation: &Obligation, now: Timestamp) -> Option<Timestamp> {
+    let open = situation.sequence.steps.iter().filter(|step| obligation.is_left(&step.id));
+    open.filter_map(|step| Some(situation.window(obligation, step).ok()?.opens)).filter(|at| *at > now).min()
 }
 
 /// A text, the template's key, language and version, and its menu: `own`, or what the template itself has.

@@ -18,7 +18,7 @@ use crate::engine::Draft;
 use crate::engine::core::{Core, LinkIndex, Work};
 use crate::id::{MessageId, ObligationId};
 use crate::message::{Body, Class, Msisdn, OnUnknown, Priority};
-use crate::reminder::enrolment::{EnrolmentState, Refused, StepNote, StepOutcome, Timer, TimerKind};
+use crate::reminder::enrolment::{EnrolmentState, Refused, StepOutcome, Timer, TimerKind};
 use crate::reminder::gate::{Refusal, Then};
 use crate::reminder::task::kind;
 use crate::route::LaneId;
@@ -192,7 +192,7 @@ impl Core {
                 let about = Some((debt.id, &debt.obligation));
                 self.open_task(kind::RENDER, about, None, &why, work)?;
                 let next = work.wall().saturating_add(LOOK_AGAIN);
-                self.wait_step(&mut debt, (step, "text", None, why), Some(next), work);
+                self.wait_step(&mut debt, (step, "text", None, why), Some(next), work)?;
             }
         }
         Ok(Fed::Done)
@@ -297,7 +297,7 @@ impl Core {
             Err(crate::engine::Refusal::Duplicate { .. }) => {
                 let next = now.saturating_add(SAME_TEXT);
                 let why = String::from("the same text went to this number of late");
-                self.wait_step(&mut debt, (step, "duplicate", None, why), Some(next), work);
+                self.wait_step(&mut debt, (step, "duplicate", None, why), Some(next), work)?;
                 return Ok(Fed::Done);
             }
             Err(_) => return Ok(Fed::Full),
@@ -314,7 +314,7 @@ impl Core {
             menu,
             answer: None,
         };
-        debt.obligation.steps.push(StepNote { cycle, step: step.clone(), how });
+        debt.obligation.note(step.clone(), how);
         if let Some(enrolment) = &mut debt.obligation.enrolment {
             enrolment.refused = None;
             enrolment.state = EnrolmentState::Active;
@@ -349,15 +349,15 @@ impl Core {
         let (gate, rule) = (refusal.gate.as_str(), refusal.rule.to_string());
         let said = (step.clone(), gate, refusal.pack.clone(), rule.clone());
         match refusal.then {
-            Then::Wait(next) => self.wait_step(debt, said, Some(next), work),
-            Then::Stay => self.wait_step(debt, said, None, work),
+            Then::Wait(next) => self.wait_step(debt, said, Some(next), work)?,
+            Then::Stay => self.wait_step(debt, said, None, work)?,
             Then::NeedsPerson(task) => {
                 let about = Some((debt.id, &debt.obligation));
                 if task != kind::REVIEW {
                     self.open_task(task, about, None, &format!("{gate}: {rule}"), work)?;
                 }
                 let next = work.wall().saturating_add(LOOK_AGAIN);
-                self.wait_step(debt, said, Some(next), work);
+                self.wait_step(debt, said, Some(next), work)?;
             }
             Then::Skip => {
                 debt.skip_by(step.clone(), work.wall(), gate, &rule);
@@ -385,9 +385,9 @@ impl Core {
         ),
         next: Option<Timestamp>,
         work: &mut Work,
-    ) {
+    ) -> Result<(), StoreError> {
         let (at, gate) = (work.wall(), gate.to_owned());
-        let Some(enrolment) = &mut debt.obligation.enrolment else { return };
+        let Some(enrolment) = &mut debt.obligation.enrolment else { return Ok(()) };
         let told = enrolment.refused.as_ref();
         let told = told.is_some_and(|r| r.step == step && r.gate == gate && r.rule == rule);
         enrolment.refused = Some(Refused {
@@ -401,7 +401,7 @@ impl Core {
             self.happen(debt.id, Happened::Refused { step, gate, pack, rule, next }, "", work);
         }
         let timer = next.map(|at| Timer { kind: TimerKind::Step, at });
-        self.put_obligation(debt.id, &mut debt.obligation, timer, work);
+        self.write(debt, timer, work)
     }
 
     /// Whether a queued reminder may still go now; it was judged when it was queued, and much may have come since.
@@ -427,7 +427,8 @@ impl Core {
             return Ok(false);
         }
         let gone = obligation.steps.iter().find_map(|note| match note.how {
-            StepOutcome::Gone { message, at, .. } if message == id => Some(at),
+            // One of another cycle or sequence than it is in now goes no more.
+            StepOutcome::Gone { message, at, .. } if message == id && obligation.is_current(note) => Some(at),
             _ => None,
         });
         let Some(at) = gone else { return Ok(false) };
@@ -455,7 +456,7 @@ impl Debt {
     /// A step that is over by a gate's word.
     fn skip_by(&mut self, step: crate::reminder::name::Key, at: Timestamp, gate: &str, rule: &str) {
         let how = StepOutcome::Skipped { at, gate: gate.to_owned(), rule: rule.to_owned() };
-        self.obligation.steps.push(StepNote { cycle: self.obligation.cycle, step, how });
+        self.obligation.note(step, how);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::id::{ContactId, ObligationId};
 use crate::message::Msisdn;
 use crate::reminder::consent::Standing;
-use crate::reminder::enrolment::{Enrolment, EnrolmentState};
+use crate::reminder::enrolment::EnrolmentState;
 use crate::reminder::import::case::Case;
 use crate::reminder::link::{Target, Token};
 use crate::reminder::name::{ExternalId, Key};
@@ -101,19 +101,8 @@ impl Imagining<'_> {
 
     fn enrol(&self, obligation: &mut Obligation, sequence: Key) {
         let Some(version) = self.catalog.sequence(&sequence).map(|s| s.version) else { return };
-        obligation.cycle += 1;
         obligation.sequence = Some(sequence.clone());
-        obligation.enrolment = Some(Enrolment {
-            sequence,
-            version,
-            since: self.now,
-            state: EnrolmentState::Scheduled,
-            reminders_accepted: 0,
-            next: None,
-            refused: None,
-            anchor: None,
-            instead: None,
-        });
+        obligation.enter(sequence, version, self.now);
     }
 
     fn outlook(&self, row: &Row<'_>, obligation: &Obligation) -> Result<Outlook, StoreError> {
@@ -188,7 +177,7 @@ fn blank(parts: &Parts, now: Timestamp) -> Obligation {
         origin: Origin::Firm,
         enrolment: None,
         steps: Vec::new(),
-        cycle: 0,
+        cycle: 1,
         timer: None,
         row: None,
     }

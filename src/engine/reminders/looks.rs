@@ -75,13 +75,17 @@ impl Core {
             return Ok(());
         }
         let mut debt = Debt { id, obligation };
+        if self.promise_ends(&debt.obligation, work)?.is_some_and(|ends| ends <= work.wall()) {
+            self.break_promise(&mut debt, work)?;
+        }
         if let Some(EnrolmentState::Paused { reason, until: Some(until) }) = debt.state().cloned()
             && until <= work.wall()
         {
-            if reason == PauseReason::Promise {
-                self.break_promise(&mut debt, work)?;
+            if reason == PauseReason::PaidClaim && debt.obligation.status.is_open() {
+                let about = Some((debt.id, &debt.obligation));
+                self.open_task(kind::PAID_CLAIM, about, None, "it was said to be paid, and is not", work)?;
             }
-            self.resume_debt(&mut debt, "", work);
+            self.pause_over(&mut debt, work);
         }
         self.keep(debt, work)
     }
@@ -89,10 +93,9 @@ impl Core {
     /// The day passed and the money did not come.
     fn break_promise(&mut self, debt: &mut Debt, work: &mut Work) -> Result<(), StoreError> {
         let Some(promise) = &mut debt.obligation.promise else { return Ok(()) };
-        if promise.state != PromiseState::Made {
-            return Ok(());
-        }
         promise.state = PromiseState::Broken;
+        // Its sequence may have a step for it.
+        self.revive(debt);
         self.happen(debt.id, Happened::PromiseBroken, "", work);
         let about = Some((debt.id, &debt.obligation));
         self.open_task(kind::BROKEN_PROMISE, about, None, "the promised day passed without the money", work)?;

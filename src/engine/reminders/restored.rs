@@ -18,8 +18,9 @@ use crate::engine::Pause;
 use crate::engine::core::{Core, PAUSES, Work};
 use crate::id::{MessageId, ObligationId};
 use crate::message::{Body, Event, Head, LinkName, State, UnknownWhy};
-use crate::reminder::enrolment::{EnrolmentState, StepNote, StepOutcome, TimerKind};
+use crate::reminder::enrolment::{EnrolmentState, StepOutcome, TimerKind};
 use crate::reminder::name::Key;
+use crate::reminder::sequence::BROKEN_PROMISE;
 use crate::reminder::task::kind;
 use crate::store::keys::{self, LaneKey, family};
 use crate::store::{Batch, Read, StoreError, record};
@@ -145,13 +146,14 @@ impl Core {
         let read =
             Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &debt.obligation)?;
         let Ok(mut situation) = read else { return Ok(()) };
-        let cycle = debt.obligation.cycle;
         let mut doubtful: Vec<(Key, Timestamp)> = Vec::new();
         for step in &situation.sequence.steps {
-            let noted = |note: &StepNote| note.cycle == cycle && note.step == step.id;
+            // A promise that was open then may have been broken since.
+            let never = step.id.as_str() == BROKEN_PROMISE && debt.obligation.promise.is_none();
+            let noted = never || debt.obligation.note_of(&step.id).is_some();
             let Ok(window) = situation.window(&debt.obligation, step) else { continue };
             let in_gap = window.opens <= work.wall() && window.stale_after > since;
-            if in_gap && !debt.obligation.steps.iter().any(noted) {
+            if in_gap && !noted {
                 doubtful.push((step.id.clone(), window.opens));
             }
         }
@@ -160,7 +162,7 @@ impl Core {
         }
         for (step, at) in doubtful {
             situation.phone.ledger.add(at);
-            debt.obligation.steps.push(StepNote { cycle, step, how: StepOutcome::Unknown { at } });
+            debt.obligation.note(step, StepOutcome::Unknown { at });
         }
         work.txn.put(keys::phone(situation.number), &situation.phone);
         let about = Some((debt.id, &debt.obligation));

@@ -11,7 +11,7 @@ use super::situation::{Lack, Situation};
 use crate::engine::core::{Core, Work};
 use crate::id::MessageId;
 use crate::message::{Body, Cause, Final, Head, Msisdn, Reason, State, Status};
-use crate::reminder::enrolment::{EnrolmentState, ExitReason, PauseReason, StepOutcome};
+use crate::reminder::enrolment::{CANCELED, EnrolmentState, ExitReason, PauseReason, StepOutcome};
 use crate::reminder::name::Key;
 use crate::reminder::obligation::Obligation;
 use crate::reminder::task::kind;
@@ -137,13 +137,13 @@ impl Core {
         settled: &Settled,
         work: &mut Work,
     ) -> Result<bool, StoreError> {
+        let current = debt.obligation.steps.get(at).is_some_and(|note| debt.obligation.is_current(note));
         let Some(note) = debt.obligation.steps.get_mut(at) else { return Ok(false) };
-        let (cycle, step) = (note.cycle, note.step.clone());
+        let step = note.step.clone();
         let StepOutcome::Gone { accepted, .. } = &mut note.how else { return Ok(false) };
         if std::mem::replace(accepted, true) {
             return Ok(false);
         }
-        let current = cycle == debt.obligation.cycle;
         let Some(enrolment) = debt.obligation.enrolment.as_mut().filter(|_| current) else { return Ok(true) };
         enrolment.reminders_accepted += 1;
         if enrolment.state == EnrolmentState::Scheduled {
@@ -198,7 +198,7 @@ impl Core {
     ) -> Result<(), StoreError> {
         let now = work.wall();
         let Some(note) = debt.obligation.steps.get_mut(at) else { return Ok(()) };
-        let (gate, rule) = (String::from("person"), String::from("canceled"));
+        let (gate, rule) = (CANCELED.0.to_owned(), CANCELED.1.to_owned());
         let step = note.step.clone();
         let how = StepOutcome::Skipped { at: now, gate: gate.clone(), rule: rule.clone() };
         if let StepOutcome::Gone { at, .. } = std::mem::replace(&mut note.how, how) {
@@ -218,12 +218,12 @@ impl Core {
         work: &mut Work,
     ) -> Result<(), StoreError> {
         let note = debt.obligation.steps.remove(at);
+        let current = debt.obligation.is_current(&note);
         let mut phone = work.txn.phone(settled.to)?;
         if let StepOutcome::Gone { at, .. } = note.how {
             phone.give_back(&debt.obligation.creditor, at);
             work.txn.put(keys::phone(settled.to), &phone);
         }
-        let current = note.cycle == debt.obligation.cycle;
         let what = Happened::TakenBack { step: note.step, message: settled.id };
         self.happen(debt.id, what, "", work);
         if let Some(enrolment) = debt.obligation.enrolment.as_mut().filter(|_| current)

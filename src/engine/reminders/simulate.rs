@@ -20,7 +20,7 @@ use crate::engine::ReadError;
 use crate::engine::view::View;
 use crate::id::{ContactId, MessageId, ObligationId};
 use crate::message::Msisdn;
-use crate::reminder::enrolment::{EnrolmentState, PauseReason, StepNote, StepOutcome, TimerKind};
+use crate::reminder::enrolment::{EnrolmentState, PauseReason, StepOutcome, TimerKind};
 use crate::reminder::gate::{Refusal, Then};
 use crate::reminder::link::{Target, Token};
 use crate::reminder::name::Key;
@@ -439,8 +439,7 @@ impl<R: Records> Walk<'_, R> {
 }
 
 fn note(walker: &mut Walker, step: Key, how: StepOutcome) {
-    let cycle = walker.obligation.cycle;
-    walker.obligation.steps.push(StepNote { cycle, step, how });
+    walker.obligation.note(step, how);
 }
 
 /// The payment link as long as the real one, with a token that nobody has.

@@ -13,7 +13,7 @@ use super::reference::OURS;
 use super::routes::RouteClasses;
 use crate::clock::Timestamp;
 use crate::message::{Class, Msisdn, Sender, TokenName};
-use crate::reminder::calendar::Calendar;
+use crate::reminder::calendar::{Calendar, business_days_from};
 use crate::reminder::condition::{self, Value};
 use crate::reminder::consent::Standing;
 use crate::reminder::creditor::Creditor;
@@ -24,9 +24,10 @@ use crate::reminder::money::Money;
 use crate::reminder::name::{Country, Key, Language};
 use crate::reminder::obligation::{Obligation, Origin};
 use crate::reminder::pack::{Duty, Residence};
+use crate::reminder::promise::PROMISE_GRACE_DAYS;
 use crate::reminder::rules::Rules;
 use crate::reminder::schedule::{self, NoWindow, StepTiming};
-use crate::reminder::sequence::{Sequence, Step};
+use crate::reminder::sequence::{BROKEN_PROMISE, Sequence, Step};
 use crate::reminder::template::{self, Field, FieldName, Fields, Frame, pick};
 use crate::reminder::zone::{self, Derived, ZoneSet};
 use crate::route::Way;
@@ -183,7 +184,11 @@ impl Situation {
     /// # Errors
     /// No hour of any day is lawful in all of its zones.
     pub fn window(&self, obligation: &Obligation, step: &Step) -> Result<Window, NoWindow> {
-        let anchor = obligation.enrolment.as_ref().and_then(|enrolment| enrolment.anchor);
+        let promised = obligation.promise.as_ref().filter(|_| step.id.as_str() == BROKEN_PROMISE);
+        let anchor = match promised {
+            Some(promise) => business_days_from(self.calendar.as_deref(), promise.date, PROMISE_GRACE_DAYS),
+            None => obligation.enrolment.as_ref().and_then(|enrolment| enrolment.anchor),
+        };
         let timing = StepTiming {
             due: anchor.unwrap_or(obligation.due_date),
             offset: step.offset,

@@ -326,9 +326,8 @@ impl Core {
     /// An enrolment that is over goes on for a person's word: only the last step is left.
     fn only_final(&mut self, debt: &mut Debt, by: &str, work: &mut Work) {
         let Some(last) = self.last_step(&debt.obligation) else { return };
-        let cycle = debt.obligation.cycle;
-        for step in self.steps_before(&debt.obligation, &last) {
-            debt.skip(cycle, step, work.wall());
+        for step in self.steps_besides(&debt.obligation, &last) {
+            debt.skip(step, work.wall());
         }
         if let Some(enrolment) = &mut debt.obligation.enrolment
             && !matches!(enrolment.state, EnrolmentState::Exited { .. })

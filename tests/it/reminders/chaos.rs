@@ -47,6 +47,9 @@ do = "pause:48h"
 const DEBTS: u64 = 8;
 const PHONES: u64 = 4;
 
+/// Enrolled to and fro, no step of either goes twice.
+const OTHER: &str = "[[sequence]]\nkey = \"other\"\n[[sequence.step]]\nid = \"another\"\noffset = \"+1d\"\nat = \"10:00\"\ntemplate = \"late\"\ngrace = \"9d\"\n";
+
 /// One thing that happens; the numbers choose which debt, phone, or answer.
 #[derive(Clone, Copy, Debug)]
 enum Act {
@@ -69,6 +72,7 @@ enum Act {
     Dispute(u8),
     Task(u8, u8),
     Owe(u8, u8),
+    Enrol(u8, bool),
 }
 
 /// Obligation, cycle, step, number, and when it left.
@@ -96,6 +100,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => byte().prop_map(Act::Dispute),
         2 => (byte(), byte()).prop_map(|(n, outcome)| Act::Task(n, outcome)),
         1 => (byte(), byte()).prop_map(|(n, amount)| Act::Owe(n, amount)),
+        1 => (byte(), any::<bool>()).prop_map(|(n, other)| Act::Enrol(n, other)),
     ]
 }
 
@@ -112,7 +117,7 @@ struct Chaos {
 impl Chaos {
     fn new() -> Chaos {
         let mut chaos = Chaos {
-            firm: Firm::with(&format!("{SET_UP}{FIRM}{THANKS}{RULES}")),
+            firm: Firm::with(&format!("{SET_UP}{FIRM}{OTHER}{THANKS}{RULES}")),
             left: BTreeMap::new(),
             seen: 0,
             stopped: BTreeSet::new(),
@@ -308,6 +313,11 @@ impl Chaos {
                 let _may_be_closed = self.firm.change(Change::Dispute { which, reason: String::from("no") });
             }
             Act::Task(n, outcome) => self.task(n, outcome),
+            Act::Enrol(n, other) => {
+                let (which, sequence) =
+                    (Which::Id(self.debt(n)), key(if other { "other" } else { "standard" }));
+                let _may_be_closed = self.firm.change(Change::Enrol { which, sequence });
+            }
             Act::Owe(n, amount) => self.owe(u64::from(n) % DEBTS, 12_000 + i64::from(amount)),
         }
         self.look();

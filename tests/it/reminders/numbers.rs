@@ -265,6 +265,7 @@ fn notes_of_old_cycles_become_history_and_those_of_this_one_stay() {
     let mut obligation = firm.obligation(id);
     let note = |cycle, n: u32| StepNote {
         cycle,
+        left: None,
         step: key(&format!("s{n}")),
         // What another due date does not make open again.
         how: StepOutcome::Unknown { at: MONDAY },
