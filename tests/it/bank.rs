@@ -15,7 +15,7 @@ use crate::seeds::{load, upload};
 use crate::support::{START, World, until};
 
 /// A daemon with three cases of 120.50 EUR: INV-0, INV-1, INV-2.
-async fn world(config: &str) -> World {
+pub async fn world(config: &str) -> World {
     let scopes = [Scope::Reminders, Scope::Read];
     let world = World::start_as(Clock::manual(START), config, &scopes).await;
     let token = world.token().to_owned();
@@ -31,12 +31,12 @@ async fn world(config: &str) -> World {
     world
 }
 
-async fn send(world: &World, path: &str, media: &str, body: &str) -> (u16, Value) {
+pub async fn send(world: &World, path: &str, media: &str, body: &str) -> (u16, Value) {
     upload(world, world.token(), path, media, body.into()).await
 }
 
 /// Stops, and gives obligations by external id.
-async fn obligations(world: &mut World) -> Vec<Obligation> {
+pub async fn obligations(world: &mut World) -> Vec<Obligation> {
     world.stop_while_time_passes().await;
     let mut all: Vec<Obligation> = world.stored(family::OBLIGATION);
     all.sort_by(|a, b| a.external_id.cmp(&b.external_id));
@@ -45,7 +45,7 @@ async fn obligations(world: &mut World) -> Vec<Obligation> {
 }
 
 /// One entry of a statement in MT940: amount, reference of the bank, what the payer wrote.
-fn mt940(entries: &[(&str, &str, &str)]) -> String {
+pub fn mt940(entries: &[(&str, &str, &str)]) -> String {
     let entry = |(amount, reference, text): &(&str, &str, &str)| {
         format!(":61:2611201120C{amount}NTRFNONREF//{reference}\n:86:166?20{text}\n")
     };

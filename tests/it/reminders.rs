@@ -2,7 +2,7 @@
 
 mod chaos;
 mod cost;
-mod firm;
+pub mod firm;
 mod money;
 mod numbers;
 mod recurring;
