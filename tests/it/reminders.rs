@@ -3,6 +3,7 @@
 mod chaos;
 mod cost;
 pub mod firm;
+mod foreseen;
 mod money;
 mod numbers;
 mod recurring;

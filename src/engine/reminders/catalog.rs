@@ -69,6 +69,8 @@ pub struct Catalog {
     pub mappings: BTreeMap<Key, Arc<Mapping>>,
     /// The firm's own zone.
     pub home: Zone,
+    /// What stands before `/p/TOKEN` in texts, where links go by our own listener. It comes with the settings.
+    pub redirect: Option<String>,
 }
 
 impl Catalog {
@@ -85,6 +87,7 @@ impl Catalog {
             calendars: calendars.map(|calendar| (calendar.key().clone(), Arc::new(calendar))).collect(),
             mappings: BTreeMap::new(),
             home,
+            redirect: None,
         }
     }
 

@@ -143,6 +143,7 @@ impl Core {
             payments: Vec::new(),
             promise: None,
             plan: Vec::new(),
+            plans: 0,
             origin,
             enrolment: None,
             steps: Vec::new(),
@@ -208,6 +209,7 @@ impl Core {
             self.plan_moved(&mut debt);
         }
         self.balance_changed(&mut debt, by, work)?;
+        self.shrink_instalments(&mut debt, by, work)?;
         if let Some(sequence) = other_sequence {
             self.name_sequence(&mut debt, sequence, by, work);
         } else if draft.restart {
@@ -263,7 +265,7 @@ impl Core {
     }
 
     /// A person looks where a text with the old amount went shortly before.
-    fn maybe_correct(
+    pub(super) fn maybe_correct(
         &mut self,
         debt: &Debt,
         amount_changed: bool,

@@ -82,6 +82,15 @@ pub struct ReminderSettings {
 }
 
 impl ReminderSettings {
+    /// What is set up, with what the configuration adds to it.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn catalog(&self, state: &dyn Read) -> Result<Catalog, StoreError> {
+        let catalog = Catalog::load(self.home.clone(), state)?;
+        Ok(Catalog { redirect: self.redirect.clone(), ..catalog })
+    }
+
     /// A firm in UTC that nobody takes payments for.
     pub fn for_tests() -> ReminderSettings {
         ReminderSettings { home: Zone::utc(), link_secret: [7; 32], redirect: None, takes_payments: false }
@@ -122,8 +131,8 @@ impl Reminders {
     }
 
     /// Reads what was set up.
-    pub fn load(&mut self, home: Zone, state: &dyn Read) -> Result<(), StoreError> {
-        self.catalog = Arc::new(Catalog::load(home, state)?);
+    pub fn load(&mut self, settings: &ReminderSettings, state: &dyn Read) -> Result<(), StoreError> {
+        self.catalog = Arc::new(settings.catalog(state)?);
         Ok(())
     }
 

@@ -22,11 +22,10 @@ use crate::id::{ContactId, MessageId, ObligationId};
 use crate::message::Msisdn;
 use crate::reminder::enrolment::{EnrolmentState, PauseReason, StepNote, StepOutcome, TimerKind};
 use crate::reminder::gate::{Refusal, Then};
-use crate::reminder::link::{Target, Token};
 use crate::reminder::name::Key;
 use crate::reminder::obligation::Obligation;
 use crate::reminder::suppression::Party;
-use crate::reminder::template::{Field, Rendered};
+use crate::reminder::template::Rendered;
 use crate::store::{Entries, StoreError, keys};
 
 /// Obligations walked at once, those on the same phones among them.
@@ -282,7 +281,7 @@ impl<R: Records> Walk<'_, R> {
         let classes: Vec<&str> = situation.creditor.route_class.iter().map(String::as_str).collect();
         let around =
             Circumstances { now, is_suppressed, is_held, quota_until: None, route_classes: &classes };
-        let link = link(&situation, &walker.obligation);
+        let link = situation.link_like(&walker.obligation, self.catalog);
         match decide(&situation, &walker.obligation, self.catalog, around, link.as_deref()) {
             Decision::NotDue => self.plan(walker, now),
             Decision::Go(proposal) => self.go(walker, situation, *proposal, now),
@@ -443,15 +442,6 @@ impl<R: Records> Walk<'_, R> {
 fn note(walker: &mut Walker, step: Key, how: StepOutcome) {
     let cycle = walker.obligation.cycle;
     walker.obligation.steps.push(StepNote { cycle, step, how });
-}
-
-/// The payment link as long as the real one, with a token that nobody has.
-fn link(situation: &Situation, obligation: &Obligation) -> Option<String> {
-    let target = Target::parse(obligation.link.as_deref()?, &situation.creditor.link_hosts).ok()?;
-    match target.for_recipient(Token::from_random([0; 8])) {
-        Field::Link(link) => Some(link),
-        _ => None,
-    }
 }
 
 /// The first key after this one.
