@@ -133,7 +133,9 @@ fn lines(errors: &Errors) -> String {
         let column = if fault.column.is_empty() { String::new() } else { format!("{}: ", fault.column) };
         format!("{}: {column}{}\n", fault.row, fault.why)
     };
-    errors.first.iter().map(line).collect()
+    let mut faults: Vec<&Fault> = errors.first.iter().collect();
+    faults.sort_by_key(|fault| fault.row);
+    faults.into_iter().map(line).collect()
 }
 
 fn fail(path: &Path, directory: &Path, why: &str) -> io::Result<()> {
