@@ -48,10 +48,9 @@ impl Imports {
         let changes = tokio::task::spawn_blocking(move || changes(unbooked, &view)).await;
         let changes = changes.map_err(|_| ImportError::Broken)?.map_err(ImportError::Read)?;
         for made in self.0.engine.change(changes, by).await.map_err(ImportError::Refused)? {
-            match made {
-                Err(ChangeRefusal::Closed(refusal)) => return Err(ImportError::Refused(refusal)),
-                // The core tells of a task that it has no room for.
-                Err(_) | Ok(_) => {}
+            // Of a task that it has no room for the core tells itself.
+            if let Err(ChangeRefusal::Closed(refusal)) = made {
+                return Err(ImportError::Refused(refusal));
             }
         }
         Ok(())
