@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::http_reminders::{Api, eur, template};
+use crate::http_reminders::{Api, creditor, eur, template};
 
 async fn up() -> Api {
     let api = Api::start().await;
