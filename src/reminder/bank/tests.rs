@@ -56,7 +56,7 @@ fn an_old_statement_gives_its_booked_entries() {
     assert_eq!((first.amount, first.direction, first.reversal), (eur(12_050), Direction::Credit, false));
     assert_eq!(
         (first.external_id.as_str(), first.account.as_str()),
-        ("2026030912345678@9d0e9ac9", "DE02120300000000202051")
+        ("2026030912345678@1171092d", "DE02120300000000202051")
     );
     assert_eq!(first.remittance, "Invoice R-2026- 4711 & thanks");
     assert_eq!(
