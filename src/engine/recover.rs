@@ -56,7 +56,7 @@ impl Core {
         core.counters = work.txn.get(&keys::core(COUNTERS))?.unwrap_or_default();
         core.counters.reminders = work.txn.get(&keys::core(REMINDERS))?.unwrap_or_default();
         core.load_clock(&work)?;
-        core.reminders.load(state)?;
+        core.reminders.load(&core.settings.reminders, state)?;
         core.pauses = work.txn.get(&keys::core(PAUSES))?.unwrap_or_default();
         core.unknowns = unknown::load(state)?.into_iter().collect();
         core.orphans = Orphans::load(state)?;

@@ -72,6 +72,13 @@ impl View {
         View { state, leased: Arc::default(), catalog: Arc::default() }
     }
 
+    /// Where no core runs that would publish it.
+    pub fn with_catalog(state: Arc<dyn Read + Send + Sync>, catalog: Catalog) -> View {
+        let view = View::new(state);
+        view.publish_catalog(&Arc::new(catalog));
+        view
+    }
+
     /// The core's word on leases, in order: `true` for one that began, as soon as it is durable, `false` for
     /// one that ended, once that is applied.
     pub(super) fn update_leased<'a>(&self, changes: impl Iterator<Item = &'a (MessageId, bool)>) {

@@ -101,8 +101,10 @@ pub struct Obligation {
     pub created_at: Timestamp,
     pub payments: Vec<Payment>,
     pub promise: Option<Promise>,
-    /// Instalments that replace it while they are kept.
+    /// Instalments that replace it while they are kept: those of the last plan.
     pub plan: Vec<PlanPart>,
+    /// Plans made so far; each has instalments of its own.
+    pub plans: u16,
     /// The obligation that this one is an instalment of, or the subscription that made it.
     pub origin: Origin,
     pub enrolment: Option<Enrolment>,
@@ -217,6 +219,16 @@ impl Obligation {
         }
     }
 
+    /// The external id of instalment `n`, from 1, of the last plan: `inv-1/2`, and `inv-1/p3/2` of a third plan.
+    /// `None`: it would be too long.
+    pub fn instalment_id(&self, n: usize) -> Option<ExternalId> {
+        let id = match self.plans {
+            0 | 1 => format!("{}/{n}", self.external_id),
+            plan => format!("{}/p{plan}/{n}", self.external_id),
+        };
+        ExternalId::parse(&id).ok()
+    }
+
     /// Its due date has passed where the contact lives, and something is owed.
     pub fn is_overdue(&self, today: Date) -> bool {
         today > self.due_date && self.balance().is_positive()
@@ -244,6 +256,7 @@ pub fn sample() -> Obligation {
         payments: Vec::new(),
         promise: None,
         plan: Vec::new(),
+        plans: 0,
         origin: Origin::Firm,
         enrolment: None,
         steps: Vec::new(),

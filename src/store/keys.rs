@@ -33,7 +33,7 @@
 //! E | external id hash 16 | creditor hash 8            obligation of the firm's id
 //! B | contact 8 | obligation 8                         obligations of a contact; value: nothing
 //! T | kind 1 | due ms 8 | id 8                         when the core must look at what; value: nothing
-//! S | external id hash 16                              a subscription
+//! S | external id hash 16 | creditor hash 8            a subscription
 //! K | number 8 | id 8                                  consent events of a phone
 //! G | obligation 8 | id 8                              what became of an obligation, beside its steps
 //! J | task 8                                           a task
@@ -407,11 +407,16 @@ pub fn decode_timer(bytes: &[u8]) -> Option<(Timestamp, u64)> {
     Some((Timestamp::from_millis(be64(&rest[..8])), be64(&rest[8..])))
 }
 
-pub fn subscription(external: &ExternalId) -> Vec<u8> {
+pub fn subscription(external: &ExternalId, creditor: &Key) -> Vec<u8> {
+    key(family::SUBSCRIPTION, &[&hash16(external.as_str()), &hash8(creditor.as_str())])
+}
+
+/// Prefix of all subscriptions of this id, of whichever creditor.
+pub fn subscriptions_of(external: &ExternalId) -> Vec<u8> {
     key(family::SUBSCRIPTION, &[&hash16(external.as_str())])
 }
 
-/// The subscription of a timer, whose id is the first half of the hash.
+/// Prefix of the subscriptions that a timer may be of: its id is the first half of their ids' hash.
 pub fn subscriptions_from(id: u64) -> Vec<u8> {
     key(family::SUBSCRIPTION, &[&id.to_be_bytes()])
 }

@@ -135,6 +135,114 @@ async fn money_that_went_back_for_no_known_payment_is_a_task() {
     assert!(tasks.iter().any(|task| task.note.contains("which payment is not known")), "{tasks:?}");
 }
 
+/// A statement of one credit of 120.50 EUR in camt.053; `reversed`: of one that is taken back.
+fn camt(account: &str, day: &str, case: &str, amount: &str, reversed: bool) -> String {
+    let side = if reversed { "DBIT</CdtDbtInd><RvslInd>true</RvslInd>" } else { "CRDT</CdtDbtInd>" };
+    format!(
+        "<Document><BkToCstmrStmt><Stmt><Acct><Id><IBAN>{account}</IBAN></Id></Acct><Ntry>\
+         <Amt Ccy=\"EUR\">{amount}</Amt><CdtDbtInd>{side}<Sts>BOOK</Sts>\
+         <BookgDt><Dt>{day}</Dt></BookgDt><AcctSvcrRef>2026-0000001</AcctSvcrRef><NtryDtls><TxDtls>\
+         <RmtInf><Ustrd>{case}</Ustrd></RmtInf></TxDtls></NtryDtls></Ntry></Stmt></BkToCstmrStmt></Document>"
+    )
+}
+
+const OURS: &str = "DE02120300000000202051";
+const OTHER: &str = "DE89370400440532013000";
+
+/// Booked, doubtful, unchanged, rejected and reversed of a statement.
+async fn statement(world: &World, text: &str) -> [u64; 5] {
+    let (status, told) = send(world, "/v1/imports/bank", "application/octet-stream", text).await;
+    assert_eq!(status, 200, "{told}");
+    ["booked", "doubtful", "unchanged", "rejected", "reversed"].map(|name| told[name].as_u64().unwrap())
+}
+
+/// Tasks that are about money, in the order they were opened.
+async fn tasks(world: &World) -> Vec<Value> {
+    let told = world.get("/v1/tasks?kind=payment").await;
+    let mut tasks = told["data"].as_array().unwrap().clone();
+    tasks.reverse();
+    tasks
+}
+
+async fn notes(world: &World) -> Vec<String> {
+    tasks(world).await.iter().map(|task| task["note"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_banks_reference_of_the_same_letters_is_another_payment() {
+    let world = world("").await;
+    assert_eq!(statement(&world, &camt(OURS, "2026-11-18", "INV-0", "120.50", false)).await, [1, 0, 0, 0, 0]);
+    // The firm's other bank counts its entries from 1 as well.
+    assert_eq!(
+        statement(&world, &camt(OTHER, "2026-11-20", "INV-1", "120.50", false)).await,
+        [1, 0, 0, 0, 0]
+    );
+    // The same bank begins anew.
+    assert_eq!(statement(&world, &camt(OURS, "2026-11-21", "INV-2", "120.50", false)).await, [0, 1, 0, 0, 0]);
+    let notes = notes(&world).await;
+    assert!(notes[0].contains("perhaps INV-2, INV-0"), "{notes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_of_two_accounts_is_looked_at_and_one_of_the_firms_own_program_is_known() {
+    let world = world("").await;
+    let paid = json!({"external_id": "2026-0000001", "at": "2026-11-18T09:00:00Z",
+        "amount": {"value": "120.50", "currency": "EUR"}});
+    let (status, told) =
+        world.call(reqwest::Method::POST, "/v1/obligations/INV-0/payments", Some(paid)).await;
+    assert_eq!(status, 201, "{told}");
+    assert_eq!(statement(&world, &camt(OURS, "2026-11-18", "INV-0", "120.50", false)).await, [0, 0, 1, 0, 0]);
+    let again = |account, case| camt(account, "2026-11-19", case, "120.50", false).replace("0001<", "0002<");
+    assert_eq!(statement(&world, &again(OURS, "INV-1")).await, [1, 0, 0, 0, 0]);
+    assert_eq!(
+        statement(&world, &again(OTHER, "INV-2")).await,
+        [0, 1, 0, 0, 0],
+        "the same money, or another's"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reversal_of_another_amount_is_a_task_and_of_the_same_is_booked_once() {
+    let mut world = world("").await;
+    assert_eq!(statement(&world, &camt(OURS, "2026-11-18", "INV-0", "120.50", false)).await, [1, 0, 0, 0, 0]);
+    let back = |amount: &str| camt(OURS, "2026-11-20", "returned", amount, true);
+    assert_eq!(statement(&world, &back("123.50")).await, [0, 1, 0, 0, 0], "with the bank's fee");
+    assert_eq!(statement(&world, &back("120.50")).await, [0, 0, 0, 0, 1]);
+    // As after a crash between the booking and its mark.
+    std::fs::remove_file(world.store_dir().with_file_name("imports").join("bank.seen")).unwrap();
+    assert_eq!(statement(&world, &back("120.50")).await, [0, 0, 1, 0, 0]);
+    assert!(notes(&world).await[0].contains("not the amount that was paid"));
+    let all = obligations(&mut world).await;
+    assert_eq!(all[0].status, ObligationStatus::Open);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_sum_that_is_doubtful_is_a_task_of_its_own() {
+    let world = world("").await;
+    let text = mt940(&[("200,00", "BANKREF0001", "INV-0"), ("300,00", "BANKREF0002", "INV-0")]);
+    assert_eq!(statement(&world, &text).await, [0, 2, 0, 0, 0]);
+    let notes = notes(&world).await;
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(notes[0].contains("200.00 EUR") && notes[1].contains("300.00 EUR"), "{notes:?}");
+}
+
+/// Booked so often that no more goes into the record.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_is_refused_is_told_and_tried_again() {
+    let world = world("").await;
+    let rows: String = (0..512).map(|n| format!("P{n},INV-0,0.01,EUR,2026-11-20\n")).collect();
+    let csv = format!("external_id,obligation,amount,currency,at\n{rows}");
+    let (_, told) = send(&world, "/v1/imports/payments", "text/csv", &csv).await;
+    assert_eq!(told["booked"], 512, "{told}");
+    let text = mt940(&[("115,38", "BANKREF0001", "INV-0")]);
+    for _ in 0..2 {
+        assert_eq!(statement(&world, &text).await, [0, 0, 0, 1, 0], "it is not marked as dealt with");
+        let notes = notes(&world).await;
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].contains(" of 2026-11-20, 115.38 EUR: "), "{notes:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_statement_is_refused_and_books_nothing() {
     let mut world = world("").await;
@@ -165,4 +273,59 @@ async fn the_drop_folder_books_what_stands_still_and_says_why_it_did_not() {
     assert!(folder.path().join(".hidden").exists());
     let all = obligations(&mut world).await;
     assert_eq!(all[0].status, ObligationStatus::Paid);
+}
+
+/// A folder, and a file put into it that is booked.
+async fn dropped(world: &World, folder: &std::path::Path, name: &str, csv: &str) {
+    std::fs::write(folder.join(name), csv).unwrap();
+    let done = folder.join("done").join(name);
+    until(&world.clock, "the file is taken", async || {
+        world.clock.advance(Duration::from_secs(1));
+        done.exists().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_in_the_drop_folder_that_cannot_be_booked_is_told_to_somebody() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(&format!("[payments]\ndrop = '{}'\n", folder.path().display())).await;
+    let csv = "external_id,obligation,amount,currency,at\nP1,INV-0,20.50,EUR,2026-11-20\n\
+        P3,INV-99,120.50,EUR,2026-11-20\nP4,INV-1,9.00,USD,2026-11-20\nP5,INV-1,much,EUR,2026-11-20\n";
+    dropped(&world, folder.path(), "day.csv", csv).await;
+    let notes = notes(&world).await;
+    assert_eq!(notes.len(), 3, "{notes:?}");
+    assert_eq!(notes[0], "payment P3 of INV-99, 120.50 EUR: no such obligation");
+    assert!(notes[1].starts_with("payment P4 of INV-1, 9.00 USD: amount: "), "{notes:?}");
+    assert!(notes[2].starts_with("day.csv, row 5: amount: "), "{notes:?}");
+    let about: Vec<bool> = tasks(&world).await.iter().map(|task| task["obligation"].is_string()).collect();
+    assert_eq!(about, [false, true, false]);
+    let beside = std::fs::read_to_string(folder.path().join("done/day.csv.txt")).unwrap();
+    assert_eq!(beside.lines().count(), 3, "{beside}");
+    assert!(beside.starts_with("3: no such obligation\n"), "{beside}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_comes_every_day_asks_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(&format!("[payments]\ndrop = '{}'\n", folder.path().display())).await;
+    let csv = "external_id,obligation,amount,currency,at\nP3,INV-99,120.50,EUR,2026-11-20\n";
+    dropped(&world, folder.path(), "monday.csv", csv).await;
+    dropped(&world, folder.path(), "tuesday.csv", csv).await;
+    assert_eq!(notes(&world).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_rows_that_cannot_be_booked_are_one_task() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(&format!("[payments]\ndrop = '{}'\n", folder.path().display())).await;
+    let rows: String = (0..21).map(|n| format!("P{n},X-{n},1.00,EUR,2026-11-20\n")).collect();
+    let csv = format!("external_id,obligation,amount,currency,at\n{rows}");
+    dropped(&world, folder.path(), "day.csv", &csv).await;
+    let notes = notes(&world).await;
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(
+        notes[0].starts_with("21 payments of day.csv could not be booked: payment P0 of X-0"),
+        "{notes:?}"
+    );
 }

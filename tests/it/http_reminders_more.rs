@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::http_reminders::{Api, eur, template};
+use crate::http_reminders::{Api, creditor, eur, template};
 
 async fn up() -> Api {
     let api = Api::start().await;
@@ -193,6 +193,27 @@ async fn a_plan_makes_instalments_and_a_subscription_periods() {
     let (status, again) = api.call(Method::PUT, "/v1/subscriptions/gym%2F1", monthly).await;
     assert_eq!((status, &again["result"]), (200, &json!("unchanged")));
     assert_eq!(api.get("/v1/subscriptions?account=c-1").await["data"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_of_an_id_that_two_creditors_have_is_asked_for_with_its_creditor() {
+    let api = up().await;
+    api.owe(1, "2026-12-10").await;
+    let mut other = creditor();
+    other["key"] = json!("other");
+    api.make("/v1/creditors", other).await;
+    api.make("/v1/accounts", json!({"external_id": "a-2", "creditor": "other", "contact": "c-1"})).await;
+    for (account, creditor, day) in [("c-1", "acme", "2026-12-30"), ("a-2", "other", "2026-12-31")] {
+        let monthly = json!({"external_id": "1001", "account": account, "amount": eur("29.90"),
+            "every": "monthly", "from": day});
+        let kept = api.make("/v1/subscriptions", monthly).await;
+        assert_eq!((&kept["creditor"], &kept["result"]), (&json!(creditor), &json!("created")));
+    }
+    let path = "/v1/subscriptions/1001";
+    let unclear = Api::answer(api.request(Method::GET, path)).await;
+    assert_eq!((unclear.status, &unclear.body["errors"][0]["field"]), (422, &json!("creditor")));
+    assert_eq!(api.get(&format!("{path}?creditor=other")).await["from"], "2026-12-31");
+    assert_eq!(api.get(&format!("{path}?creditor=acme")).await["from"], "2026-12-30");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it stands")]
 
 mod alone;
-mod audit;
 mod bank;
 mod browser;
 mod browser_reminders;

@@ -3,6 +3,7 @@
 mod chaos;
 mod cost;
 pub mod firm;
+mod foreseen;
 mod many;
 mod money;
 mod numbers;

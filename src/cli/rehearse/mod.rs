@@ -101,9 +101,11 @@ pub fn foresee(plan: Plan) -> Result<Simulation, RehearseError> {
     let scratch = Scratch::make()?;
     let duplicate_window = plan.config.queue.duplicate_window;
     let stretch = Stretch { from: plan.from, to: plan.to, limit: usize::MAX, duplicate_window };
+    let settings = daemon::settings(&plan.config, SECRET).reminders;
     let (stage, _) = prepare(plan, &scratch.0)?;
     let Some(reader) = stage.reader() else { return Ok(Simulation::default()) };
-    Ok(View::new(Arc::new(reader)).simulate_due(None, stretch)?)
+    let catalog = settings.catalog(&reader)?;
+    Ok(View::with_catalog(Arc::new(reader), catalog).simulate_due(None, stretch)?)
 }
 
 fn play(plan: Plan, dir: &Path) -> Result<Rehearsal, RehearseError> {

@@ -18,7 +18,8 @@ use super::script::{Event, Jump, What};
 use super::wire::{Fate, Spoken, Wire};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::core::{Answer, Core, Input, LinkIndex, Settings, Step};
-use crate::engine::imports::payments::{EntryDigest, Matched};
+use crate::engine::imports::payments::{EntryDigest, Matched, Settled};
+use crate::engine::imports::unbooked::Unbooked;
 use crate::engine::notice::{Notice, NoticeKind};
 use crate::engine::reminders::records::{Applied, Records};
 use crate::engine::suppressions::Suppressions;
@@ -379,10 +380,14 @@ impl Stage {
             answers.extend(self.change(group.to_vec())?);
         }
         let settled = matched.settle(answers);
-        let (booked, noted) =
+        let Settled { booked, noted, unbooked } =
             settled.map_err(|refusal| RehearseError::Event { at, why: format!("{path}: {refusal}") })?;
         self.seen.extend(noted);
         self.notes.booked(at, path, &booked);
+        let tasks: Vec<Change> = unbooked.into_iter().filter_map(Unbooked::task).collect();
+        for group in tasks.chunks(CHANGE_GROUP) {
+            self.change(group.to_vec())?;
+        }
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! The drop folder: statements and files of payments that another program puts there. A file is taken once it has
 //! stood still between two looks, booked, and moved to `done/`; what is none goes to `failed/` with a `.txt` that
-//! says why. What cannot be booked now, for the queue takes nothing, stays and is tried at the next look.
+//! says why. What cannot be booked now, for the queue takes nothing, stays and is tried at the next look. Nobody waits
+//! for an answer here, so rows and entries that cannot be booked are a person's tasks, and stand in a `.txt` beside
+//! the file in `done/`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,9 +12,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
+use super::dry::{Errors, Fault};
 use super::payments::{BookError, Booked};
 use super::spool::UPLOAD_MAX;
-use super::{ImportError, Imports, Wish};
+use super::{ImportError, Imports, Wish, unbooked};
 use crate::clock::Clock;
 use crate::message::TokenName;
 use crate::reminder::import::Mapping;
@@ -76,11 +79,14 @@ async fn take(path: &Path, directory: &Path, imports: &Imports) -> Result<(), Bo
         Err(why) => return fail(path, directory, &why).map_err(kept),
     };
     let is_csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
-    let booked = if is_csv { payments(octets, imports).await } else { statement(octets, imports).await };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let booked =
+        if is_csv { payments(&name, octets, imports).await } else { statement(octets, imports).await };
     match booked {
-        Ok(told) => {
+        Ok((told, errors)) => {
             tracing::info!(event = "drop_file_booked", file = %path.display(), told);
-            file_away(path, &directory.join("done")).map(|_| ()).map_err(kept)
+            let moved = file_away(path, &directory.join("done")).map_err(kept)?;
+            if errors.first.is_empty() { Ok(()) } else { write_beside(moved, &lines(&errors)).map_err(kept) }
         }
         Err(BookError::Bank(error)) => fail(path, directory, &error.to_string()).map_err(kept),
         Err(BookError::Import(ImportError::File(error))) => {
@@ -98,26 +104,50 @@ fn read(path: &Path) -> io::Result<Result<Vec<u8>, String>> {
     Ok(if fits { Ok(octets) } else { Err(format!("is larger than {UPLOAD_MAX} octets")) })
 }
 
-async fn statement(octets: Vec<u8>, imports: &Imports) -> Result<String, BookError> {
-    let Booked { entries, booked, reversed, doubtful, .. } =
+/// What became of it, and what could not be booked.
+type Told = (String, Errors);
+
+async fn statement(octets: Vec<u8>, imports: &Imports) -> Result<Told, BookError> {
+    let Booked { entries, booked, reversed, doubtful, rejected, errors, .. } =
         imports.book_statement(octets, TokenName::from(BY)).await?;
-    Ok(format!("{entries} entries, {booked} booked, {reversed} reversed, {doubtful} doubtful"))
+    let told = format!(
+        "{entries} entries, {booked} booked, {reversed} reversed, {doubtful} doubtful, {rejected} rejected"
+    );
+    Ok((told, errors))
 }
 
-async fn payments(octets: Vec<u8>, imports: &Imports) -> Result<String, BookError> {
+async fn payments(name: &str, octets: Vec<u8>, imports: &Imports) -> Result<Told, BookError> {
     let (id, mut upload) = imports.begin()?;
     upload.write(&octets).and_then(|()| upload.finish()).map_err(ImportError::Spool)?;
     let wish = Wish { by: TokenName::from(BY), mapping_name: None, mapping: Mapping::default() };
     let booked = imports.book(id, wish).await?;
-    Ok(format!("{} booked, {} unchanged, {} rejected", booked.changed, booked.unchanged, booked.rejected))
+    let unbooked = unbooked::rows(name, &octets, &booked.errors);
+    imports.tell((name, booked.rejected), unbooked, TokenName::from(BY)).await?;
+    let told =
+        format!("{} booked, {} unchanged, {} rejected", booked.changed, booked.unchanged, booked.rejected);
+    Ok((told, booked.errors))
+}
+
+fn lines(errors: &Errors) -> String {
+    let line = |fault: &Fault| {
+        let column = if fault.column.is_empty() { String::new() } else { format!("{}: ", fault.column) };
+        format!("{}: {column}{}\n", fault.row, fault.why)
+    };
+    let mut faults: Vec<&Fault> = errors.first.iter().collect();
+    faults.sort_by_key(|fault| fault.row);
+    faults.into_iter().map(line).collect()
 }
 
 fn fail(path: &Path, directory: &Path, why: &str) -> io::Result<()> {
     tracing::warn!(event = "drop_file_failed", file = %path.display(), why);
     let moved = file_away(path, &directory.join("failed"))?;
+    write_beside(moved, &format!("{why}\n"))
+}
+
+fn write_beside(moved: PathBuf, text: &str) -> io::Result<()> {
     let mut beside = moved.into_os_string();
     beside.push(".txt");
-    fs::write(beside, format!("{why}\n"))
+    fs::write(beside, text)
 }
 
 /// Moves a file; one of the same name that is there already is not overwritten.

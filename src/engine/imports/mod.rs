@@ -4,6 +4,7 @@
 //! ```text
 //! spool.rs   the files            dry.rs     the dry run        estimate.rs  when it would have gone
 //! commit.rs  rows into the core    payments.rs  payments and statements    drop.rs  the folder for them
+//! unbooked.rs  money that could not be booked, as tasks
 //! ```
 //! Invariants: a dry run writes nothing but its note; a commit is done once, and one that broke off may be made again,
 //! for a row that is the same again changes nothing; one dry run and one commit at a time.
@@ -14,6 +15,7 @@ pub mod dry;
 pub mod estimate;
 pub mod payments;
 pub mod spool;
+pub mod unbooked;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -7,7 +7,8 @@
 //!
 //! Invariant: an entry counts once. Payments do by their ids; what became of an entry of a statement is kept in
 //! `STATE_DIR/imports/bank.seen`, 16 octets each, written when its change is on the disk. A crash between the two
-//! can open a task twice, never book twice.
+//! can open a task twice, never book twice. Money that the core refuses is not marked: it is a task, and is tried again
+//! with the next file that has it.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -17,6 +18,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use super::spool::SpoolError;
+use super::unbooked::Unbooked;
 use super::{Committed, ImportError, Imports, Wish};
 use crate::clock::Timestamp;
 use crate::engine::Refusal;
@@ -24,13 +26,14 @@ use crate::engine::reminders::change::{How, Which};
 use crate::engine::reminders::{Change, ChangeAnswer, ChangeRefusal};
 use crate::id::{ImportId, ObligationId};
 use crate::message::TokenName;
-use crate::reminder::bank::matching::{Candidate, Lookup, Match, find, folded};
-use crate::reminder::bank::{self, BankError, Entry};
+use crate::reminder::bank::matching::{Candidate, Lookup, Match, find, folded, is_of, payment_of};
+use crate::reminder::bank::{self, BankError, Direction, Entry, unmarked};
 use crate::reminder::import;
 use crate::reminder::money::Money;
 use crate::reminder::name::{ExternalId, Key};
 use crate::reminder::obligation::{Obligation, Payment};
 use crate::reminder::task::kind;
+use crate::reminder::zone::Zone;
 use crate::store::keys::{self, family};
 use crate::store::{Read, StoreError, record};
 
@@ -102,12 +105,14 @@ impl Imports {
             Ok((matched, seen))
         });
         let (mut matched, mut seen) = matched.await.map_err(|_| ImportError::Broken)??;
-        let answers = self.0.engine.change(matched.changes(), by).await.map_err(ImportError::Refused)?;
-        let (booked, noted) = matched.settle(answers).map_err(ImportError::Refused)?;
+        let answers =
+            self.0.engine.change(matched.changes(), by.clone()).await.map_err(ImportError::Refused)?;
+        let Settled { booked, noted, unbooked } = matched.settle(answers).map_err(ImportError::Refused)?;
         tokio::task::spawn_blocking(move || seen.add(&noted))
             .await
             .map_err(|_| ImportError::Broken)?
             .map_err(ImportError::Spool)?;
+        self.tell(("a statement", unbooked.len() as u64), unbooked, by).await?;
         Ok(booked)
     }
 }
@@ -120,8 +125,18 @@ pub type EntryDigest = [u8; 16];
 pub struct Matched {
     booked: Booked,
     changes: Vec<Change>,
-    /// By change: the entry's place in the file from 1.
-    asked: Vec<(u64, EntryDigest, Deed)>,
+    /// By change.
+    asked: Vec<Asked>,
+}
+
+/// What came of a statement.
+#[derive(Debug)]
+pub struct Settled {
+    pub booked: Booked,
+    /// Entries that are dealt with now.
+    pub noted: Vec<EntryDigest>,
+    /// Those that were refused, for a person.
+    pub unbooked: Vec<Unbooked>,
 }
 
 impl Matched {
@@ -136,12 +151,12 @@ impl Matched {
     ) -> Result<Matched, StoreError> {
         let booked = Booked { entries: entries.len() as u64, ..Booked::default() };
         let mut matched = Matched { booked, changes: Vec::new(), asked: Vec::new() };
-        for (at, plan) in plans(entries, state, seen)?.into_iter().enumerate() {
+        for (place, plan) in (1..).zip(plans(entries, state, seen)?) {
             match plan {
                 Plan::Known => matched.booked.unchanged += 1,
                 Plan::Nothing => matched.booked.unmatched += 1,
-                Plan::Do(digest, change) => {
-                    matched.asked.push((at as u64 + 1, digest, Deed::of(&change)));
+                Plan::Do { digest, said, change } => {
+                    matched.asked.push(Asked { place, digest, said, deed: Deed::of(&change) });
                     matched.changes.push(*change);
                 }
             }
@@ -154,37 +169,59 @@ impl Matched {
         std::mem::take(&mut self.changes)
     }
 
-    /// What came of it, by the core's answers, and the entries that are dealt with now.
+    /// What came of it, by the core's answers.
     ///
     /// # Errors
     /// The core takes nothing: the same statement may be booked later.
-    pub fn settle(self, answers: ChangeAnswer) -> Result<(Booked, Vec<EntryDigest>), Refusal> {
+    pub fn settle(self, answers: ChangeAnswer) -> Result<Settled, Refusal> {
         let Matched { mut booked, asked, .. } = self;
-        let mut noted = Vec::new();
-        for ((place, digest, deed), made) in asked.into_iter().zip(answers) {
-            if let Err(ChangeRefusal::Closed(refusal)) = made {
-                return Err(refusal);
+        let (mut noted, mut unbooked) = (Vec::new(), Vec::new());
+        for (asked, made) in asked.into_iter().zip(answers) {
+            match &made {
+                Err(ChangeRefusal::Closed(refusal)) => return Err(refusal.clone()),
+                Err(refusal) => unbooked.extend(asked.refused(refusal)),
+                Ok(_) => noted.push(asked.digest),
             }
-            noted.push(digest);
-            booked.count(place, deed, made.map(|made| made.how));
+            booked.count(asked.place, asked.deed, made.map(|made| made.how));
         }
-        Ok((booked, noted))
+        Ok(Settled { booked, noted, unbooked })
+    }
+}
+
+/// What was asked of the core for an entry.
+#[derive(Debug)]
+struct Asked {
+    /// In the file, from 1.
+    place: u64,
+    digest: EntryDigest,
+    said: String,
+    deed: Deed,
+}
+
+impl Asked {
+    /// `None` of a task: its store is full, which the core tells.
+    fn refused(&self, refusal: &ChangeRefusal) -> Option<Unbooked> {
+        let which = match &self.deed {
+            Deed::Pay(which) | Deed::Reverse(which) => Some(which.clone()),
+            Deed::Task => return None,
+        };
+        Some(Unbooked { which, note: format!("{}: {refusal}", self.said) })
     }
 }
 
 /// What was asked for an entry.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Deed {
-    Pay,
-    Reverse,
+    Pay(Which),
+    Reverse(Which),
     Task,
 }
 
 impl Deed {
     fn of(change: &Change) -> Deed {
         match change {
-            Change::Pay { .. } => Deed::Pay,
-            Change::Reverse { .. } => Deed::Reverse,
+            Change::Pay { which, .. } => Deed::Pay(which.clone()),
+            Change::Reverse { which, .. } => Deed::Reverse(which.clone()),
             _ => Deed::Task,
         }
     }
@@ -194,8 +231,8 @@ impl Booked {
     fn count(&mut self, place: u64, deed: Deed, made: Result<How, ChangeRefusal>) {
         match (deed, made) {
             (_, Ok(How::Unchanged)) => self.unchanged += 1,
-            (Deed::Pay, Ok(_)) => self.booked += 1,
-            (Deed::Reverse, Ok(_)) => self.reversed += 1,
+            (Deed::Pay(_), Ok(_)) => self.booked += 1,
+            (Deed::Reverse(_), Ok(_)) => self.reversed += 1,
             (Deed::Task, Ok(_)) => self.doubtful += 1,
             (_, Err(refusal)) => {
                 self.rejected += 1;
@@ -209,7 +246,24 @@ impl Booked {
 enum Plan {
     Known,
     Nothing,
-    Do(EntryDigest, Box<Change>),
+    /// `said`: the entry in words.
+    Do {
+        digest: EntryDigest,
+        said: String,
+        change: Box<Change>,
+    },
+}
+
+impl Plan {
+    fn make(entry: &Entry, change: Change) -> Plan {
+        Plan::Do { digest: digest(entry), said: said(entry), change: Box::new(change) }
+    }
+}
+
+/// An entry in words, of its payer none.
+fn said(entry: &Entry) -> String {
+    let (reference, booked, amount) = (unmarked(entry.external_id.as_str()), entry.booked, entry.amount);
+    format!("bank entry {reference} of {booked}, {amount}")
 }
 
 fn plans(entries: &[Entry], state: &dyn Read, seen: &HashSet<EntryDigest>) -> Result<Vec<Plan>, StoreError> {
@@ -223,20 +277,30 @@ fn plans(entries: &[Entry], state: &dyn Read, seen: &HashSet<EntryDigest>) -> Re
 }
 
 fn plan(entry: &Entry, books: &mut Books, seen: &HashSet<EntryDigest>) -> Plan {
-    let digest = digest(entry);
-    if seen.contains(&digest) || books.has_payment(entry) {
+    let standing = books.standing(entry);
+    if seen.contains(&digest(entry)) || standing == Standing::Booked {
         return Plan::Known;
     }
-    match find(entry, books) {
+    let found = find(entry, books);
+    if let Standing::Taken(by) = standing {
+        let mut candidates = match found {
+            Match::Sure { obligation } => vec![obligation],
+            Match::Doubtful { candidates, .. } => candidates,
+            Match::Reversal { .. } | Match::None => Vec::new(),
+        };
+        candidates.push(by);
+        return doubtful(entry, "its reference is that of another payment", &candidates, books);
+    }
+    match found {
         Match::None => Plan::Nothing,
         Match::Sure { obligation } => match books.only(&obligation) {
             Some(id) => {
                 let (external_id, amount) = (entry.external_id.clone(), entry.amount);
-                books.pay(id, external_id.clone(), amount);
                 let payment = Payment { external_id, amount, at: booked_at(entry), reversed: false };
-                Plan::Do(digest, Box::new(Change::Pay { which: Which::Id(id), payment }))
+                books.pay(id, &payment);
+                Plan::make(entry, Change::Pay { which: Which::Id(id), payment })
             }
-            None => doubtful(digest, entry, "several creditors have an obligation of this id", &[], books),
+            None => doubtful(entry, "several creditors have an obligation of this id", &[], books),
         },
         Match::Reversal { obligation, payment } => match books.only(&obligation) {
             Some(id) => {
@@ -247,23 +311,22 @@ fn plan(entry: &Entry, books: &mut Books, seen: &HashSet<EntryDigest>) -> Plan {
                     at: booked_at(entry),
                     reversed: true,
                 };
-                Plan::Do(digest, Box::new(Change::Reverse { which: Which::Id(id), payment }))
+                Plan::make(entry, Change::Reverse { which: Which::Id(id), payment })
             }
-            None => doubtful(digest, entry, "several creditors have an obligation of this id", &[], books),
+            None => doubtful(entry, "several creditors have an obligation of this id", &[], books),
         },
-        Match::Doubtful { why, candidates } => doubtful(digest, entry, &why.to_string(), &candidates, books),
+        Match::Doubtful { why, candidates } => doubtful(entry, &why.to_string(), &candidates, books),
     }
 }
 
 /// A person looks: the note names obligations and the amount, never the payer.
-fn doubtful(digest: EntryDigest, entry: &Entry, why: &str, candidates: &[ExternalId], books: &Books) -> Plan {
+fn doubtful(entry: &Entry, why: &str, candidates: &[ExternalId], books: &Books) -> Plan {
     let Ok(kind) = Key::parse(kind::PAYMENT) else { return Plan::Nothing };
     let which = candidates.iter().find_map(|id| books.only(id)).map(Which::Id);
     let named: Vec<&str> = candidates.iter().map(ExternalId::as_str).collect();
     let named = if named.is_empty() { String::new() } else { format!(", perhaps {}", named.join(", ")) };
-    let note =
-        format!("bank entry {} of {}, {}: {why}{named}", entry.external_id, entry.booked, entry.amount);
-    Plan::Do(digest, Box::new(Change::OpenTask { kind, which, note, due: None }))
+    let note = format!("{}: {why}{named}", said(entry));
+    Plan::make(entry, Change::OpenTask { kind, which, note, due: None })
 }
 
 /// The beginning of the day of booking, in UTC.
@@ -319,19 +382,31 @@ struct Books {
     by_reference: HashMap<String, Vec<ObligationId>>,
     by_balance: HashMap<(i64, String), Vec<ObligationId>>,
     by_external: HashMap<ExternalId, Vec<ObligationId>>,
+    /// By the payments' ids without the marks of accounts.
+    by_payment: HashMap<String, Vec<ObligationId>>,
 }
 
 struct Held {
     candidate: Candidate,
     is_open: bool,
     /// Reversed ones too.
-    payments: Vec<ExternalId>,
+    payments: Vec<Payment>,
+}
+
+/// Whether the books have an entry.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    New,
+    Booked,
+    /// Its reference is that of other money, booked for this obligation.
+    Taken(ExternalId),
 }
 
 impl Books {
     fn read(wanted: &Wanted, entries: &[Entry], state: &dyn Read) -> Result<Books, StoreError> {
         let mut payments = wanted.payments.borrow().clone();
         payments.extend(entries.iter().map(|entry| entry.external_id.to_string()));
+        payments = payments.iter().map(|id| unmarked(id).into_owned()).collect();
         let (mut from, to) = keys::all(family::OBLIGATION);
         let mut books = Books::default();
         loop {
@@ -358,7 +433,8 @@ impl Books {
             names.into_iter().filter(|name| wanted.references.borrow().contains(name)).collect();
         let key = balance_key(balance);
         let by_balance = obligation.status.is_open() && wanted.balances.borrow().contains(&key);
-        let by_payment = obligation.payments.iter().any(|p| payments.contains(p.external_id.as_str()));
+        let by_payment =
+            obligation.payments.iter().any(|p| payments.contains(&*unmarked(p.external_id.as_str())));
         if named.is_empty() && !by_balance && !by_payment {
             return;
         }
@@ -368,8 +444,14 @@ impl Books {
             balance,
             payments: counts.map(|payment| (payment.external_id.clone(), payment.amount)).collect(),
         };
-        let all = obligation.payments.iter().map(|payment| payment.external_id.clone()).collect();
-        let held = Held { candidate, is_open: obligation.status.is_open(), payments: all };
+        for payment in &obligation.payments {
+            let name = unmarked(payment.external_id.as_str());
+            if payments.contains(&*name) {
+                self.by_payment.entry(name.into_owned()).or_default().push(id);
+            }
+        }
+        let payments = obligation.payments.clone();
+        let held = Held { candidate, is_open: obligation.status.is_open(), payments };
         self.obligations.insert(id, held);
         for name in named {
             add(self.by_reference.entry(name).or_default(), id);
@@ -393,18 +475,43 @@ impl Books {
         }
     }
 
-    fn has_payment(&self, entry: &Entry) -> bool {
-        self.obligations.values().any(|held| held.payments.contains(&entry.external_id))
+    /// An entry is known by its reference only where account, amount and day agree too: a bank may count anew.
+    fn standing(&self, entry: &Entry) -> Standing {
+        let mut standing = Standing::New;
+        let ids = self.by_payment.get(&*unmarked(payment_of(entry)));
+        let held = ids.into_iter().flatten().filter_map(|id| self.obligations.get(id));
+        for (held, payment) in held.flat_map(|held| held.payments.iter().map(move |payment| (held, payment)))
+        {
+            if is_taken_back(payment, entry) {
+                return Standing::Booked;
+            }
+            let id = payment.external_id.as_str();
+            if unmarked(id) != unmarked(entry.external_id.as_str()) {
+                continue;
+            }
+            let same_account = is_of(&payment.external_id, entry.external_id.as_str());
+            let day = Zone::utc().local(payment.at).date();
+            match (same_account, payment.amount == entry.amount && day == entry.booked) {
+                (true, true) => return Standing::Booked,
+                (false, false) => {}
+                (true, false) | (false, true) => {
+                    standing = Standing::Taken(held.candidate.obligation.clone());
+                }
+            }
+        }
+        standing
     }
 
     /// What an earlier entry of the file paid is not owed to a later one.
-    fn pay(&mut self, id: ObligationId, payment: ExternalId, amount: Money) {
+    fn pay(&mut self, id: ObligationId, payment: &Payment) {
         let Some(held) = self.obligations.get_mut(&id) else { return };
+        let amount = payment.amount;
         let left = (held.candidate.balance.minor() - amount.minor()).max(0);
         held.candidate.balance = Money::new(left, amount.currency()).unwrap_or(held.candidate.balance);
         held.is_open = left > 0;
+        held.candidate.payments.push((payment.external_id.clone(), amount));
         held.payments.push(payment.clone());
-        held.candidate.payments.push((payment, amount));
+        self.by_payment.entry(unmarked(payment.external_id.as_str()).into_owned()).or_default().push(id);
     }
 
     fn take_back(&mut self, id: ObligationId, payment: &ExternalId) {
@@ -412,6 +519,15 @@ impl Books {
             held.candidate.payments.retain(|(known, _)| known != payment);
         }
     }
+}
+
+/// Whether an entry takes back what was taken back already.
+fn is_taken_back(payment: &Payment, entry: &Entry) -> bool {
+    let takes = (entry.direction, entry.reversal) == (Direction::Debit, true);
+    takes
+        && payment.reversed
+        && payment.amount == entry.amount
+        && is_of(&payment.external_id, payment_of(entry))
 }
 
 fn add(ids: &mut Vec<ObligationId>, id: ObligationId) {
@@ -433,7 +549,7 @@ impl Lookup for Books {
     }
 
     fn by_payment(&self, payment: &str) -> Option<Candidate> {
-        let has = |held: &&Held| held.candidate.payments.iter().any(|(id, _)| id.as_str() == payment);
+        let has = |held: &&Held| held.candidate.payments.iter().any(|(id, _)| is_of(id, payment));
         self.obligations.values().find(has).map(|held| held.candidate.clone())
     }
 }

@@ -9,17 +9,17 @@ use std::time::Duration;
 use super::debts::Debt;
 use super::happened::Happened;
 use super::records::{HistoryLine, Records};
-use super::situation::Situation;
+use super::situation::{PayLink, Situation};
 use crate::clock::Timestamp;
 use crate::engine::Draft;
 use crate::engine::core::{Core, Work};
 use crate::id::ObligationId;
 use crate::message::{Body, Class, Msisdn, OnUnknown, Priority};
 use crate::reminder::hours;
-use crate::reminder::link::{Target, Token};
+use crate::reminder::link::Token;
 use crate::reminder::name::Key;
 use crate::reminder::task::kind;
-use crate::reminder::template::{Field, Frame};
+use crate::reminder::template::Frame;
 use crate::sms::segment;
 use crate::store::{StoreError, keys, record};
 
@@ -189,18 +189,11 @@ impl Core {
 
     /// The payment link of one recipient, and the token in it that visits are known by.
     pub(super) fn link_of(&self, debt: &Debt, situation: &Situation) -> (Option<String>, Option<Token>) {
-        let hosts = &situation.creditor.link_hosts;
-        let target = debt.obligation.link.as_deref().and_then(|link| Target::parse(link, hosts).ok());
-        let Some(target) = target else { return (None, None) };
         let token = self.token_of(debt, situation.number);
-        if let Some(base) = &self.settings.reminders.redirect {
-            return (Some(format!("{base}/p/{token}")), Some(token));
+        match situation.link(&debt.obligation, token, &self.reminders.catalog) {
+            Some(PayLink { text, has_token }) => (Some(text), Some(token).filter(|_| has_token)),
+            None => (None, None),
         }
-        let link = match target.for_recipient(token) {
-            Field::Link(link) => Some(link),
-            _ => None,
-        };
-        (link, Some(token).filter(|_| target.has_token()))
     }
 
     /// The same for the same obligation and number, and nobody's to guess.

@@ -75,6 +75,8 @@ pub struct Catalog {
     pub home: Zone,
     /// What links are called in packs.
     pub routes: Arc<RouteClasses>,
+    /// What stands before `/p/TOKEN` in texts, where links go by our own listener. It comes with the settings.
+    pub redirect: Option<String>,
 }
 
 impl Catalog {
@@ -93,6 +95,7 @@ impl Catalog {
             rules: BTreeMap::new(),
             home,
             routes: Arc::default(),
+            redirect: None,
         }
     }
 

@@ -148,6 +148,7 @@ impl Core {
             payments: Vec::new(),
             promise: None,
             plan: Vec::new(),
+            plans: 0,
             origin,
             enrolment: None,
             steps: Vec::new(),
@@ -216,6 +217,7 @@ impl Core {
             self.plan_moved(&mut debt);
         }
         self.balance_changed(&mut debt, by, work)?;
+        self.shrink_instalments(&mut debt, by, work)?;
         // A restart that is asked for again, by the date that it has by now, is one.
         if draft.restart && moved {
             debt.obligation.sequence = other_sequence.or(debt.obligation.sequence);
@@ -275,7 +277,7 @@ impl Core {
     }
 
     /// A person looks where a text with the old amount went shortly before.
-    fn maybe_correct(
+    pub(super) fn maybe_correct(
         &mut self,
         debt: &Debt,
         amount_changed: bool,

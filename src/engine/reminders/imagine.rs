@@ -17,10 +17,8 @@ use crate::message::Msisdn;
 use crate::reminder::consent::Standing;
 use crate::reminder::enrolment::EnrolmentState;
 use crate::reminder::import::case::Case;
-use crate::reminder::link::{Target, Token};
 use crate::reminder::name::{ExternalId, Key};
 use crate::reminder::obligation::{Obligation, ObligationStatus, Origin};
-use crate::reminder::template::Field;
 use crate::store::{Entries, Read, StoreError};
 
 /// What would become of a row.
@@ -122,7 +120,7 @@ impl Imagining<'_> {
             return Ok(Outlook::NoText(String::from("no hour is lawful in all zones it may be in")));
         };
         let Next::Step { step, window } = planned.next else { return Ok(Outlook::Nothing) };
-        let link = link(&situation, obligation);
+        let link = situation.link_like(obligation, self.catalog);
         let at = window.opens.max(self.now);
         let rendered = render(
             &situation,
@@ -139,16 +137,6 @@ impl Imagining<'_> {
         let refused = situation.judge(obligation, window, around).err();
         let refused = refused.map(|refusal| refusal.to_string());
         Ok(Outlook::Text { at, segment_count, refused })
-    }
-}
-
-/// The payment link with some token: all are of one length.
-fn link(situation: &Situation, obligation: &Obligation) -> Option<String> {
-    let hosts = &situation.creditor.link_hosts;
-    let target = Target::parse(obligation.link.as_deref()?, hosts).ok()?;
-    match target.for_recipient(Token::from_random([0; 8])) {
-        Field::Link(link) => Some(link),
-        _ => None,
     }
 }
 
@@ -174,6 +162,7 @@ fn blank(parts: &Parts, now: Timestamp) -> Obligation {
         payments: Vec::new(),
         promise: None,
         plan: Vec::new(),
+        plans: 0,
         origin: Origin::Firm,
         enrolment: None,
         steps: Vec::new(),

@@ -1,10 +1,13 @@
 //! Payment plans: instalments that are obligations of their own, and one debt still.
 //!
 //! Money for an instalment is money for the whole, and money for the whole pays the earliest instalments: each is
-//! written once on either side, under an id made of the payment's own.
+//! written once on either side, under an id made of the payment's own. What instalments ask for is never more than
+//! the whole owes. A plan that failed may be followed by another, with instalments of other ids; money for one of the
+//! old ones is money for the whole.
 
 use super::change::{ChangeRefusal, How, ObligationDraft, Owner, Which};
 use super::debts::{Debt, Made, changed, refused};
+use super::happened::Happened;
 use super::records::Records;
 use crate::clock::Timestamp;
 use crate::engine::core::{Core, Work};
@@ -31,8 +34,12 @@ impl Core {
         by: &str,
         work: &mut Work,
     ) -> Made {
-        // In a plan without parts: a person agreed to one, and these are they.
-        let agreed = debt.obligation.status == ObligationStatus::InPlan && debt.obligation.plan.is_empty();
+        let in_plan = debt.obligation.status == ObligationStatus::InPlan;
+        // In a plan of which nothing is asked: a person agreed to one, and these are its instalments.
+        let agreed = in_plan && !self.instalments(&debt, work)?.iter().any(asks);
+        if in_plan && !agreed && debt.obligation.plan == parts {
+            return changed(debt.id, How::Unchanged, debt.obligation.version);
+        }
         let disputed = debt.obligation.status == ObligationStatus::Disputed;
         if !agreed && !disputed && !debt.obligation.status.is_open() {
             return Ok(Err(ChangeRefusal::State(format!("it is {}", debt.obligation.status.as_str()))));
@@ -49,10 +56,9 @@ impl Core {
         }
         let account = work.txn.account(&debt.obligation.account, &debt.obligation.creditor)?;
         let Some(account) = account else { return Ok(Err(ChangeRefusal::NotFound { what: "account" })) };
-        for (at, part) in parts.iter().enumerate() {
-            let n = at as u16 + 1;
-            let external_id = ExternalId::parse(&format!("{}/{n}", debt.obligation.external_id));
-            let Ok(external_id) = external_id else {
+        debt.obligation.plans = debt.obligation.plans.saturating_add(1);
+        for (n, part) in (1..).zip(&parts) {
+            let Some(external_id) = debt.obligation.instalment_id(n) else {
                 return refused("obligation", "its external_id is too long for instalments");
             };
             let draft = ObligationDraft {
@@ -68,9 +74,10 @@ impl Core {
             };
             let place = keys::obligation_id(&draft.external_id, &account.creditor);
             if work.txn.contains(&place)? {
-                return refused("instalments", "there is a plan for this obligation already");
+                let why = format!("there is an obligation {} already", draft.external_id);
+                return refused("instalments", why);
             }
-            let origin = Origin::Plan { obligation: debt.id, n };
+            let origin = Origin::Plan { obligation: debt.id, n: n as u16 };
             if let Err(refusal) = self.make_obligation(draft, &account, origin, None, by, work)? {
                 return Ok(Err(refusal));
             }
@@ -100,11 +107,64 @@ impl Core {
         Ok(())
     }
 
+    /// What instalments ask for becomes no more than the whole owes: the last ones shrink first.
+    pub(super) fn shrink_instalments(
+        &mut self,
+        whole: &mut Debt,
+        by: &str,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        if whole.obligation.status != ObligationStatus::InPlan {
+            return Ok(());
+        }
+        let parts: Vec<Debt> = self.instalments(whole, work)?.into_iter().filter(asks).collect();
+        let asked: i64 = parts.iter().map(|part| part.obligation.balance().minor()).sum();
+        let mut over = asked - whole.obligation.balance().minor();
+        for part in parts.into_iter().rev() {
+            let less = part.obligation.balance().minor().min(over);
+            if less <= 0 {
+                continue;
+            }
+            over -= less;
+            let amount = part.obligation.amount;
+            let amount = Money::new(amount.minor() - less, amount.currency()).unwrap_or(amount);
+            if let Origin::Plan { n, .. } = part.obligation.origin
+                && let Some(planned) = whole.obligation.plan.get_mut(usize::from(n).saturating_sub(1))
+            {
+                planned.amount = amount;
+            }
+            self.lower_instalment(part, amount, by, work)?;
+        }
+        Ok(())
+    }
+
+    /// An instalment of which nothing is left, and nothing was paid, is nobody's debt.
+    fn lower_instalment(
+        &mut self,
+        mut part: Debt,
+        amount: Money,
+        by: &str,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        part.obligation.amount = amount;
+        self.happen(part.id, Happened::Changed, by, work);
+        self.maybe_correct(&part, true, work)?;
+        if !amount.is_positive() && part.obligation.status.may_become(ObligationStatus::Canceled) {
+            // It may, as was just asked, so that nothing refuses it.
+            let why = "its whole owes no more than the others";
+            self.state_status(part, ObligationStatus::Canceled, why, by, work)?.ok();
+            return Ok(());
+        }
+        self.balance_changed(&mut part, by, work)?;
+        part.obligation.version += 1;
+        self.keep(part, work)
+    }
+
+    /// Those of the last plan, in their order.
     fn instalments(&self, debt: &Debt, work: &Work) -> Result<Vec<Debt>, StoreError> {
         let mut parts = Vec::new();
         for n in 1..=debt.obligation.plan.len() {
-            let external_id = ExternalId::parse(&format!("{}/{n}", debt.obligation.external_id));
-            let Ok(id) = external_id else { continue };
+            let Some(id) = debt.obligation.instalment_id(n) else { continue };
             let which = Which::External { id, creditor: Some(debt.obligation.creditor.clone()) };
             parts.extend(self.debt(&which, work)?);
         }
@@ -121,22 +181,28 @@ impl Core {
     ) -> Result<(), StoreError> {
         if let Origin::Plan { obligation, n } = debt.obligation.origin {
             let Ok(mut whole) = self.debt(&Which::Id(obligation), work)? else { return Ok(()) };
-            if self.credit_once(&mut whole, paid, n, paid.amount, by, work)? {
-                self.keep(whole, work)?;
-            }
-            return Ok(());
+            let of = debt.obligation.external_id.clone();
+            let Some(share) = self.credit_once(&mut whole, paid, (&of, paid.amount), by, work)? else {
+                return Ok(());
+            };
+            self.keep(whole.clone(), work)?;
+            return match is_of_an_older_plan(&whole, debt, n) {
+                true => self.tell_plan(&whole, &share, by, work),
+                false => Ok(()),
+            };
         }
         if debt.obligation.status != ObligationStatus::InPlan {
             return Ok(());
         }
         let mut left = paid.amount;
-        for (n, mut part) in (1..).zip(self.instalments(debt, work)?) {
+        for mut part in self.instalments(debt, work)?.into_iter().filter(asks) {
             let owed = part.obligation.balance();
             let share = if owed.minor() < left.minor() { owed } else { left };
             if !share.is_positive() {
                 continue;
             }
-            if self.credit_once(&mut part, paid, n, share, by, work)? {
+            let of = part.obligation.external_id.clone();
+            if self.credit_once(&mut part, paid, (&of, share), by, work)?.is_some() {
                 self.keep(part, work)?;
             }
             left = left.minus(share).unwrap_or(Money::zero(left.currency()));
@@ -155,72 +221,86 @@ impl Core {
         if let Origin::Plan { obligation, n } = debt.obligation.origin {
             let Ok(mut whole) = self.debt(&Which::Id(obligation), work)? else { return Ok(()) };
             let was_paid = whole.obligation.status == ObligationStatus::Paid;
-            if self.debit_once(&mut whole, paid, n, by, work)? {
-                if was_paid {
-                    // The instalment is what is owed now: the whole waits for it as before.
-                    self.set_status(&mut whole, ObligationStatus::InPlan, "", by, work);
-                    self.pause_debt(&mut whole, PauseReason::Plan, None, by, work);
-                }
-                self.keep(whole, work)?;
+            let of = &debt.obligation.external_id;
+            let Some(share) = self.debit_once(&mut whole, paid, of, by, work)? else { return Ok(()) };
+            let is_old = is_of_an_older_plan(&whole, debt, n);
+            if was_paid && !is_old {
+                // The instalment is what is owed now: the whole waits for it as before.
+                self.set_status(&mut whole, ObligationStatus::InPlan, "", by, work);
+                self.pause_debt(&mut whole, PauseReason::Plan, None, by, work);
             }
-            return Ok(());
+            self.keep(whole.clone(), work)?;
+            return if is_old { self.tell_plan_back(&whole, &share, by, work) } else { Ok(()) };
         }
         if debt.obligation.status != ObligationStatus::InPlan {
             // The whole itself is owed again, and not both.
             return Ok(());
         }
-        for (n, mut part) in (1..).zip(self.instalments(debt, work)?) {
-            if self.debit_once(&mut part, paid, n, by, work)? {
+        for mut part in self.instalments(debt, work)? {
+            let of = part.obligation.external_id.clone();
+            if self.debit_once(&mut part, paid, &of, by, work)?.is_some() {
                 self.keep(part, work)?;
             }
         }
         Ok(())
     }
 
-    /// Takes back the share of a payment that was credited, unless it was.
+    /// Takes back the share of a payment that was credited for the instalment `of`, and gives its id; `None`: there
+    /// is none, or it was taken back.
     fn debit_once(
         &mut self,
         debt: &mut Debt,
         paid: &ExternalId,
-        n: u16,
+        of: &ExternalId,
         by: &str,
         work: &mut Work,
-    ) -> Result<bool, StoreError> {
-        let Some(external_id) = share_id(paid, n) else { return Ok(false) };
+    ) -> Result<Option<ExternalId>, StoreError> {
+        let Some(external_id) = share_id(paid, of) else { return Ok(None) };
         let mut payments = debt.obligation.payments.iter_mut();
         let Some(share) = payments.find(|payment| payment.external_id == external_id && !payment.reversed)
         else {
-            return Ok(false);
+            return Ok(None);
         };
         share.reversed = true;
         let amount = share.amount;
         self.give_back(debt, &external_id, amount, by, work)?;
-        Ok(true)
+        Ok(Some(external_id))
     }
 
-    /// Credits a share of a payment under an id of its own, unless it was.
+    /// Credits a share of a payment for the instalment `of` under an id of its own, and gives it; `None`: it was.
     fn credit_once(
         &mut self,
         debt: &mut Debt,
         paid: &Instalment,
-        n: u16,
-        share: Money,
+        (of, amount): (&ExternalId, Money),
         by: &str,
         work: &mut Work,
-    ) -> Result<bool, StoreError> {
-        let Some(external_id) = share_id(&paid.external_id, n) else { return Ok(false) };
+    ) -> Result<Option<Instalment>, StoreError> {
+        let Some(external_id) = share_id(&paid.external_id, of) else { return Ok(None) };
         let known = debt.obligation.payments.iter().any(|payment| payment.external_id == external_id);
         if known || debt.obligation.payments.len() >= PAYMENTS_MAX {
-            return Ok(false);
+            return Ok(None);
         }
-        let payment = Payment { external_id, amount: share, at: paid.at, reversed: false };
+        let share = Instalment { external_id: external_id.clone(), amount, at: paid.at };
+        let payment = Payment { external_id, amount, at: paid.at, reversed: false };
         self.take_money(debt, payment, by, work)?;
-        Ok(true)
+        Ok(Some(share))
     }
 }
 
-/// The id of a payment's share on the other side. Ids may be as long as one may be: what is added would not fit.
-fn share_id(paid: &ExternalId, n: u16) -> Option<ExternalId> {
-    let own = blake3::hash(paid.as_str().as_bytes()).to_hex();
-    ExternalId::parse(&format!("plan/{n}/{}", own.get(..32).unwrap_or_default())).ok()
+/// Whether somebody still asks for this instalment.
+fn asks(part: &Debt) -> bool {
+    !matches!(part.obligation.status, ObligationStatus::Canceled | ObligationStatus::WrittenOff)
+}
+
+fn is_of_an_older_plan(whole: &Debt, part: &Debt, n: u16) -> bool {
+    whole.obligation.instalment_id(usize::from(n)).as_ref() != Some(&part.obligation.external_id)
+}
+
+/// The id of a payment's share on the other side, for the instalment `of`. Ids may be as long as one may be: what is
+/// added would not fit.
+fn share_id(paid: &ExternalId, of: &ExternalId) -> Option<ExternalId> {
+    // No id holds the end of a line.
+    let own = blake3::hash(format!("{paid}\n{of}").as_bytes()).to_hex();
+    ExternalId::parse(&format!("plan/{}", own.get(..32).unwrap_or_default())).ok()
 }

@@ -96,6 +96,15 @@ pub struct ReminderSettings {
 }
 
 impl ReminderSettings {
+    /// What is set up, with what the configuration adds to it.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn catalog(&self, state: &dyn Read) -> Result<Catalog, StoreError> {
+        let catalog = Catalog::load(self.home.clone(), state)?;
+        Ok(Catalog { redirect: self.redirect.clone(), ..catalog })
+    }
+
     /// A firm in UTC that nobody takes payments for.
     pub fn for_tests() -> ReminderSettings {
         ReminderSettings {
@@ -146,9 +155,9 @@ impl Reminders {
     }
 
     /// Reads what was set up.
-    pub fn load(&mut self, state: &dyn Read) -> Result<(), StoreError> {
-        let Catalog { home, routes, .. } = Catalog::clone(&self.catalog);
-        self.catalog = Arc::new(Catalog { routes, ..Catalog::load(home, state)? });
+    pub fn load(&mut self, settings: &ReminderSettings, state: &dyn Read) -> Result<(), StoreError> {
+        let routes = self.catalog.routes.clone();
+        self.catalog = Arc::new(Catalog { routes, ..settings.catalog(state)? });
         Ok(())
     }
 

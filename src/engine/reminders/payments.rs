@@ -64,11 +64,15 @@ impl Core {
         self.balance_changed(debt, by, work)
     }
 
-    /// The money went back: what is owed is owed again, and the reminders begin anew.
+    /// The money went back, all of it: what is owed is owed again, and the reminders begin anew.
     pub(super) fn reverse(&mut self, mut debt: Debt, payment: Payment, by: &str, work: &mut Work) -> Made {
         let obligation = &mut debt.obligation;
         let known = obligation.payments.iter_mut().find(|p| p.external_id == payment.external_id);
         let amount = match known {
+            // What is owed after a part of it went back is for a person to say, as a payment of its own.
+            Some(known) if known.amount != payment.amount => {
+                return refused("amount", format!("is not the payment's, {}", known.amount));
+            }
             Some(known) if known.reversed => {
                 return changed(debt.id, How::Unchanged, debt.obligation.version);
             }

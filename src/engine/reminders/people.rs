@@ -4,6 +4,7 @@ use super::change::{AccountDraft, ChangeRefusal, Changed, How, Owner, Subject, W
 use super::debts::Made;
 use super::errands::{Along, What};
 use super::records::{Account, CONTACTS_MAX, PhoneStatus, Records, StoredContact};
+use super::situation::names_attorney;
 use crate::engine::core::{Core, Work};
 use crate::id::{ContactId, ObligationId};
 use crate::message::Msisdn;
@@ -139,7 +140,12 @@ impl Core {
                 let why = String::from("an account's contact cannot change: close it and open another");
                 return Ok(Err(ChangeRefusal::Field { field: "contact", why }));
             }
-            Some(known) => (How::Changed, Account { version: known.version + 1, ..account }),
+            Some(known) => {
+                if names_attorney(&known.custom) != names_attorney(&account.custom) {
+                    work.along_contact(What::Replan, contact);
+                }
+                (How::Changed, Account { version: known.version + 1, ..account })
+            }
             None => (How::Created, account),
         };
         work.txn.put(place, &account);

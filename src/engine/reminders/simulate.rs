@@ -22,11 +22,10 @@ use crate::id::{ContactId, MessageId, ObligationId};
 use crate::message::Msisdn;
 use crate::reminder::enrolment::{EnrolmentState, PauseReason, StepOutcome, TimerKind};
 use crate::reminder::gate::{Refusal, Then};
-use crate::reminder::link::{Target, Token};
 use crate::reminder::name::Key;
 use crate::reminder::obligation::Obligation;
 use crate::reminder::suppression::Party;
-use crate::reminder::template::{Field, Rendered};
+use crate::reminder::template::Rendered;
 use crate::store::{Entries, StoreError, keys};
 
 /// Obligations walked at once, those on the same phones among them.
@@ -280,7 +279,7 @@ impl<R: Records> Walk<'_, R> {
         let Some(situation) = self.situation(&walker.obligation)? else { return Ok(None) };
         let (is_suppressed, is_held) = self.quiet(situation.number)?;
         let around = Circumstances { now, is_suppressed, is_held, quota_until: None };
-        let link = link(&situation, &walker.obligation);
+        let link = situation.link_like(&walker.obligation, self.catalog);
         match decide(&situation, &walker.obligation, self.catalog, around, link.as_deref()) {
             Decision::NotDue => self.plan(walker, now),
             Decision::Go(proposal) => self.go(walker, situation, *proposal, now),
@@ -440,15 +439,6 @@ impl<R: Records> Walk<'_, R> {
 
 fn note(walker: &mut Walker, step: Key, how: StepOutcome) {
     walker.obligation.note(step, how);
-}
-
-/// The payment link as long as the real one, with a token that nobody has.
-fn link(situation: &Situation, obligation: &Obligation) -> Option<String> {
-    let target = Target::parse(obligation.link.as_deref()?, &situation.creditor.link_hosts).ok()?;
-    match target.for_recipient(Token::from_random([0; 8])) {
-        Field::Link(link) => Some(link),
-        _ => None,
-    }
 }
 
 /// The first key after this one.

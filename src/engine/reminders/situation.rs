@@ -2,7 +2,7 @@
 //!
 //! One reading serves the feed, the gates at the lease, `simulate` and previews, so that they cannot disagree.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use jiff::civil::Date;
@@ -20,6 +20,7 @@ use crate::reminder::creditor::Creditor;
 use crate::reminder::enrolment::{StepNote, StepOutcome};
 use crate::reminder::gate::{self, Aim, Clearance, Facts, NumberState, Refusal, StepWindow};
 use crate::reminder::hours::WeekHours;
+use crate::reminder::link::{Target, Token};
 use crate::reminder::money::Money;
 use crate::reminder::name::{Country, Key, Language};
 use crate::reminder::obligation::{Obligation, Origin};
@@ -32,6 +33,9 @@ use crate::reminder::template::{self, Field, FieldName, Fields, Frame, pick};
 use crate::reminder::zone::{self, Derived, ZoneSet};
 use crate::route::Way;
 use crate::store::StoreError;
+
+/// The firm's own field that names a contact's attorney: any text does.
+const ATTORNEY: &str = "attorney";
 
 /// Rules by creditor and place: few, and asked for each step.
 #[derive(Debug, Default)]
@@ -117,6 +121,14 @@ pub struct Circumstances {
     pub is_suppressed: bool,
     pub is_held: bool,
     pub quota_until: Option<Timestamp>,
+}
+
+/// A payment link as a text has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PayLink {
+    pub text: String,
+    /// The recipient's token is in it, so that visits can be told apart.
+    pub has_token: bool,
 }
 
 /// When one step may go.
@@ -242,7 +254,7 @@ impl Situation {
             is_suppressed: around.is_suppressed,
             is_held: around.is_held || self.phone.review.is_some(),
             number: number_state(self.phone.status),
-            has_attorney: self.contact.contact.custom.get("attorney").is_some_and(|v| !v.is_empty()),
+            has_attorney: self.has_attorney(),
             status: obligation.status,
             is_owed: obligation.balance().is_positive(),
             enrolment: &enrolment.state,
@@ -269,6 +281,28 @@ impl Situation {
         let token = TokenName::from(token);
         let links = self.routes.met(Way { to: self.number, class, sender, token: &token });
         self.creditor.route_class.as_deref().into_iter().chain(links).collect()
+    }
+
+    /// The field `attorney` names one: the contact's own, or the account's, which a file's `custom.attorney` becomes.
+    fn has_attorney(&self) -> bool {
+        names_attorney(&self.contact.contact.custom) || names_attorney(&self.account.custom)
+    }
+
+    /// The payment link of one recipient: by the firm's own listener where there is one, else the obligation's own.
+    pub fn link(&self, obligation: &Obligation, token: Token, catalog: &Catalog) -> Option<PayLink> {
+        let target = Target::parse(obligation.link.as_deref()?, &self.creditor.link_hosts).ok()?;
+        if let Some(base) = &catalog.redirect {
+            return Some(PayLink { text: format!("{base}/p/{token}"), has_token: true });
+        }
+        match target.for_recipient(token) {
+            Field::Link(text) => Some(PayLink { text, has_token: target.has_token() }),
+            _ => None,
+        }
+    }
+
+    /// As [`Situation::link`], as long as the recipient's own and with a token that nobody has.
+    pub fn link_like(&self, obligation: &Obligation, catalog: &Catalog) -> Option<String> {
+        self.link(obligation, Token::from_random([0; 8]), catalog).map(|link| link.text)
     }
 
     /// The account's own field `initial_notice_sent_at`, a date or an instant.
@@ -448,6 +482,11 @@ pub fn condition_kind(name: &str) -> Option<condition::Kind> {
         "due_date" => Some(Kind::Date),
         _ => name.starts_with("custom.").then_some(Kind::Any),
     }
+}
+
+/// Whether a contact's or an account's own fields name an attorney.
+pub(super) fn names_attorney(custom: &BTreeMap<String, String>) -> bool {
+    custom.get(ATTORNEY).is_some_and(|named| !named.trim().is_empty())
 }
 
 /// The first number of a contact that may be texted at all.

@@ -13,7 +13,7 @@ use super::debts::Made;
 use crate::clock::Timestamp;
 use crate::engine::core::{Core, Work};
 use crate::reminder::enrolment::{Timer, TimerKind};
-use crate::reminder::name::ExternalId;
+use crate::reminder::name::{ExternalId, Key};
 use crate::reminder::obligation::Origin;
 use crate::reminder::recurrence::Recurrence;
 use crate::reminder::subscription::Subscription;
@@ -22,6 +22,9 @@ use crate::store::{StoreError, keys, record};
 
 /// A period's obligation is made this long before its due date: no shipped sequence begins earlier.
 const LEAD: Duration = Duration::from_secs(31 * 24 * 3600);
+
+/// Subscriptions of one external id: one a creditor.
+const OF_ONE_ID: usize = 1_000;
 
 /// A subscription as kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,19 +52,18 @@ impl Core {
             let why = format!("there is no sequence {sequence}");
             return Ok(Err(ChangeRefusal::Field { field: "sequence", why }));
         }
-        let place = keys::subscription(&subscription.external_id);
-        let known = work.txn.get::<StoredSubscription>(&place)?;
-        // The creditor it was found to be stays so, whoever else has an account of that id later.
-        let same = known.as_ref().filter(|known| known.subscription.account == subscription.account);
-        let creditor = subscription
-            .creditor
-            .take()
-            .or_else(|| same.and_then(|known| known.subscription.creditor.clone()));
+        let creditor = match subscription.creditor.take() {
+            Some(creditor) => Some(creditor),
+            None => creditor_it_has(&subscription, work)?,
+        };
         let owner = Owner::Account { external_id: subscription.account.clone(), creditor };
-        match self.owner(owner, "", work)? {
-            Ok(account) => subscription.creditor = Some(account.creditor),
+        let creditor = match self.owner(owner, "", work)? {
+            Ok(account) => account.creditor,
             Err(refusal) => return Ok(Err(refusal)),
-        }
+        };
+        let place = keys::subscription(&subscription.external_id, &creditor);
+        subscription.creditor = Some(creditor);
+        let known = work.txn.get::<StoredSubscription>(&place)?;
         if let Some(known) = known.as_ref().filter(|known| known.subscription == subscription) {
             return Ok(Ok(Changed { subject: Subject::Named, how: How::Unchanged, version: known.version }));
         }
@@ -70,15 +72,23 @@ impl Core {
         let yesterday = self.reminders.catalog.home.local(work.wall()).date().yesterday().ok();
         let (made_until, timer) = known.map_or((yesterday, None), |known| (known.made_until, known.timer));
         let mut stored = StoredSubscription { subscription, made_until, timer, version };
-        self.time_period(&mut stored, &recurrence, work);
+        self.time_period(&mut stored, &recurrence, work)?;
         work.txn.put(place, &stored);
         Ok(Ok(Changed { subject: Subject::Named, how, version }))
     }
 
-    /// When the next period must be made; the timer's id is the beginning of the subscription's own key.
-    fn time_period(&mut self, stored: &mut StoredSubscription, recurrence: &Recurrence, work: &mut Work) {
+    /// When the next period must be made; the timer's id is the beginning of the subscription's own key, which those
+    /// of other creditors share.
+    fn time_period(
+        &mut self,
+        stored: &mut StoredSubscription,
+        recurrence: &Recurrence,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
         let id = timer_id(&stored.subscription.external_id);
-        if let Some(at) = stored.timer.take() {
+        if let Some(at) = stored.timer.take()
+            && !others_wait(stored, (id, at), work)?
+        {
             work.txn.delete(keys::timer(TimerKind::Period, at, id));
         }
         let before = stored.subscription.from.yesterday().unwrap_or(Date::MIN);
@@ -91,13 +101,14 @@ impl Core {
             self.reminders.expect(Timer { kind: TimerKind::Period, at });
             stored.timer = Some(at);
         }
+        Ok(())
     }
 
     /// A period is to be made: once, whatever was made before.
     pub(super) fn next_period(&mut self, id: u64, at: Timestamp, work: &mut Work) -> Result<(), StoreError> {
         work.txn.delete(keys::timer(TimerKind::Period, at, id));
         let (from, to) = keys::under(keys::subscriptions_from(id));
-        for (key, value) in work.txn.scan(&from, &to, 4)? {
+        for (key, value) in work.txn.scan(&from, &to, OF_ONE_ID)? {
             let mut stored: StoredSubscription = record::decode(&value)?;
             if stored.timer != Some(at) {
                 continue;
@@ -105,7 +116,7 @@ impl Core {
             stored.timer = None;
             let Ok(recurrence) = stored.subscription.recurrence() else { continue };
             self.make_period(&mut stored, &recurrence, work)?;
-            self.time_period(&mut stored, &recurrence, work);
+            self.time_period(&mut stored, &recurrence, work)?;
             work.txn.put(key, &stored);
         }
         Ok(())
@@ -158,8 +169,39 @@ impl Core {
     }
 }
 
+/// The creditor that a subscription of this id and account was found to be of: it stays so, whoever else has an
+/// account of that id later.
+fn creditor_it_has(wanted: &Subscription, work: &Work) -> Result<Option<Key>, StoreError> {
+    let (from, to) = keys::under(keys::subscriptions_of(&wanted.external_id));
+    let mut creditors = Vec::new();
+    for (_, value) in work.txn.scan(&from, &to, OF_ONE_ID)? {
+        let known: StoredSubscription = record::decode(&value)?;
+        creditors
+            .extend(known.subscription.creditor.filter(|_| known.subscription.account == wanted.account));
+    }
+    Ok(if creditors.len() == 1 { creditors.pop() } else { None })
+}
+
+/// Whether another subscription waits for the same timer.
+fn others_wait(
+    stored: &StoredSubscription,
+    (id, at): (u64, Timestamp),
+    work: &Work,
+) -> Result<bool, StoreError> {
+    let Subscription { external_id, creditor, .. } = &stored.subscription;
+    let (from, to) = keys::under(keys::subscriptions_from(id));
+    for (_, value) in work.txn.scan(&from, &to, OF_ONE_ID)? {
+        let other: StoredSubscription = record::decode(&value)?;
+        let same = other.subscription.external_id == *external_id && other.subscription.creditor == *creditor;
+        if !same && other.timer == Some(at) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The first half of the hash in the subscription's key.
 fn timer_id(external: &ExternalId) -> u64 {
-    let key = keys::subscription(external);
+    let key = keys::subscriptions_of(external);
     key.iter().skip(1).take(8).fold(0, |id, &octet| (id << 8) | u64::from(octet))
 }

@@ -15,7 +15,7 @@ use crate::reminder::enrolment::{EnrolmentState, ExitReason, TimerKind};
 use crate::reminder::name::Key;
 use crate::reminder::obligation::{Obligation, ObligationStatus};
 use crate::reminder::suppression::{Party, Source, Suppression};
-use crate::reminder::task::{Task, TaskOutcome, TaskState};
+use crate::reminder::task::{Task, TaskOutcome, TaskState, kind};
 use crate::reminder::trigger::On;
 use crate::store::{StoreError, keys, record};
 
@@ -23,8 +23,8 @@ use crate::store::{StoreError, keys, record};
 const DUE_WITHIN: Duration = Duration::from_secs(2 * 24 * 3600);
 /// Tasks that are not done at most: beyond it nobody reads them, and new ones are only logged.
 const OPEN_MAX: u64 = 1_000_000;
-/// Octets of a note.
-const NOTE_MAX: usize = 500;
+/// Characters of a note.
+pub const NOTE_MAX: usize = 500;
 
 impl Core {
     /// Opens a task, unless one of its kind is open for this obligation. `about`: what it is about.
@@ -98,6 +98,7 @@ impl Core {
     }
 
     /// The task of the same kind that is open for the obligation, so that a doubt is one task however often it comes.
+    /// Of money each sum is a doubt of its own.
     fn same_open(&self, task: &Task, work: &Work) -> Result<Option<TaskId>, StoreError> {
         let Some(obligation) = task.obligation else { return Ok(None) };
         let (from, to) = keys::under(keys::history_of(obligation));
@@ -108,7 +109,10 @@ impl Core {
             {
                 let open = work.txn.contains(&keys::open_task(id))?;
                 let known: Option<Task> = work.txn.get(&keys::task(id))?;
-                return Ok(known.filter(|known| open && known.reply == task.reply).map(|_| id));
+                let says = |known: &Task| task.kind.as_str() != kind::PAYMENT || known.note == task.note;
+                if known.is_some_and(|known| open && known.reply == task.reply && says(&known)) {
+                    return Ok(Some(id));
+                }
             }
         }
         Ok(None)

@@ -312,8 +312,10 @@ impl View {
         })
     }
 
-    pub fn subscription(&self, external: &ExternalId) -> Result<Option<StoredSubscription>, ReadError> {
-        self.records().fetch(&keys::subscription(external))
+    /// All of one external id: one a creditor.
+    pub fn subscriptions_of(&self, external: &ExternalId) -> Result<Vec<StoredSubscription>, ReadError> {
+        let (from, to) = keys::under(keys::subscriptions_of(external));
+        self.state.scan(&from, &to, OF_ONE_ID)?.iter().map(|(_, value)| record::decode(value)).collect()
     }
 
     /// In order of their keys, which is no order for people.

@@ -7,12 +7,11 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde::Deserialize;
-use serde_json::Value;
 
-use super::body::{answer, change, external, meant, ordered, page, stretch, which, written};
+use super::body::{answer, change, external, key, meant, only, ordered, page, stretch, which, written};
 use super::{debts, shown};
 use crate::clock::Timestamp;
-use crate::engine::reminders::change::Which;
+use crate::engine::reminders::change::{How, Which};
 use crate::engine::reminders::view::{ObligationFilter, Stretch};
 use crate::engine::{Change, Changed, Subject};
 use crate::http::auth::Scope;
@@ -21,7 +20,6 @@ use crate::http::problem::Problem;
 use crate::http::{App, Segment, no_query, query};
 use crate::reminder::enrolment::{ExitReason, PauseReason};
 use crate::reminder::name::Key;
-use crate::reminder::obligation::ObligationStatus;
 use crate::reminder::plan::PlanPart;
 use crate::reminder::subscription::Subscription;
 
@@ -178,16 +176,11 @@ async fn make_plan(State(app): State<App>, request: Request) -> Result<Response,
     let (parts, by, body) = written::<PlanBody>(&app, request).await?;
     no_query(&parts.uri)?;
     let which = named(&body.obligation, body.creditor)?;
-    if let Ok((id, known)) = debts::find(&app, which.clone()).await
-        && known.status == ObligationStatus::InPlan
-        && known.plan == body.instalments
-    {
-        return Ok(answer(crate::engine::reminders::change::How::Unchanged, shown::plan(id, &known)));
-    }
     let changed = change(&app, Change::Plan { which, parts: body.instalments }, by, "").await?;
     let Subject::Obligation(id) = changed.subject else { return Err(Problem::internal()) };
     let (id, obligation) = debts::find(&app, Which::Id(id)).await?;
-    Ok(answer(crate::engine::reminders::change::How::Created, shown::plan(id, &obligation)))
+    let how = if changed.how == How::Changed { How::Created } else { changed.how };
+    Ok(answer(how, shown::plan(id, &obligation)))
 }
 
 async fn subscriptions(State(app): State<App>, parts: Parts) -> Result<Response, Problem> {
@@ -206,10 +199,18 @@ async fn subscriptions(State(app): State<App>, parts: Parts) -> Result<Response,
 
 async fn subscription(State(app): State<App>, id: Segment, parts: Parts) -> Result<Response, Problem> {
     app.allow(&parts, Scope::Read).await?;
-    no_query(&parts.uri)?;
+    let creditor = only(&parts, "creditor", key)?;
     let external = external(&id.0).map_err(|_| Problem::not_found())?;
-    let found = app.read(move |view| view.subscription(&external)).await?.ok_or_else(Problem::not_found)?;
-    Ok(crate::http::json(StatusCode::OK, &shown::subscription(&found)))
+    let mut found = app.read(move |view| view.subscriptions_of(&external)).await?;
+    found.retain(|stored| creditor.is_none() || stored.subscription.creditor == creditor);
+    match found.as_slice() {
+        [] => Err(Problem::not_found()),
+        [only] => Ok(crate::http::json(StatusCode::OK, &shown::subscription(only))),
+        _ => {
+            let why = "several creditors have a subscription of this id: name the creditor too";
+            Err(Problem::field("creditor", why))
+        }
+    }
 }
 
 async fn make_subscription(State(app): State<App>, request: Request) -> Result<Response, Problem> {
@@ -236,9 +237,11 @@ async fn keep_subscription(
     wanted: Subscription,
     by: crate::message::TokenName,
 ) -> Result<Response, Problem> {
-    let external = wanted.external_id.clone();
+    let Subscription { external_id: external, account, creditor, .. } = wanted.clone();
     let changed = change(app, Change::Subscription(Box::new(wanted)), by, "").await?;
-    let kept = app.read(move |view| view.subscription(&external)).await?;
-    let shown: Value = kept.as_ref().map(shown::subscription).unwrap_or_default();
-    Ok(answer(changed.how, shown))
+    let kept = app.read(move |view| view.subscriptions_of(&external)).await?;
+    // Where no creditor was named the account is one creditor's alone.
+    let meant = |s: &Subscription| s.account == account && (creditor.is_none() || s.creditor == creditor);
+    let kept = kept.iter().find(|stored| meant(&stored.subscription));
+    Ok(answer(changed.how, kept.map(shown::subscription).unwrap_or_default()))
 }

@@ -118,10 +118,10 @@ pub fn enrolment(id: ObligationId, obligation: &Obligation) -> Option<Value> {
     Some(beside(of, part))
 }
 
-/// The instalments of a plan are obligations whose external id is the whole's with `/1`, `/2` behind it.
+/// The instalments of a plan are obligations of their own.
 pub fn plan(id: ObligationId, obligation: &Obligation) -> Value {
     let part = |(at, part): (usize, &crate::reminder::plan::PlanPart)| {
-        let external_id = format!("{}/{}", obligation.external_id, at + 1);
+        let external_id = obligation.instalment_id(at + 1);
         json!({"due_date": part.due_date, "amount": part.amount, "external_id": external_id})
     };
     let parts: Vec<Value> = obligation.plan.iter().enumerate().map(part).collect();

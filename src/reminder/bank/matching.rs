@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::money::Money;
 use super::super::name::ExternalId;
-use super::{Direction, Entry};
+use super::{Direction, Entry, unmarked};
 
 /// Words of a remittance that are looked at.
 const WORDS_MAX: usize = 100;
@@ -77,6 +77,8 @@ pub enum Doubt {
     Currency,
     #[error("money went back, but which payment is not known")]
     UnknownReversal,
+    #[error("money went back, but not the amount that was paid")]
+    OtherReversal,
 }
 
 /// One spelling of a reference: capital letters and digits alone.
@@ -150,11 +152,29 @@ fn doubtful<'a>(why: Doubt, candidates: impl Iterator<Item = &'a Candidate>) -> 
     Match::Doubtful { why, candidates }
 }
 
+/// The id of the payment that an entry is, or that it takes back where the bank gives both one reference.
+pub fn payment_of(entry: &Entry) -> &str {
+    let id = entry.external_id.as_str();
+    match entry.direction {
+        Direction::Credit => id,
+        Direction::Debit => id.split(super::DEBIT).next().unwrap_or_default(),
+    }
+}
+
+/// Whether a payment is the one of this id. One that a program of the firm booked has the bank's reference alone.
+pub fn is_of(payment: &ExternalId, id: &str) -> bool {
+    payment.as_str() == id || payment.as_str() == unmarked(id)
+}
+
 /// What was taken back: the bank may give it the reference of the payment, else the payer's text tells.
 fn reversal(entry: &Entry, lookup: &dyn Lookup) -> Match {
-    let id = entry.external_id.as_str().split("/debit").next().unwrap_or_default();
+    let id = payment_of(entry);
     let by_id = lookup.by_payment(id).and_then(|candidate| {
-        let payment = candidate.payments.iter().find(|(payment, _)| payment.as_str() == id)?.0.clone();
+        let (payment, amount) = candidate.payments.iter().find(|(payment, _)| is_of(payment, id))?;
+        if *amount != entry.amount {
+            return Some(doubtful(Doubt::OtherReversal, std::iter::once(&candidate)));
+        }
+        let payment = payment.clone();
         Some(Match::Reversal { obligation: candidate.obligation, payment })
     });
     if let Some(found) = by_id {
@@ -388,6 +408,8 @@ mod tests {
         assert_eq!(find(&back("R-2026-4711", "10.00"), &books()), undone);
         let by_id = Entry { external_id: id("P-R-2026-4711/debit"), ..back("returned", "10.00") };
         assert_eq!(find(&by_id, &books()), undone);
+        let part = Entry { external_id: id("P-R-2026-4711/debit"), ..back("returned", "9.00") };
+        assert_eq!(doubt(find(&part, &books())), Doubt::OtherReversal);
         assert_eq!(doubt(find(&back("R-2026-4711", "11.00"), &books())), Doubt::UnknownReversal);
         assert_eq!(doubt(find(&back("A-77-1", "10.00"), &books())), Doubt::UnknownReversal);
         assert_eq!(find(&back("other", "10.00"), &books()), Match::None);

@@ -11,6 +11,7 @@ pub mod camt;
 pub mod matching;
 pub mod mt940;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use jiff::civil::Date;
@@ -31,7 +32,8 @@ const NO_REFERENCES: [&str; 5] = ["NONREF", "NOTPROVIDED", "NOTAVAILABLE", "NORE
 /// One booked movement on the firm's account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The bank's own reference, or a digest of all that is known: the same file gives the same.
+    /// The bank's own reference with a mark of the account, for another account may count its own; or a digest of all
+    /// that is known. The same file gives the same.
     pub external_id: ExternalId,
     /// The firm's account, as the bank names it.
     pub account: String,
@@ -118,10 +120,10 @@ impl Draft {
         let side = match self.direction {
             Direction::Credit => "",
             // A bank may give what it takes back the reference of what it gave.
-            Direction::Debit => "/debit",
+            Direction::Debit => DEBIT,
         };
         match kept {
-            Some(reference) => format!("{reference}{side}"),
+            Some(reference) => format!("{reference}{}{side}", mark(&self.account)),
             None => self.digest(),
         }
     }
@@ -142,6 +144,28 @@ impl Draft {
         }
         format!("bank-{}", &hasher.finalize().to_hex()[..32])
     }
+}
+
+/// Behind the reference of a debit.
+const DEBIT: &str = "/debit";
+/// What stands between the bank's reference and the account's mark.
+const MARK: char = '@';
+/// Hexadecimal digits of the mark: a firm has few accounts.
+const MARK_DIGITS: usize = 8;
+
+fn mark(account: &str) -> String {
+    let digest = blake3::hash(account.as_bytes()).to_hex();
+    format!("{MARK}{}", digest.get(..MARK_DIGITS).unwrap_or_default())
+}
+
+/// An id of an entry without the mark of its account: what the bank itself, or a program of the firm, calls it.
+pub fn unmarked(id: &str) -> Cow<'_, str> {
+    let marked = id.rfind(MARK).and_then(|at| {
+        let (digits, rest) = id.get(at + 1..)?.split_at_checked(MARK_DIGITS)?;
+        let is_mark = digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        is_mark.then(|| format!("{}{rest}", &id[..at]))
+    });
+    marked.map_or(Cow::Borrowed(id), Cow::Owned)
 }
 
 /// Gives each entry its id; what one file says twice are two, counted in the file's order.

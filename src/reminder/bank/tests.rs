@@ -56,7 +56,7 @@ fn an_old_statement_gives_its_booked_entries() {
     assert_eq!((first.amount, first.direction, first.reversal), (eur(12_050), Direction::Credit, false));
     assert_eq!(
         (first.external_id.as_str(), first.account.as_str()),
-        ("2026030912345678", "DE02120300000000202051")
+        ("2026030912345678@1171092d", "DE02120300000000202051")
     );
     assert_eq!(first.remittance, "Invoice R-2026- 4711 & thanks");
     assert_eq!(
@@ -86,7 +86,7 @@ fn a_new_statement_with_prefixes_and_reversals_is_read() {
         [(Direction::Debit, true), (Direction::Debit, true)],
         "by its mark, and by a return's reason"
     );
-    assert_eq!(entries[0].external_id.as_str(), "REF-77-0001/debit");
+    assert_eq!(unmarked(entries[0].external_id.as_str()), "REF-77-0001/debit");
     assert_eq!(
         (entries[0].debtor_name.as_deref(), entries[0].remittance.as_str()),
         (Some("Ann Öz"), "returned")
@@ -106,6 +106,22 @@ fn the_same_file_gives_the_same_ids_and_equal_entries_are_two() {
     assert_eq!(first.iter().collect::<std::collections::HashSet<_>>().len(), 3);
     assert_ne!(ids(&file.replace("same", "other"))[0], first[0]);
     assert_ne!(ids(&file.replace(":25:acc", ":25:bcc"))[0], first[0]);
+}
+
+#[test]
+fn the_same_reference_on_another_account_is_another_entry() {
+    let of = |account: &str| {
+        let file = OLD.replace("DE02120300000000202051", account);
+        read(file.as_bytes()).unwrap()[0].external_id.to_string()
+    };
+    let (one, other) = (of("DE02120300000000202051"), of("DE89370400440532013000"));
+    assert_ne!(one, other);
+    assert_eq!((unmarked(&one), unmarked(&other)), ("2026030912345678".into(), "2026030912345678".into()));
+    for (id, plain) in
+        [("a@12345678#2", "a#2"), ("jo@firm", "jo@firm"), ("a@1234567", "a@1234567"), ("@", "@")]
+    {
+        assert_eq!(unmarked(id), plain);
+    }
 }
 
 #[test]

@@ -667,3 +667,135 @@ fn a_step_for_a_broken_promise_goes_once_after_one_and_never_without() {
     firm.live(DAY * 12);
     assert_eq!(firm.gone(id).len(), 4, "once");
 }
+
+#[test]
+fn part_of_a_payment_that_went_back_is_refused() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.pay(id, "p1", 12_000);
+    for minor in [2_000, 12_001] {
+        let payment = firm.payment("p1", minor);
+        let refused = firm.change(Change::Reverse { which: Which::Id(id), payment });
+        assert!(matches!(refused, Err(ChangeRefusal::Field { field: "amount", .. })), "{refused:?}");
+        assert_eq!(firm.obligation(id).status, ObligationStatus::Paid);
+    }
+}
+
+/// The firm says anew what is owed.
+fn owes(firm: &mut Firm, minor: i64) {
+    let less = ObligationDraft { amount: eur(minor), ..draft("inv-1", 1, november(25)) };
+    firm.try_owe(less).unwrap();
+}
+
+#[test]
+fn instalments_ask_for_no_more_than_the_whole_still_owes() {
+    let mut firm = Firm::new();
+    let id = in_two_parts(&mut firm);
+    owes(&mut firm, 3_000);
+    let (first, second) = (firm.named("inv-1/1").unwrap(), firm.named("inv-1/2").unwrap());
+    assert_eq!((first.balance(), second.status), (eur(3_000), ObligationStatus::Canceled));
+    let planned: Vec<i64> = firm.obligation(id).plan.iter().map(|part| part.amount.minor()).collect();
+    assert_eq!(planned, [3_000, 0]);
+    firm.live(DAY * 50);
+    assert!(!firm.sent.is_empty());
+    assert!(firm.texts().iter().all(|text| text.contains("30.00 EUR")), "{:?}", firm.texts());
+    firm.pay(id, "p1", 3_000);
+    assert_eq!(firm.obligation(id).status, ObligationStatus::Paid);
+}
+
+#[test]
+fn the_last_instalment_shrinks_by_what_is_given_and_keeps_what_was_paid() {
+    let mut firm = Firm::new();
+    let id = in_two_parts(&mut firm);
+    firm.pay(id, "p1", 7_000);
+    owes(&mut firm, 11_000);
+    let (first, second) = (firm.named("inv-1/1").unwrap(), firm.named("inv-1/2").unwrap());
+    assert_eq!((first.balance(), second.amount, second.balance()), (eur(0), eur(5_000), eur(4_000)));
+    owes(&mut firm, 7_000);
+    assert_eq!(firm.obligation(id).status, ObligationStatus::Paid);
+}
+
+#[test]
+fn a_shrunk_instalment_whose_text_waits_is_made_anew() {
+    let mut firm = Firm::new();
+    in_two_parts(&mut firm);
+    firm.pass(DAY * 2 + HOUR * 3);
+    assert!(firm.sent[0].text.contains("60.00 EUR"), "{:?}", firm.texts());
+    owes(&mut firm, 3_000);
+    assert_eq!(firm.recalled, [firm.sent[0].id]);
+    firm.hand_back();
+    firm.live(DAY);
+    assert!(firm.sent[1].text.contains("30.00 EUR"), "{:?}", firm.texts());
+}
+
+/// A plan of two that failed, and one of three after it.
+fn in_three_parts_after_two(firm: &mut Firm) -> nudged::id::ObligationId {
+    let id = in_two_parts(firm);
+    let to = ObligationStatus::Open;
+    firm.change(Change::Status { which: Which::Id(id), to, reason: "broken".into() }).unwrap();
+    let parts = parts(&[(3, 4_000), (4, 4_000), (5, 4_000)]);
+    firm.change(Change::Plan { which: Which::Id(id), parts }).unwrap();
+    id
+}
+
+#[test]
+fn after_a_plan_that_failed_there_may_be_another() {
+    let mut firm = Firm::new();
+    let id = in_three_parts_after_two(&mut firm);
+    assert_eq!(firm.obligation(id).status, ObligationStatus::InPlan);
+    let owed: Vec<i64> = ["inv-1/p2/1", "inv-1/p2/2", "inv-1/p2/3"]
+        .map(|name| firm.named(name).unwrap().balance().minor())
+        .to_vec();
+    assert_eq!(owed, [4_000; 3]);
+    assert_eq!(firm.named("inv-1/1").unwrap().status, ObligationStatus::Canceled);
+    firm.pay(id, "p1", 6_000);
+    assert_eq!(firm.named("inv-1/p2/2").unwrap().balance(), eur(2_000));
+    assert_eq!(firm.named("inv-1/1").unwrap().payments, [], "the plan that failed takes nothing");
+    firm.reverse(id, "p1", 6_000);
+    assert_eq!(firm.named("inv-1/p2/1").unwrap().balance(), eur(4_000));
+}
+
+#[test]
+fn the_same_plan_again_is_unchanged() {
+    let mut firm = Firm::new();
+    let id = in_three_parts_after_two(&mut firm);
+    let parts = parts(&[(3, 4_000), (4, 4_000), (5, 4_000)]);
+    let again = firm.change(Change::Plan { which: Which::Id(id), parts }).unwrap();
+    assert_eq!(again.how, nudged::engine::reminders::change::How::Unchanged);
+    assert_eq!(firm.named("inv-1/p3/1"), None);
+}
+
+#[test]
+fn money_for_an_instalment_of_a_plan_that_failed_is_money_for_the_plan_that_stands() {
+    let mut firm = Firm::new();
+    let id = in_three_parts_after_two(&mut firm);
+    let old = Which::External { id: external("inv-1/1"), creditor: None };
+    let payment = firm.payment("p1", 6_000);
+    firm.change(Change::Pay { which: old.clone(), payment: payment.clone() }).unwrap();
+    assert_eq!(firm.obligation(id).balance(), eur(6_000));
+    let owed = |firm: &Firm| -> i64 {
+        (1..=3).map(|n| firm.named(&format!("inv-1/p2/{n}")).unwrap().balance().minor()).sum()
+    };
+    assert_eq!(owed(&firm), 6_000);
+    // A program may count payments anew for each obligation.
+    let new = Which::External { id: external("inv-1/p2/2"), creditor: None };
+    let second = firm.payment("p1", 2_000);
+    firm.change(Change::Pay { which: new, payment: second }).unwrap();
+    assert_eq!((firm.obligation(id).balance(), owed(&firm)), (eur(4_000), 4_000));
+    firm.change(Change::Reverse { which: old, payment }).unwrap();
+    assert_eq!((firm.obligation(id).balance(), owed(&firm)), (eur(10_000), 10_000));
+}
+
+#[test]
+fn a_second_plan_is_agreed_to_by_a_task_too() {
+    let mut firm = Firm::new();
+    let id = in_two_parts(&mut firm);
+    let to = ObligationStatus::Open;
+    firm.change(Change::Status { which: Which::Id(id), to, reason: "broken".into() }).unwrap();
+    let which = Some(Which::Id(id));
+    firm.change(Change::OpenTask { kind: key("look"), which, note: String::new(), due: None }).unwrap();
+    firm.done("look", TaskOutcome::Plan).unwrap();
+    let parts = parts(&[(3, 12_000)]);
+    firm.change(Change::Plan { which: Which::Id(id), parts }).unwrap();
+    assert_eq!(firm.named("inv-1/p2/1").unwrap().balance(), eur(12_000));
+}

@@ -124,3 +124,45 @@ fn a_second_creditors_account_of_the_same_id_silences_nothing() {
     firm.live(DAY * 40);
     assert_eq!(due_dates(&firm), ["2026-12-31", "2027-01-31"]);
 }
+
+/// Creditor `other` has an account `acc-2` of contact `con-2`; `acme` its own.
+fn two_creditors() -> Firm {
+    let mut firm = subscriber();
+    firm.change(Change::Contact(Box::new(contact(&[2])))).unwrap();
+    let account = AccountDraft {
+        external_id: external("acc-2"),
+        creditor: key("other"),
+        contact: Who::External(external("con-2")),
+        case_manager: None,
+        tags: Vec::new(),
+        custom: std::collections::BTreeMap::new(),
+    };
+    firm.change(Change::Account(account)).unwrap();
+    subscribe(&mut firm, json!({}));
+    subscribe(&mut firm, json!({"account": "acc-2"}));
+    firm
+}
+
+fn dates_of(firm: &Firm, creditor: &str) -> Vec<String> {
+    let all = firm.obligations().into_values().filter(|o| o.creditor == key(creditor));
+    all.map(|o| o.due_date.to_string()).collect()
+}
+
+#[test]
+fn two_creditors_subscriptions_of_one_id_are_two() {
+    let mut firm = two_creditors();
+    firm.live(DAY * 40);
+    for creditor in ["acme", "other"] {
+        assert_eq!(dates_of(&firm, creditor), ["2026-12-31", "2027-01-31"], "{creditor}");
+    }
+}
+
+/// Both wait for the same instant.
+#[test]
+fn what_one_creditor_changes_of_its_subscription_silences_no_other() {
+    let mut firm = two_creditors();
+    subscribe(&mut firm, json!({"account": "acc-2", "from": "2027-03-31"}));
+    firm.live(DAY * 40);
+    assert_eq!(dates_of(&firm, "acme"), ["2026-12-31", "2027-01-31"]);
+    assert_eq!(dates_of(&firm, "other"), Vec::<String>::new());
+}

@@ -146,3 +146,38 @@ fn a_yes_with_a_later_date_lifts_a_revocation() {
     import(&mut firm, Case { consent, ..row(200) });
     assert!(!revoked(&firm));
 }
+
+const HALT: &str = r#"
+[[pack]]
+key = "halt"
+title = "Halt"
+source = "12 CFR 1006.6(b)(2)"
+applies = {}
+duties = ["attorney_halt"]
+"#;
+
+fn with_attorney() -> Case {
+    let mut named = row(12_000);
+    named.custom.insert("attorney".into(), "Dr. Recht".into());
+    named
+}
+
+#[test]
+fn an_attorney_that_a_row_names_stops_the_reminders() {
+    let mut firm = Firm::with(&format!("{SET_UP}{HALT}"));
+    import(&mut firm, with_attorney());
+    firm.live(DAY * 2);
+    assert!(firm.sent.is_empty(), "{:?}", firm.texts());
+}
+
+#[test]
+fn an_attorney_that_a_row_names_recalls_what_is_on_its_way() {
+    let mut firm = Firm::with(&format!("{SET_UP}{HALT}"));
+    let id = import(&mut firm, row(12_000));
+    firm.reach_next(id);
+    import(&mut firm, with_attorney());
+    assert_eq!(firm.recalled, [firm.sent[0].id]);
+    firm.hand_back();
+    firm.live(DAY * 2);
+    assert_eq!(firm.sent.len(), 1, "{:?}", firm.texts());
+}

@@ -8,12 +8,11 @@ use crate::engine::reminders::catalog::Catalog;
 use crate::engine::reminders::records::Applied;
 use crate::engine::reminders::situation::{RulesCache, Situation};
 use crate::engine::view::View;
-use crate::reminder::link::{Target, Token};
 use crate::reminder::name::Language;
 use crate::reminder::obligation::Obligation;
 use crate::reminder::pack::Duty;
 use crate::reminder::template::preview::{Counter, Preview};
-use crate::reminder::template::{Compiled, Field, pick};
+use crate::reminder::template::{Compiled, pick};
 
 /// A preview over a stretch of the obligations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +82,7 @@ impl Told {
             .map(|menu| menu.options().iter().map(|o| (o.digit, o.label.as_str())).collect())
             .unwrap_or_default();
         let frame = situation.frame(template.class, numbers, disclosure.as_deref(), &options);
-        let link = link_like(situation, obligation);
+        let link = situation.link_like(obligation, catalog);
         self.counter.add(compiled, frame, &situation.fields(obligation, link.as_deref(), now));
     }
 }
@@ -107,13 +106,4 @@ fn gets(compiled: &Compiled, catalog: &Catalog, situation: &Situation) -> bool {
     };
     let may_fall_back = situation.rules.demands(Duty::OwnLanguage).is_none();
     pick::pick(&has, &wanted, &home, may_fall_back).is_ok_and(|language| *language == template.language)
-}
-
-/// As long as the recipient's own link, which is nobody's to see before it goes.
-fn link_like(situation: &Situation, obligation: &Obligation) -> Option<String> {
-    let target = Target::parse(obligation.link.as_deref()?, &situation.creditor.link_hosts).ok()?;
-    match target.for_recipient(Token::from_random([0; 8])) {
-        Field::Link(link) => Some(link),
-        _ => None,
-    }
 }

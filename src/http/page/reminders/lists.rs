@@ -5,9 +5,9 @@ use axum::extract::State;
 use axum::http::request::Parts;
 use axum::response::Response;
 
-use super::subscriptions::often;
+use super::subscriptions::{often, place};
 use super::words::When;
-use super::{Frame, Look, ROWS, SHOWN, in_path, name_of, page};
+use super::{Frame, Look, ROWS, SHOWN, name_of, page};
 use crate::engine::reminders::view::{ContactFilter, Place, Stretch};
 use crate::http::App;
 use crate::http::page::say::visible;
@@ -111,7 +111,7 @@ fn again(look: Look) -> Result<Subscriptions, Problem> {
         let s = &stored.subscription;
         Again {
             external_id: visible(s.external_id.as_str(), SHOWN),
-            path: in_path(s.external_id.as_str()),
+            path: place(s),
             account: visible(s.account.as_str(), SHOWN),
             creditor: s.creditor.as_ref().map(|key| match look.catalog.creditor(key) {
                 Some(creditor) => visible(creditor.short(), SHOWN),

@@ -64,18 +64,24 @@ pub async fn make(State(app): State<App>, request: Request) -> Response {
         Err(answer) => return answer,
     };
     match enter(&app, &mut entries, signed.name.clone()).await {
-        Ok(id) => see(&format!("/subscriptions/{}", in_path(id.as_str()))),
+        Ok(place) => see(&format!("/subscriptions/{place}")),
         Err(problem) => again(&app, &signed, problem, entries, |look, entries| Ok(form(look, entries))).await,
     }
 }
 
-async fn enter(app: &App, entries: &mut Entries, by: TokenName) -> Result<ExternalId, Problem> {
+/// Its place in an address: ids are a creditor's own.
+pub fn place(subscription: &Subscription) -> String {
+    let id = subscription.external_id.as_str();
+    in_path(&subscription.creditor.as_ref().map_or(id.to_owned(), |creditor| format!("{id}@{creditor}")))
+}
+
+async fn enter(app: &App, entries: &mut Entries, by: TokenName) -> Result<String, Problem> {
     let entered = entered(app.engine().view(), entries)?;
     entries.check()?;
     let subscription = entered.ok_or_else(Problem::internal)?;
-    let id = subscription.external_id.clone();
+    let place = place(&subscription);
     match change(app, Change::Subscription(Box::new(subscription)), by).await {
-        Ok(_) => Ok(id),
+        Ok(_) => Ok(place),
         // An account that is not there is no page that is not there.
         Err(problem) if problem.status() == StatusCode::NOT_FOUND => {
             Err(Problem::field("account", "is not known: enter a case for it first"))
@@ -85,9 +91,13 @@ async fn enter(app: &App, entries: &mut Entries, by: TokenName) -> Result<Extern
 }
 
 fn entered(view: &View, entries: &mut Entries) -> Result<Option<Subscription>, ReadError> {
-    let external_id = entries.required("external_id", ExternalId::parse);
+    let (external_id, creditor) =
+        (entries.required("external_id", ExternalId::parse), entries.optional("creditor", Key::parse));
+    let is_this = |known: &StoredSubscription| {
+        creditor.is_none() || known.subscription.creditor.is_none() || known.subscription.creditor == creditor
+    };
     if let Some(id) = &external_id
-        && view.subscription(id)?.is_some()
+        && view.subscriptions_of(id)?.iter().any(is_this)
     {
         entries.refuse("external_id", "is there already: look for it in the list");
     }
@@ -97,7 +107,7 @@ fn entered(view: &View, entries: &mut Entries) -> Result<Option<Subscription>, R
     let every = entries.required("every", |text| Every::try_from(text.to_owned()));
     let on = entries.optional("day", month_day);
     let from = entries.required("from", day);
-    let (until, creditor) = (entries.optional("until", day), entries.optional("creditor", Key::parse));
+    let until = entries.optional("until", day);
     let (description, link) = (entries.short("description", SAID_MAX), entries.short("link", SAID_MAX));
     let sequence = entries.optional("sequence", Key::parse);
     let needed = (external_id, account, amount, every, from);
@@ -182,8 +192,19 @@ pub async fn show(State(app): State<App>, id: Segment, parts: Parts) -> Response
 }
 
 fn find(view: &View, id: &str) -> Result<StoredSubscription, Problem> {
-    let id = ExternalId::parse(id).map_err(|_| Problem::not_found())?;
-    view.subscription(&id)?.ok_or_else(Problem::not_found)
+    let of = |id: &str| match ExternalId::parse(id) {
+        Ok(id) => view.subscriptions_of(&id),
+        Err(_) => Ok(Vec::new()),
+    };
+    if let Some((id, creditor)) = id.rsplit_once('@') {
+        let own = |known: &StoredSubscription| {
+            known.subscription.creditor.as_ref().is_some_and(|key| key.as_str() == creditor)
+        };
+        if let Some(found) = of(id)?.into_iter().find(own) {
+            return Ok(found);
+        }
+    }
+    of(id)?.into_iter().next().ok_or_else(Problem::not_found)
 }
 
 fn one(id: &str, look: Look, entries: Entries) -> Result<One, Problem> {
@@ -206,7 +227,7 @@ fn one(id: &str, look: Look, entries: Entries) -> Result<One, Problem> {
     let home = ZoneSet::one(look.catalog.home.clone());
     Ok(One {
         here: "/subscriptions",
-        path: in_path(s.external_id.as_str()),
+        path: place(s),
         external_id: visible(s.external_id.as_str(), SHOWN),
         amount: s.amount.to_string(),
         often: often(s),
