@@ -4,7 +4,7 @@
 //! the core. What was queued and is not leased yet is judged again at its lease. Nothing goes while the wall clock is
 //! in doubt, because every rule here rests on it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use super::debts::Debt;
@@ -29,6 +29,8 @@ const LOOKED_AT: usize = 64;
 const AHEAD: usize = 64;
 /// When what found no link is looked at again, where nothing else happens.
 const REST: Duration = Duration::from_secs(15);
+/// Due steps remembered for lanes that have enough; beyond, the round waits. A few megabytes.
+const ASIDE_MOST: usize = 65_536;
 /// When links that had enough are looked at again, where no answer of theirs comes before.
 const STALL: Duration = Duration::from_secs(1);
 /// When a step that waits for a person is looked at again by itself.
@@ -43,6 +45,9 @@ pub const PRIORITY: u8 = 5;
 pub struct Feed {
     /// Reminders queued and not leased, by lane; those that wait behind another message of their number are not here.
     pub waiting: HashMap<MessageId, LaneId>,
+    /// Timers of due steps whose lane had enough when the round came to them, in the order in which they are due:
+    /// so that a slow link keeps no other lane waiting, and none of its own is looked for again.
+    aside: BTreeMap<LaneId, BTreeSet<Vec<u8>>>,
     /// The key after which the round goes on.
     cursor: Option<Vec<u8>>,
     /// This round left something that no link could take.
@@ -50,8 +55,6 @@ pub struct Feed {
     rests_until: Option<Instant>,
     /// The round was cut short.
     cut: bool,
-    /// The round waits for links that have enough just now.
-    stalled: bool,
 }
 
 impl Feed {
@@ -59,11 +62,19 @@ impl Feed {
     pub fn wakes(&self, due: Option<Timestamp>, now: Now) -> Option<Instant> {
         let at = due.map(|at| now.mono + at.since(now.wall))?;
         let rested = self.rests_until.map_or(at, |until| at.max(until));
-        Some(match (self.cut, self.stalled) {
+        Some(match (self.cut, self.aside.is_empty()) {
             (true, _) => now.mono,
-            (false, true) => now.mono + STALL,
-            (false, false) => rested,
+            (false, true) => rested,
+            (false, false) => rested.min(now.mono + STALL),
         })
+    }
+
+    fn is_aside(&self, key: &[u8]) -> bool {
+        self.aside.values().any(|lane| lane.contains(key))
+    }
+
+    fn aside_count(&self) -> usize {
+        self.aside.values().map(BTreeSet::len).sum()
     }
 }
 
@@ -74,7 +85,7 @@ enum Fed {
     /// No link that serves its lane can take anything.
     NoRoom,
     /// The links that serve its lane have enough just now.
-    Later,
+    Later(LaneId),
     /// Nothing can be taken now.
     Full,
 }
@@ -92,39 +103,77 @@ enum Room {
 impl Core {
     /// Queues what is due and may go, as far as there is room.
     pub(in crate::engine) fn feed(&mut self, work: &mut Work) -> Result<(), StoreError> {
-        (self.reminders.feed.cut, self.reminders.feed.stalled) = (false, false);
+        self.reminders.feed.cut = false;
+        if !self.reminders.is_due(TimerKind::Step, work.wall()) || !self.may_feed() {
+            return Ok(());
+        }
+        self.feed_aside(work)?;
         let rests = self.reminders.feed.rests_until.is_some_and(|until| work.now.mono < until);
-        if rests || !self.reminders.is_due(TimerKind::Step, work.wall()) || !self.may_feed() {
+        if rests || self.reminders.feed.aside_count() >= ASIDE_MOST {
             return Ok(());
         }
         self.reminders.feed.rests_until = None;
+        self.feed_round(work)
+    }
+
+    /// What waited for lanes that have room again.
+    fn feed_aside(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        let lanes: Vec<LaneId> = self.reminders.feed.aside.keys().copied().collect();
+        for lane in lanes {
+            for _ in 0..LOOKED_AT {
+                if !matches!(self.room_of(lane), Room::Lane(_)) {
+                    break;
+                }
+                let waiting = self.reminders.feed.aside.get_mut(&lane);
+                let Some(key) = waiting.and_then(BTreeSet::pop_first) else { break };
+                match self.feed_key(&key, work)? {
+                    Fed::Done => {}
+                    Fed::NoRoom => self.reminders.feed.left = true,
+                    Fed::Later(lane) => self.set_aside(lane, key),
+                    Fed::Full => {
+                        self.set_aside(lane, key);
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        self.reminders.feed.aside.retain(|_, waiting| !waiting.is_empty());
+        Ok(())
+    }
+
+    fn set_aside(&mut self, lane: LaneId, key: Vec<u8>) {
+        self.reminders.feed.aside.entry(lane).or_default().insert(key);
+    }
+
+    /// Goes on through all that is due.
+    fn feed_round(&mut self, work: &mut Work) -> Result<(), StoreError> {
         let from = self.reminders.feed.cursor.take().unwrap_or_else(|| keys::timers(TimerKind::Step));
         let to = keys::timer(TimerKind::Step, work.wall(), u64::MAX);
         let due = work.txn.scan(&from, &to, LOOKED_AT)?;
         let more = due.len() == LOOKED_AT;
         for (key, _) in due {
-            let Some((at, id)) = keys::decode_timer(&key) else { continue };
-            match self.feed_one(ObligationId::from_u64(id), at, &key, work)? {
+            self.reminders.feed.cursor = Some([key.as_slice(), &[0]].concat());
+            if self.reminders.feed.is_aside(&key) {
+                continue;
+            }
+            match self.feed_key(&key, work)? {
                 Fed::Done => {}
                 Fed::NoRoom => self.reminders.feed.left = true,
-                Fed::Later => {
-                    self.reminders.feed.stalled = true;
-                    self.reminders.feed.cursor = Some(key);
-                    return Ok(());
-                }
+                Fed::Later(lane) => self.set_aside(lane, key),
                 Fed::Full => {
+                    self.reminders.feed.cursor = Some(key);
                     self.reminders.feed.rests_until = Some(work.now.mono + REST);
                     return Ok(());
                 }
             }
-            self.reminders.feed.cursor = Some([key.as_slice(), &[0]].concat());
         }
         if more {
             self.reminders.feed.cut = true;
             return Ok(());
         }
         self.reminders.feed.cursor = None;
-        if std::mem::take(&mut self.reminders.feed.left) {
+        // To go through all that waits costs more than a moment for what becomes due meanwhile.
+        if std::mem::take(&mut self.reminders.feed.left) || !self.reminders.feed.aside.is_empty() {
             self.reminders.feed.rests_until = Some(work.now.mono + REST);
         }
         self.forecast(TimerKind::Step, work)
@@ -149,19 +198,15 @@ impl Core {
         }
     }
 
-    fn feed_one(
-        &mut self,
-        id: ObligationId,
-        at: Timestamp,
-        key: &[u8],
-        work: &mut Work,
-    ) -> Result<Fed, StoreError> {
+    fn feed_key(&mut self, key: &[u8], work: &mut Work) -> Result<Fed, StoreError> {
+        let Some((at, id)) = keys::decode_timer(key) else { return Ok(Fed::Done) };
+        let id = ObligationId::from_u64(id);
         let obligation = work.txn.get(&keys::obligation(id))?;
         let timer = Timer { kind: TimerKind::Step, at };
         let Some(obligation) =
             obligation.filter(|o: &crate::reminder::obligation::Obligation| o.timer == Some(timer))
         else {
-            work.txn.delete(key.to_vec());
+            work.txn.delete_if_present(key.to_vec())?;
             return Ok(Fed::Done);
         };
         let mut debt = Debt { id, obligation };
@@ -177,7 +222,7 @@ impl Core {
             Room::Lane(lane) => lane,
             // Its wait for quota is told.
             Room::Full(lane) | Room::Dead(lane) if quota_until.is_some() => lane,
-            Room::Full(_) => return Ok(Fed::Later),
+            Room::Full(lane) => return Ok(Fed::Later(lane)),
             Room::Dead(_) | Room::None => return Ok(Fed::NoRoom),
         };
         let classes: Vec<&str> = situation.creditor.route_class.iter().map(String::as_str).collect();
@@ -254,7 +299,10 @@ impl Core {
     /// Whether a link that serves its lane could take it now.
     fn room(&mut self, draft: &Draft, work: &Work) -> Room {
         let body = self.body(draft.clone(), None, work.wall());
-        let Some(id) = self.router.lane(&body, None) else { return Room::None };
+        self.router.lane(&body, None).map_or(Room::None, |lane| self.room_of(lane))
+    }
+
+    fn room_of(&self, id: LaneId) -> Room {
         let Some(lane) = self.router.lanes().get(&id) else { return Room::None };
         let serving = (0..self.links.len()).filter(|&link: &LinkIndex| self.serves(link, lane));
         let (credits, busy) = serving.fold((0, false), |(credits, busy), link| {
