@@ -27,6 +27,7 @@ use crate::engine::memory::Memory;
 use crate::engine::recover::RecoverError;
 use crate::engine::reminders::ReminderSettings;
 use crate::engine::run::{Loop, Parts, engine, quarantined};
+use crate::engine::suppressions::Suppressions;
 use crate::engine::{Engine, View, webhook};
 use crate::http::{App, serve};
 use crate::link::modem::connect::ModemConnect;
@@ -290,12 +291,14 @@ fn ready(
     };
     let mut core = core.limit(limits(config), &store.reader(), now)?;
     heed_restore(&config.state_dir, &mut core, &mut store, now)?;
+    let suppressions = heed_suppressions(&config.state_dir, &mut core, &mut store, now)?;
     let bell = Arc::new(Notify::new());
     let ports = start_links(config, &bell, clock, tasks)?;
     let min_free = config.queue.min_free;
-    let parts = Parts { store, core, ports, bell, clock: clock.clone(), min_free, stop: stop.clone() };
+    let (clock, stop) = (clock.clone(), stop.clone());
+    let parts = Parts { store, core, suppressions, ports, bell, clock: clock.clone(), min_free, stop };
     let (engine, runner) = engine(parts);
-    let webhooks = webhook::start(&config.webhooks, &engine, clock, tasks)?;
+    let webhooks = webhook::start(&config.webhooks, &engine, &clock, tasks)?;
     Ok((engine.with_webhooks(webhooks), runner))
 }
 
@@ -322,6 +325,22 @@ fn heed_restore(state_dir: &Path, core: &mut Core, store: &mut Store, now: Now) 
     let batch = core.restored(&store.reader(), now)?;
     store.commit(&batch, now.wall)?;
     std::fs::remove_file(&marker).map_err(failed)
+}
+
+/// The list of opt-outs beside the store: what it knows and a state from a backup does not is taken over, before
+/// anything goes.
+fn heed_suppressions(
+    state_dir: &Path,
+    core: &mut Core,
+    store: &mut Store,
+    now: Now,
+) -> Result<Suppressions, StoreError> {
+    let (mut suppressions, mut told) = Suppressions::open(state_dir, core)?;
+    while let Some(batch) = core.catch_up(&mut told, &store.reader(), now)? {
+        store.commit(&batch, now.wall)?;
+    }
+    suppressions.settle(&told, core, &store.reader(), now)?;
+    Ok(suppressions)
 }
 
 /// What the core is told; the links in the order of `[[modem]]`, then `[[smpp]]`.

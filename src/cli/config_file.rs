@@ -8,12 +8,14 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Config, Port, Problem, Secret};
+use crate::config::{self, Config, Port, Problem, Readers, Secret};
 
 /// A configuration is a few KiB; what is larger is another file.
 const CONFIG_MAX: u64 = 1 << 20;
 /// Passwords and tokens are short; what is larger is another file.
 const SECRET_MAX: u64 = 4 << 10;
+/// All authorities of a system are a quarter of it.
+const CERTIFICATES_MAX: u64 = 1 << 20;
 /// Read, write and execute of group and others.
 const NOT_THE_OWNER: u32 = 0o077;
 const CREDENTIALS: &str = "$CREDENTIALS_DIRECTORY/";
@@ -23,8 +25,12 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
     let text = read_text(path).map_err(|why| vec![file_problem(path, why)])?;
     let base = beside(path);
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    let mut config =
-        config::check(&text, &|name| read_secret(&resolve(name, &base, credentials.as_deref())?))?;
+    let resolve = |name: &str| resolve(name, &base, credentials.as_deref());
+    let readers = Readers {
+        secret: &|name| read_secret(&resolve(name)?),
+        certificates: &|name| read_certificates(&resolve(name)?).map(Some),
+    };
+    let mut config = config::check_with(&text, readers)?;
     config.state_dir = base.join(&config.state_dir);
     config.payments.drop = config.payments.drop.map(|drop| base.join(drop));
     for modem in &mut config.modems {
@@ -93,6 +99,11 @@ fn read_secret(path: &Path) -> Result<Secret, String> {
         return Err(said(String::from("is empty")));
     }
     Ok(Secret::new(secret.to_owned()))
+}
+
+/// Everybody may read them.
+fn read_certificates(path: &Path) -> Result<Vec<u8>, String> {
+    read_bounded(path, CERTIFICATES_MAX, |_| Ok(())).map_err(|why| format!("{} {why}", path.display()))
 }
 
 /// The permissions are read from the open file, so that nobody can swap it in between.
@@ -187,6 +198,30 @@ mod tests {
         assert!(resolve(name, Path::new("/etc"), None).unwrap_err().contains("not set"));
         assert_eq!(resolve("/abs/pw", Path::new("/etc"), None), Ok("/abs/pw".into()));
         assert_eq!(resolve("pw", Path::new("/etc"), None), Ok("/etc/pw".into()));
+    }
+
+    #[test]
+    fn certificates_that_cannot_be_read_or_are_none_are_problems_with_their_line() {
+        let hook = "[[webhook]]\nname = 'h'\nurl = 'https://h/'\nsecret_file = 'pw'\nevents = ['*']\n\
+                    tls_ca_file = 'ca.pem'\n";
+        let key = b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n";
+        let (directory, path) = directory(hook, key, 0o600);
+        let refused = || {
+            let problems = load(&path).unwrap_err();
+            assert_eq!((problems.len(), problems[0].line), (1, Some(6)), "{problems:?}");
+            assert_eq!(problems[0].key, "webhook[1].tls_ca_file");
+            problems[0].to_string()
+        };
+        assert!(refused().contains("cannot be read"), "{}", refused());
+        for (text, why) in [
+            ("", "holds no certificate"),
+            ("no PEM at all\n", "holds no certificate"),
+            ("-----BEGIN CERTIFICATE-----\nMAA", "is not PEM"),
+            ("-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", "certificate 1 of"),
+        ] {
+            std::fs::write(directory.path().join("ca.pem"), text).unwrap();
+            assert!(refused().contains(why) && refused().contains("in PEM"), "{}", refused());
+        }
     }
 
     #[test]

@@ -205,7 +205,11 @@ fn show_dry(dry: &Value) -> String {
 }
 
 fn show_committed(state: &Value) -> String {
-    let result = state.get("result").cloned().unwrap_or_default();
+    let Some(result) = state.get("result").filter(|result| result.is_object()).cloned() else {
+        let why = field(state, "why");
+        let why = if why.is_empty() { why } else { format!(": {why}") };
+        return format!("{}{why}; committed again, it does the rest\n", field(state, "state"));
+    };
     let counts = ["created", "changed", "unchanged", "rejected"];
     let counts = counts.map(|name| format!("{name} {}", field(&result, name))).join(", ");
     format!("{}{} {counts}\n", errors(&result), field(state, "state"))
@@ -240,6 +244,17 @@ mod tests {
         assert!(told.starts_with("ROW  COLUMN  WHY\n3    phone   must be +\n"), "{told}");
         assert!(told.contains("new          1\n") && told.contains("warning: 1 row: \\u{1b}\n"), "{told}");
         assert!(!told.contains("sent by"), "what is not known is not told");
+    }
+
+    #[test]
+    fn a_commit_that_broke_off_says_why_and_no_counts() {
+        let failed = json!({"state": "failed", "result": null, "why": "the disk is \u{1b}full"});
+        assert_eq!(
+            show_committed(&failed),
+            "failed: the disk is \\u{1b}full; committed again, it does the rest\n"
+        );
+        let interrupted = json!({"state": "interrupted", "result": null, "why": null});
+        assert_eq!(show_committed(&interrupted), "interrupted; committed again, it does the rest\n");
     }
 
     #[test]

@@ -145,8 +145,24 @@ pub(super) const POLICIES: [(&str, Policy); 2] =
 /// How a `*_file` key becomes its secret: takes what the key says, gives the secret or why not.
 pub type Secrets<'s> = &'s dyn Fn(&str) -> Result<Secret, String>;
 
-/// Reads the text of a configuration file. All problems are reported at once, in the order of their lines.
+/// How a key that names a file of certificates becomes what the file holds: `None` where that is not needed.
+pub type Certificates<'c> = &'c dyn Fn(&str) -> Result<Option<Vec<u8>>, String>;
+
+/// How keys that name files become what these hold.
+#[derive(Clone, Copy)]
+pub struct Readers<'r> {
+    pub secret: Secrets<'r>,
+    pub certificates: Certificates<'r>,
+}
+
+/// As [`check_with`], for those who post to no webhook: certificates are not read.
 pub fn check(text: &str, secrets: Secrets<'_>) -> Result<Config, Vec<Problem>> {
+    check_with(text, Readers { secret: secrets, certificates: &|_| Ok(None) })
+}
+
+/// Reads the text of a configuration file. All problems are reported at once, in the order of their lines.
+pub fn check_with(text: &str, readers: Readers<'_>) -> Result<Config, Vec<Problem>> {
+    let secrets = readers.secret;
     let parsed = raw::parse(text)?;
     let mut top = Section::top(text, &parsed);
     let mut problems = Vec::new();
@@ -174,7 +190,7 @@ pub fn check(text: &str, secrets: Secrets<'_>) -> Result<Config, Vec<Problem>> {
     for section in top.tables("route") {
         routes.push(route(section, &names, &mut problems));
     }
-    let webhooks = hook::hooks(top.tables("webhook"), secrets, &mut problems);
+    let webhooks = hook::hooks(top.tables("webhook"), readers, &mut problems);
     problems.extend(top.end(&LATER));
     if problems.is_empty() {
         return Ok(Config {

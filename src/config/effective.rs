@@ -158,11 +158,12 @@ fn write_route(out: &mut String, route: &Route) -> fmt::Result {
 }
 
 fn write_hook(out: &mut String, hook: &Webhook) -> fmt::Result {
-    let Webhook { name, url, key: _, events, include_text } = hook;
+    let Webhook { name, url, keys: _, authorities, events, include_text } = hook;
     writeln!(out, "\n[[webhook]]")?;
     writeln!(out, "name = {}", quoted(name.as_str()))?;
     writeln!(out, "url = {}", quoted(url))?;
     writeln!(out, "secret_file = {}", quoted(MASKED))?;
+    writeln!(out, "tls_ca_file = {}", quoted(authorities.as_ref().map_or("", |trusted| &trusted.file)))?;
     writeln!(out, "events = {}", list(events, |pattern| pattern.as_str().to_owned()))?;
     writeln!(out, "include_text = {include_text}")
 }

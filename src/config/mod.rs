@@ -27,10 +27,10 @@ use crate::reminder::zone::Zone;
 use crate::retry::RetryClass;
 use crate::sms::national::Language;
 
-pub use check::{Problem, check};
+pub use check::{Problem, Readers, check, check_with};
 pub use effective::effective;
 pub use event::{EventName, Pattern};
-pub use hook::SigningKey;
+pub use hook::{Authorities, SigningKey};
 
 /// Everything a daemon is told, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -252,9 +252,12 @@ pub enum Policy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
     pub name: HookName,
-    /// `http:`, without user or password.
+    /// `http:` or `https:`, without user or password.
     pub url: String,
-    pub key: SigningKey,
+    /// What is posted is signed with each, the newest first.
+    pub keys: Vec<SigningKey>,
+    /// Whom its certificate must come from; `None`: anybody this machine trusts.
+    pub authorities: Option<Authorities>,
     /// What one of these fits is posted.
     pub events: Vec<Pattern>,
     /// Numbers, texts and `metadata` are posted too.

@@ -25,6 +25,7 @@ pub mod receipts;
 pub mod recover;
 pub mod reminders;
 pub mod run;
+pub mod suppressions;
 pub mod sweep;
 pub mod txn;
 pub mod unknown;

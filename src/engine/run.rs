@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::core::{Answer, Core, Input, LinkIndex, Step};
 use super::feed::Feed;
 use super::reminders::change::CHANGE_GROUP;
+use super::suppressions::Suppressions;
 use super::view::View;
 use super::{ChangeRefusal, Command, CommitHistogram, Engine, LinkSnapshot, Refusal, Snapshot, StatusTotal};
 use crate::clock::{Clock, Now, Timestamp};
@@ -49,6 +50,8 @@ const STOP_WAIT: Duration = Duration::from_secs(30);
 pub struct Parts {
     pub store: Store,
     pub core: Core,
+    /// The list of opt-outs beside the store.
+    pub suppressions: Suppressions,
     pub ports: Vec<LinkPort>,
     /// Rung by the links.
     pub bell: Arc<Notify>,
@@ -160,7 +163,9 @@ impl Loop {
         self.wake_at = step.wake_at;
         let Step { batch, submissions, controls, answers, leased, clock_changed, .. } = step;
         self.news |= clock_changed;
-        let Parts { store, ports, clock, .. } = &mut self.parts;
+        let Parts { store, suppressions, ports, clock, .. } = &mut self.parts;
+        // Before the journal: whoever hears that he is heard must be on both.
+        suppressions.note(&batch, &store.reader(), now.wall)?;
         let decided = clock.now().mono;
         let mut durable = decided;
         let committed = store.commit_then(&batch, now.wall, || {

@@ -7,9 +7,9 @@ use super::reminders::records::{Applied, HistoryLine, Records};
 use super::{ReadError, View};
 use crate::clock::Timestamp;
 use crate::id::{MessageId, ObligationId};
-use crate::message::Head;
+use crate::message::State;
 use crate::reminder::enrolment::StepOutcome;
-use crate::reminder::link::{Click, Target, Token, Visit};
+use crate::reminder::link::{Click, REPEAT_SECONDS, Target, Token, Visit};
 use crate::reminder::obligation::{Obligation, ObligationStatus};
 use crate::reminder::template::Field;
 use crate::store::{keys, record};
@@ -48,8 +48,7 @@ pub fn lead(view: &View, told: Told<'_>, expires: Duration) -> Result<Led, ReadE
         return Ok(Led::Nowhere);
     };
     let Some(obligation) = records.obligation(id)? else { return Ok(Led::Nowhere) };
-    let last = last_text(&obligation);
-    let since = last.map_or(obligation.created_at, |(_, at)| at);
+    let since = gone(&obligation).next().map_or(obligation.created_at, |text| text.queued);
     if told.at.since(since) > expires {
         return Ok(Led::Nowhere);
     }
@@ -61,23 +60,32 @@ pub fn lead(view: &View, told: Told<'_>, expires: Duration) -> Result<Led, ReadE
     let hosts = catalog.creditor(&obligation.creditor).map(|creditor| &creditor.link_hosts[..]);
     let target = obligation.link.as_deref().and_then(|link| Target::parse(link, hosts?).ok());
     match target.map(|target| target.for_recipient(told.token)) {
-        Some(Field::Link(target)) => Ok(Led::To { target, click: click(view, id, last, told)? }),
+        Some(Field::Link(target)) => Ok(Led::To { target, click: click(view, (id, &obligation), told)? }),
         _ => Ok(Led::Nowhere),
     }
 }
 
-/// What was sent last, and when it was queued.
-fn last_text(obligation: &Obligation) -> Option<(MessageId, Timestamp)> {
-    obligation.steps.iter().rev().find_map(|note| match note.how {
-        StepOutcome::Gone { message, at, .. } => Some((message, at)),
+/// A text that went, as its step has it.
+#[derive(Clone, Copy)]
+struct Text {
+    message: MessageId,
+    queued: Timestamp,
+    is_accepted: bool,
+}
+
+/// Newest first.
+fn gone(obligation: &Obligation) -> impl Iterator<Item = Text> {
+    obligation.steps.iter().rev().filter_map(|note| match note.how {
+        StepOutcome::Gone { message, at, accepted, .. } => {
+            Some(Text { message, queued: at, is_accepted: accepted })
+        }
         _ => None,
     })
 }
 
 fn click(
     view: &View,
-    id: ObligationId,
-    last: Option<(MessageId, Timestamp)>,
+    (id, obligation): (ObligationId, &Obligation),
     told: Told<'_>,
 ) -> Result<Option<Click>, ReadError> {
     let (from, to) = keys::under(keys::history_of(id));
@@ -93,7 +101,7 @@ fn click(
     if visits >= AN_HOUR {
         return Ok(None);
     }
-    let accepted = last.map(|(message, at)| accepted(view, message, at)).transpose()?;
+    let accepted = accepted(view, obligation, told.at)?;
     Ok(Some(Click::of(Visit {
         method: told.method,
         agent: told.agent,
@@ -102,12 +110,27 @@ fn click(
     })))
 }
 
-/// When the network took it: its last attempt, or when it was queued where none is known.
-fn accepted(view: &View, message: MessageId, queued: Timestamp) -> Result<Timestamp, ReadError> {
-    let head = view.state.get(&keys::head(message))?;
-    let head: Option<Head> = head.map(|octets| record::decode(&octets)).transpose()?;
-    let begun = head.and_then(|head| head.attempts.last().map(|attempt| attempt.begun));
-    Ok(begun.unwrap_or(queued))
+/// When the network took the last text that it has. `None`: it has none yet.
+fn accepted(view: &View, obligation: &Obligation, at: Timestamp) -> Result<Option<Timestamp>, ReadError> {
+    // While a newer one is on its way, whoever comes has an older one.
+    let Some(text) = gone(obligation).find(|text| text.is_accepted).or_else(|| gone(obligation).next())
+    else {
+        return Ok(None);
+    };
+    // One that is not kept any more went long ago.
+    let Some(message) = view.message(text.message, at)? else { return Ok(Some(text.queued)) };
+    let begun = message.head.attempts.last().map_or(text.queued, |attempt| attempt.begun);
+    Ok(match message.head.state {
+        State::Waiting { .. } | State::Leased { .. } => None,
+        State::Sent { at, .. } => Some(at),
+        // Which moment it was is not kept, or nobody knows.
+        State::Unknown { .. } | State::Closed { .. } => Some(begun),
+    })
+}
+
+/// Whether a person who came by one link at both moments is counted once.
+pub fn is_repeat(later: Timestamp, earlier: Timestamp) -> bool {
+    seconds(later, earlier) < REPEAT_SECONDS
 }
 
 fn seconds(later: Timestamp, earlier: Timestamp) -> i64 {

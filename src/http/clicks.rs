@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::auth::Scope;
 use super::problem::Problem;
+use super::reminders::body::{parse, parse_list};
 use super::{App, json as answer, no_query, read_json};
 use crate::clock::Timestamp;
 use crate::engine::reminders::Change;
@@ -31,14 +32,7 @@ struct Visit {
     token: Token,
     agent: Option<String>,
     method: Option<String>,
-    at: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Visits {
-    Many(Vec<Visit>),
-    One(Visit),
+    at: Option<Timestamp>,
 }
 
 pub async fn create(State(app): State<App>, request: Request) -> Result<Response, Problem> {
@@ -46,14 +40,8 @@ pub async fn create(State(app): State<App>, request: Request) -> Result<Response
     let by = app.allow(&parts, Scope::Reminders).await?;
     no_query(&parts.uri)?;
     let body = read_json(&app, &parts, body).await?;
-    let read: Result<Visits, _> = serde_json::from_slice(&body);
-    let visits = read.map_err(|_| {
-        Problem::bad_request("not_clicks", "The body is {token, agent?, method?, at?} or an array of them.")
-    })?;
-    let (visits, is_one) = match visits {
-        Visits::One(visit) => (vec![visit], true),
-        Visits::Many(visits) => (visits, false),
-    };
+    let is_one = !body.trim_ascii_start().starts_with(b"[");
+    let visits: Vec<Visit> = if is_one { vec![parse(&body)?] } else { parse_list(&body)? };
     if visits.len() > CLICKS_MAX {
         return Err(Problem::field("", format!("must be at most {CLICKS_MAX} visits")));
     }
@@ -100,7 +88,7 @@ fn judge(view: &View, visits: Vec<Visit>, now: Timestamp) -> Result<Vec<(Token, 
     let mut humans: HashMap<Token, Timestamp> = HashMap::new();
     let mut judged = Vec::new();
     for visit in visits {
-        let at = visit.at.as_deref().and_then(Timestamp::parse_rfc3339).unwrap_or(now).min(now);
+        let at = visit.at.unwrap_or(now).min(now);
         let told = Told {
             token: visit.token,
             agent: visit.agent.as_deref().unwrap_or(BROWSER),

@@ -255,8 +255,7 @@ async fn read_body(
         let detail = format!("The body is larger than {limit} bytes.");
         Problem::closing(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
     };
-    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
+    if announced(headers).is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
     match clock.within(within, Limited::new(body, limit).collect()).await {
@@ -271,6 +270,11 @@ async fn read_body(
             Err(Problem::closing(StatusCode::BAD_REQUEST, "body_broken", detail))
         }
     }
+}
+
+/// How long the body will be, where its sender says.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// The body of a call that takes one JSON object.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, REFERRER_POLICY, RETRY_AFTER, USER_AGENT};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -22,9 +23,9 @@ use super::{App, Peer};
 use crate::clock::Timestamp;
 use crate::config::Redirect;
 use crate::engine::reminders::Change;
-use crate::engine::visits::{Led, Told, lead};
+use crate::engine::visits::{Led, Told, is_repeat, lead};
 use crate::message::TokenName;
-use crate::reminder::link::{Click, Token};
+use crate::reminder::link::{Click, Machine, Token};
 
 /// Every answer comes this long after its request: longer than any look-up, shorter than anybody notices.
 const ANSWER_AFTER: Duration = Duration::from_millis(25);
@@ -33,6 +34,8 @@ const VISITS_MAX: u32 = 600;
 const WINDOW: Duration = Duration::from_secs(10);
 /// Addresses remembered; where there are more, all are forgotten at once.
 const ADDRESSES_MAX: usize = 10_000;
+/// People remembered who just came; where there are more, all are forgotten at once, as they are in the books by then.
+const PEOPLE_MAX: usize = 10_000;
 /// Visits that are counted at a time; those beyond lead on and are not counted.
 const COUNTED_AT_ONCE: usize = 64;
 /// Who counts; no token has a blank in its name.
@@ -51,6 +54,8 @@ struct Shared {
     app: App,
     settings: Redirect,
     visits: Mutex<HashMap<IpAddr, (Instant, u32)>>,
+    /// When a person last came by a token: the books hear of it a little later.
+    people: Mutex<HashMap<Token, Timestamp>>,
     counting: Arc<Semaphore>,
 }
 
@@ -59,6 +64,7 @@ pub fn router(app: &App, settings: &Redirect) -> Router {
         app: app.clone(),
         settings: settings.clone(),
         visits: Mutex::default(),
+        people: Mutex::default(),
         counting: Arc::new(Semaphore::new(COUNTED_AT_ONCE)),
     }));
     Router::new()
@@ -67,7 +73,13 @@ pub fn router(app: &App, settings: &Redirect) -> Router {
         .with_state(desk)
 }
 
-async fn visit(State(desk): State<Desk>, Path(token): Path<String>, request: Request) -> Response {
+async fn visit(
+    State(desk): State<Desk>,
+    token: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    // What is not even text is no token either.
+    let token = token.map(|Path(token)| token).unwrap_or_default();
     let clock = desk.0.app.clock().clone();
     let now = clock.now();
     let from = request.extensions().get::<Peer>().and_then(|peer| peer.address);
@@ -97,6 +109,24 @@ impl Shared {
         *count = count.saturating_add(1);
         *count <= VISITS_MAX
     }
+
+    /// Of people who come by one token at once, the first.
+    fn first(&self, token: Token, click: Click, now: Timestamp) -> Click {
+        if click != Click::Human {
+            return click;
+        }
+        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+        if people.len() >= PEOPLE_MAX && !people.contains_key(&token) {
+            people.clear();
+        }
+        match people.insert(token, now) {
+            Some(before) if is_repeat(now, before) => {
+                people.insert(token, before);
+                Click::Fetch(Machine::Repeat)
+            }
+            _ => click,
+        }
+    }
 }
 
 impl Desk {
@@ -111,7 +141,7 @@ impl Desk {
         });
         match looked.await {
             Ok(Led::To { target, click }) if asked.is_some() => {
-                self.count(token, click);
+                self.count(token, click.map(|click| self.0.first(token, click, now)));
                 let Ok(location) = HeaderValue::from_str(&target) else {
                     return page(StatusCode::NOT_FOUND, MISS);
                 };

@@ -288,7 +288,7 @@ pub enum Machine {
 /// Carriers and telephones look at a link before its reader does.
 const TOO_SOON_SECONDS: i64 = 3;
 /// A person who comes back within this is counted once.
-const REPEAT_SECONDS: i64 = 30 * 60;
+pub const REPEAT_SECONDS: i64 = 30 * 60;
 
 impl Click {
     /// The counting rule: GET, no known scanner, not within 3 s of acceptance, once in 30 min a token.

@@ -243,7 +243,8 @@ impl<'a> Scanner<'a> {
     }
 }
 
-fn is_zero(bytes: &[u8]) -> bool {
+/// Nothing was ever written here.
+pub fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(BLOCK).all(|block| block == &[0; BLOCK][..block.len()])
 }
 

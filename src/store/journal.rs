@@ -28,6 +28,8 @@ pub(super) const HEADER_BYTES: usize = 64;
 /// No batch comes near it: 512 commands of 500 drafts with 2 KiB each would be half of it.
 const MAX_RECORD_BYTES: usize = 1 << 30;
 const SPARE: &str = "spare";
+/// Of a segment, in memory at once while it is checked; tests have small segments and see many windows too.
+const WALK_WINDOW: u64 = if cfg!(test) { 1 << 10 } else { 4 << 20 };
 
 /// The journal, open for appending.
 #[derive(Debug)]
@@ -296,8 +298,7 @@ impl Journal {
         for first in self.segments.drain(..unneeded) {
             files::remove(&segment_path(&self.dir, first))?;
         }
-        let path = segment_path(&self.dir, self.segments[0]);
-        self.oldest = Header::decode(&read_segment(&path, HEADER_BYTES as u64)?)?.first;
+        self.oldest = open_segment(&self.dir, self.segments[0])?.1.first;
         self.oldest_event.store(self.oldest.event, Ordering::Release);
         files::sync_dir(&self.dir)
     }
@@ -486,17 +487,12 @@ fn open_segment(dir: &Path, first: u64) -> Result<(File, Header), StoreError> {
         other => other.doing(|| format!("open {}", path.display()))?,
     };
     let mut header = [0; HEADER_BYTES];
-    file.read_exact_at(&mut header, 0).doing(|| format!("read {}", path.display()))?;
-    Ok((file, Header::decode(&header)?))
-}
-
-/// The first bytes of a segment, at most `limit`.
-fn read_segment(path: &Path, limit: u64) -> Result<Vec<u8>, StoreError> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).doing(|| format!("open {}", path.display()))?;
-    std::io::Read::read_to_end(&mut std::io::Read::take(file, limit), &mut bytes)
-        .doing(|| format!("read {}", path.display()))?;
-    Ok(bytes)
+    match file.read_exact_at(&mut header, 0) {
+        // Cut so short is damage; as an error of the disk it would be tried again for ever.
+        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Header::decode(&[]),
+        other => other.doing(|| format!("read {}", path.display())).and_then(|()| Header::decode(&header)),
+    }
+    .map(|header| (file, header))
 }
 
 struct Walked {
@@ -506,27 +502,54 @@ struct Walked {
     torn: bool,
 }
 
-/// Checks one segment from end to end. Damage behind the last record of a segment that is not the last
-/// shows in the header of the next, which must continue at `place`.
+/// Checks one segment from end to end, a window at a time: read whole, each would show in the memory of a small
+/// machine. Damage behind the last record of a segment that is not the last shows in the header of the next, which
+/// must continue at `place`.
 fn walk(dir: &Path, first: u64, place: Option<Position>) -> Result<Walked, StoreError> {
     let damaged = |why: &str| StoreError::Damaged(format!("journal segment {first}: {why}"));
-    let bytes = read_segment(&segment_path(dir, first), u64::MAX)?;
-    let header = Header::decode(&bytes)?;
-    if header.first.seq != first || header.len != bytes.len() as u64 || header.first.seq == 0 {
+    let (file, header) = open_segment(dir, first)?;
+    let len = file.metadata().doing(|| format!("measure journal segment {first}"))?.len();
+    if header.first.seq != first || header.len != len || header.first.seq == 0 {
         return Err(damaged("name, length and header do not agree"));
     }
     if place.is_some_and(|place| place != header.first) {
         return Err(damaged("it does not continue the segment before"));
     }
-    let mut scanner = Scanner::new(&bytes[HEADER_BYTES..], header.first);
+    let (mut offset, mut next) = (HEADER_BYTES as u64, header.first);
+    let (mut window, mut bytes) = (WALK_WINDOW, Vec::new());
     let torn = loop {
-        match scanner.step() {
-            Scan::Record(_) => {}
-            Scan::End => break false,
-            Scan::Torn => break true,
-            Scan::Broken(why) => return Err(damaged(why)),
+        bytes.resize(window.min(len - offset) as usize, 0);
+        file.read_exact_at(&mut bytes, offset).doing(|| format!("read journal segment {first}"))?;
+        let whole = offset + bytes.len() as u64 == len;
+        let mut scanner = Scanner::new(&bytes, next);
+        let end = loop {
+            match scanner.step() {
+                Scan::Record(_) => {}
+                other => break other,
+            }
+        };
+        let walked = scanner.offset() as u64;
+        (offset, next) = (offset + walked, scanner.expected());
+        match end {
+            Scan::End if whole || is_zero_behind(&file, offset, len)? => break false,
+            Scan::Torn if whole => break true,
+            Scan::Broken(why) if whole => return Err(damaged(why)),
+            // The window's end may have cut a record; what is none at its beginning is judged with all behind it.
+            _ => window = if walked > 0 { WALK_WINDOW } else { len },
         }
     };
-    let offset = (HEADER_BYTES + scanner.offset()) as u64;
-    Ok(Walked { header, offset, next: scanner.expected(), torn })
+    Ok(Walked { header, offset, next, torn })
+}
+
+fn is_zero_behind(file: &File, mut offset: u64, len: u64) -> Result<bool, StoreError> {
+    let mut bytes = Vec::new();
+    while offset < len {
+        bytes.resize(WALK_WINDOW.min(len - offset) as usize, 0);
+        file.read_exact_at(&mut bytes, offset).doing(|| String::from("read the journal"))?;
+        if !frame::is_zero(&bytes) {
+            return Ok(false);
+        }
+        offset += bytes.len() as u64;
+    }
+    Ok(true)
 }

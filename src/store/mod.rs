@@ -17,6 +17,7 @@ mod files;
 pub mod frame;
 mod journal;
 pub mod keys;
+pub mod lines;
 mod maintain;
 mod mark;
 pub mod migrate;
@@ -100,7 +101,7 @@ pub struct Options {
     pub checkpoint_after: u64,
     /// File given up when the disk is too full to open.
     pub ballast_bytes: u64,
-    /// sled's page cache.
+    /// sled's page cache, as sled counts: by length on the disk, a third of what the pages take in memory.
     pub cache_bytes: u64,
     /// A state larger than this and 20 times its snapshot is written anew at the start.
     pub compact_above: u64,
@@ -120,7 +121,7 @@ impl Default for Options {
             snapshot_after: 256 << 20,
             checkpoint_after: 16 << 20,
             ballast_bytes: 32 << 20,
-            cache_bytes: 64 << 20,
+            cache_bytes: 8 << 20,
             compact_above: 256 << 20,
             history_bytes: 128 << 20,
             hold_bytes: 1 << 30,

@@ -1,8 +1,8 @@
 //! The daemon measured from outside, as ratios to a limit or a peer in the same run.
 //!
 //! `scripts/bench` builds and runs it. Arguments: `quick` for a short run; any of `http`, `window`, `latency`,
-//! `stop`, `idle`, `sync` for these alone; `--idle SECONDS`, `--repetitions N`, `--messages N`. Needs Debian's
-//! kannel and strace. `NUDGED` names another program to measure, `NUDGED_BENCH_DIR` a directory on another
+//! `stop`, `idle`, `sync`, `import`, `feed`, `rehearse` for these alone, `reminders` for the last three; `--idle SECONDS`,
+//! `--repetitions N`, `--messages N`, and `--obligations N` that a start finds. Needs Debian's kannel and strace. `NUDGED` names another program to measure, `NUDGED_BENCH_DIR` a directory on another
 //! disk than that of `target`. `client` is for `scripts/torture` alone (endless.rs). Exit 1 when a target is missed or a message was refused, lost or doubled.
 //!
 //! The peers: Kannel 1.4.5 (bearerbox and smsbox, file store, log-level 2, no access log) for HTTP, a bare
@@ -14,8 +14,10 @@ mod bare;
 mod cells;
 mod client;
 mod endless;
+mod firm;
 mod peers;
 mod process;
+mod reminders;
 mod report;
 mod stop;
 mod synced;
@@ -28,7 +30,8 @@ use report::{FULL, QUICK, Scale, Verdicts};
 
 pub type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
-const CELLS: [&str; 6] = ["http", "window", "latency", "stop", "sync", "idle"];
+const CELLS: [&str; 9] = ["http", "window", "latency", "stop", "sync", "import", "feed", "rehearse", "idle"];
+const REMINDERS: [&str; 3] = ["import", "feed", "rehearse"];
 
 fn main() -> ExitCode {
     // cargo itself adds --bench.
@@ -59,6 +62,9 @@ fn run(arguments: &[String]) -> Fallible<bool> {
             "latency" => report::latency(scale, &mut verdicts)?,
             "stop" => report::stop(scale, &mut verdicts)?,
             "sync" => report::sync(&mut verdicts)?,
+            "import" => report::import(scale, &mut verdicts)?,
+            "feed" => report::feed(scale, &mut verdicts)?,
+            "rehearse" => report::rehearse(scale, &mut verdicts)?,
             _ => report::idle(scale.idle, &mut verdicts)?,
         }
     }
@@ -78,6 +84,8 @@ fn read(arguments: &[String]) -> Fallible<(Scale, Vec<&'static str>)> {
             "--idle" => scale.idle = Duration::from_secs(number()?.into()),
             "--repetitions" => scale.repetitions = number()?.max(1) as usize,
             "--messages" => scale.fast = number()?.max(1),
+            "--obligations" => scale.obligations = number()?.max(1),
+            "reminders" => cells.extend(REMINDERS),
             name => {
                 let cell = CELLS.iter().find(|cell| **cell == name);
                 cells.push(*cell.ok_or_else(|| format!("{name:?} is none of {}", CELLS.join(", ")))?);

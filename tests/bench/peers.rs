@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Fallible;
 use crate::client::{self, Door, recipient_of, text_of};
@@ -122,6 +122,24 @@ pub fn reply(control: SocketAddr, from: &str, to: Option<&str>, text: &str) -> F
     if status < 300 { Ok(()) } else { Err(format!("reply: {status} {answer}").into()) }
 }
 
+/// Writes the configuration and the carrier's password to `dir`; `links`: what comes after `[http]`.
+pub fn configuration(dir: &Path, links: &str) -> Fallible<PathBuf> {
+    let (config, password) = (dir.join("nudged.toml"), dir.join("carrier.pw"));
+    fs::write(&password, "secret\n")?;
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600))?;
+    fs::write(&config, format!("state_dir = \"state\"\n[http]\nlisten = [\"127.0.0.1:0\"]\n{links}"))?;
+    Ok(config)
+}
+
+/// A daemon on the configuration in `dir`, and where it listens.
+fn launch(mut command: Command, dir: &Path) -> Fallible<(Process, SocketAddr)> {
+    command.args(["run", "--config"]).arg(dir.join("nudged.toml"));
+    command.stderr(fs::File::create(dir.join("nudged.log"))?);
+    let (process, lines) = Process::start_and_read(&mut command, 1)?;
+    let address = lines[0].rsplit(' ').next().unwrap_or_default().trim_start_matches("http://");
+    Ok((process, address.trim_end_matches('/').parse()?))
+}
+
 /// The daemon with one bind to an SMSC.
 #[derive(Debug)]
 pub struct Nudged {
@@ -142,28 +160,35 @@ impl Nudged {
     }
 
     /// `links`: what of the configuration comes after `[http]`.
-    pub fn start_with(mut command: Command, dir: &Path, links: &str) -> Fallible<Nudged> {
-        let (config, password) = (dir.join("nudged.toml"), dir.join("carrier.pw"));
-        fs::write(&password, "secret\n")?;
-        fs::set_permissions(&password, fs::Permissions::from_mode(0o600))?;
-        let text = format!("state_dir = \"state\"\n[http]\nlisten = [\"127.0.0.1:0\"]\n{links}");
-        fs::write(&config, text)?;
-        command.args(["run", "--config"]).arg(&config).stderr(fs::File::create(dir.join("nudged.log"))?);
-        let (process, lines) = Process::start_and_read(&mut command, 1)?;
-        let address = lines[0].rsplit(' ').next().unwrap_or_default().trim_start_matches("http://");
+    pub fn start_with(command: Command, dir: &Path, links: &str) -> Fallible<Nudged> {
+        let config = configuration(dir, links)?;
+        let (process, address) = launch(command, dir)?;
         let token = Command::new(program())
-            .args(["token", "add", "bench", "--scope", "send,read,admin", "--config"])
+            .args(["token", "add", "bench", "--scope", "send,read,admin,reminders", "--config"])
             .arg(&config)
             .stderr(Stdio::inherit())
             .output()?;
         let token = String::from_utf8(token.stdout)?.trim().to_owned();
-        let nudged =
-            Nudged { process, address: address.trim_end_matches('/').parse()?, token, receipt: false };
-        until("the daemon to be ready", || {
-            let (status, _) = client::ask(nudged.address, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
-            Ok(status == 200 && nudged.call("GET", "/v1/status")?.0 == 200)
-        })?;
+        let nudged = Nudged { process, address, token, receipt: false };
+        nudged.until_ready()?;
+        until("the token to be known", || Ok(nudged.call("GET", "/v1/status")?.0 == 200))?;
         Ok(nudged)
+    }
+
+    /// Ends it and starts it on what it left; from exec to ready.
+    pub fn start_again(&mut self, dir: &Path) -> Fallible<Duration> {
+        self.process.stop()?;
+        let began = Instant::now();
+        (self.process, self.address) = launch(Command::new(program()), dir)?;
+        self.until_ready()?;
+        Ok(began.elapsed())
+    }
+
+    fn until_ready(&self) -> Fallible<()> {
+        until("the daemon to be ready", || {
+            let (status, _) = client::ask(self.address, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+            Ok(status == 200)
+        })
     }
 
     pub fn call(&self, method: &str, path: &str) -> Fallible<(u16, String)> {

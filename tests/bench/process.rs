@@ -50,6 +50,17 @@ impl Process {
         Ok(TICK * ticks)
     }
 
+    /// Waits until it has ended; whether well, and its processor time.
+    pub fn ended(&mut self) -> Fallible<(bool, Duration)> {
+        let stat = format!("/proc/{}/stat", self.pid);
+        // Not reaped yet: what it used can still be read.
+        while !fs::read_to_string(&stat)?.contains(") Z ") {
+            std::thread::sleep(POLL);
+        }
+        let cpu = self.cpu()?;
+        Ok((self.child.wait()?.success(), cpu))
+    }
+
     /// Resident memory now and at most, in KiB.
     pub fn memory_kib(&self) -> Fallible<(u64, u64)> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;

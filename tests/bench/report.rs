@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::Fallible;
 use crate::cells::{self, CONNECTIONS, Figures, Load, Peer};
-use crate::{stop, synced};
+use crate::reminders::Took;
+use crate::{reminders, stop, synced};
 
 /// How much of everything.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,14 @@ pub struct Scale {
     pub probes: u32,
     /// Messages queued when a phone says stop.
     pub queued: u32,
+    /// Rows of the file that is imported.
+    pub rows: u32,
+    /// Obligations that a start finds, at least the imported ones.
+    pub obligations: u32,
+    /// Steps that are due at once.
+    pub due: u32,
+    /// Obligations of the rehearsal.
+    pub rehearsed: u32,
     pub idle: Duration,
 }
 
@@ -33,6 +42,10 @@ pub const FULL: Scale = Scale {
     wide: 20_000,
     probes: 200,
     queued: 100_000,
+    rows: 100_000,
+    obligations: 100_000,
+    due: 20_000,
+    rehearsed: 10_000,
     idle: Duration::from_secs(600),
 };
 pub const QUICK: Scale = Scale {
@@ -42,6 +55,10 @@ pub const QUICK: Scale = Scale {
     wide: 5_000,
     probes: 50,
     queued: 10_000,
+    rows: 10_000,
+    obligations: 10_000,
+    due: 2_000,
+    rehearsed: 1_000,
     idle: Duration::from_secs(20),
 };
 
@@ -52,6 +69,13 @@ const WIRE_MS: f64 = 5.0;
 const IDLE_PERCENT: f64 = 0.5;
 const IDLE_MIB: f64 = 40.0;
 const STOP: Duration = Duration::from_secs(1);
+/// The reminder side has these limits of its whole figures; a smaller load has its share of the limit.
+const IMPORT: (u32, Duration) = (FULL.rows, Duration::from_secs(20));
+const FEED: (u32, Duration) = (FULL.due, Duration::from_secs(60));
+const REHEARSAL: (u32, Duration) = (FULL.rehearsed, Duration::from_secs(60));
+/// Of a start, whatever it finds.
+const START: Duration = Duration::from_secs(5);
+const START_MIB: f64 = 150.0;
 const SMSC_DELAY: Duration = Duration::from_millis(20);
 
 /// Verdicts on the targets, in the order they were reached.
@@ -212,6 +236,71 @@ pub fn sync(verdicts: &mut Verdicts) -> Fallible<()> {
         format!("no 202 without an fdatasync since its request was read: {} such", seen.uncovered),
         held,
     );
+    Ok(())
+}
+
+const COLUMNS: &str = "| | measured | limit | share of it | processor time | beside it in this run |\n|---|---|---|---|---|---|";
+
+impl Verdicts {
+    /// A line of a table, and its verdict.
+    fn timed(&mut self, what: &str, took: Took, limit: Duration, beside: &str) {
+        let [took, limit, cpu] = [took.wall, limit, took.cpu].map(|time| time.as_secs_f64());
+        println!("| {what} | {took:.2} s | {limit:.1} s | {:.2} | {cpu:.2} s | {beside} |", took / limit);
+        self.0.push((format!("{what} within {limit:.1} s: {took:.2}"), took < limit));
+    }
+}
+
+fn share((whole, limit): (u32, Duration), count: u32) -> Duration {
+    limit.mul_f64(f64::from(count) / f64::from(whole))
+}
+
+pub fn import(scale: Scale, verdicts: &mut Verdicts) -> Fallible<()> {
+    println!("## Cases by `nudged import`, with consent, and a start on them\n");
+    let seen = reminders::import(scale.rows, scale.obligations)?;
+    let (rows, limit) = (seen.rows, share(IMPORT, seen.rows));
+    let [read, write] = [seen.bare_read, seen.bare_write].map(|time| time.as_secs_f64());
+    println!("{COLUMNS}");
+    let beside = format!("records read and no more: {read:.2} s");
+    verdicts.timed(&format!("dry run of {rows} rows"), seen.dry, limit, &beside);
+    let beside = format!("as many octets written and synced and no more: {write:.2} s");
+    verdicts.timed(&format!("commit of {rows} rows"), seen.commit, limit, &beside);
+    let start = seen.start;
+    let found =
+        format!("{} obligations, {} steps to come", start.obligations, start.obligations * reminders::STEPS);
+    verdicts.timed(&format!("ready on {found}"), start.took, START, "-");
+    for (when, mib) in [("ready", start.rss_mib), ("5 s later", start.later_mib)] {
+        println!("| resident, {when} | {mib:.1} MiB | {START_MIB} MiB | {:.2} | - | - |", mib / START_MIB);
+        let what = format!("{when}, on {found}: under {START_MIB} MiB: {mib:.1}");
+        verdicts.0.push((what, mib < START_MIB));
+    }
+    println!(
+        "\nOf a row {} octets of journal. Resident at most {:.1} MiB in the import, {:.1} MiB after the start.\n",
+        seen.journal_octets / u64::from(rows),
+        seen.peak_mib,
+        start.peak_mib
+    );
+    Ok(())
+}
+
+pub fn feed(scale: Scale, verdicts: &mut Verdicts) -> Fallible<()> {
+    println!("## Steps that are due at once, two binds with window 100 that answer at once\n");
+    let seen = reminders::feed(scale.due)?;
+    println!("{COLUMNS}");
+    let beside = format!("a bare client, as many segments by one bind: {:.2} s", seen.bare.as_secs_f64());
+    verdicts.timed(&format!("{} steps on the wire", seen.steps), seen.took, share(FEED, seen.steps), &beside);
+    let [a, b] = seen.by_link;
+    println!("\n{} segments, {a} by one bind and {b} by the other.\n", seen.segments);
+    Ok(())
+}
+
+pub fn rehearse(scale: Scale, verdicts: &mut Verdicts) -> Fallible<()> {
+    println!("## Three weeks rehearsed\n");
+    let seen = reminders::rehearse(scale.rehearsed)?;
+    println!("{COLUMNS}");
+    let beside = format!("{} texts", seen.texts);
+    let what = format!("rehearsal of {} obligations", seen.obligations);
+    verdicts.timed(&what, seen.took, share(REHEARSAL, seen.obligations), &beside);
+    println!();
     Ok(())
 }
 

@@ -1,17 +1,20 @@
 //! What went over the wire, read from the simulated SMSC's log: when, and every message exactly once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::ops::Range;
 use std::path::Path;
 
 use crate::Fallible;
+use crate::client::recipient_of;
 
 #[derive(serde::Deserialize)]
 struct Line {
     kind: String,
     at: String,
+    #[serde(default)]
+    to: String,
     #[serde(default)]
     text: String,
     #[serde(default)]
@@ -69,4 +72,40 @@ impl Wire {
         )
         .into())
     }
+}
+
+/// Texts that reached their recipients by several simulators.
+#[derive(Debug)]
+pub struct Reached {
+    pub last_millis: u64,
+    pub segments: u64,
+}
+
+/// Reads the logs together; an error unless everybody in `numbers` was reached, nobody else was, and no segment
+/// was taken twice.
+pub fn reached(paths: &[&Path], numbers: &Range<u32>) -> Fallible<Reached> {
+    let (mut reached, mut people, mut segments) =
+        (Reached { last_millis: 0, segments: 0 }, HashSet::new(), HashSet::new());
+    for path in paths {
+        for line in BufReader::new(File::open(path)?).lines() {
+            let line: Line = serde_json::from_str(&line?)?;
+            if line.kind != "submit_sm" || line.message_id.is_none() {
+                continue;
+            }
+            let at: jiff::Timestamp = line.at.parse()?;
+            reached.last_millis = reached.last_millis.max(u64::try_from(at.as_millisecond())?);
+            reached.segments += 1;
+            people.insert(line.to.clone());
+            if !segments.insert((line.to, line.text)) {
+                return Err("a segment was taken twice".into());
+            }
+        }
+    }
+    let wanted: HashSet<String> =
+        numbers.clone().map(|number| format!("+{}", recipient_of(number))).collect();
+    let (lost, strange) = (wanted.difference(&people).count(), people.difference(&wanted).count());
+    if lost + strange == 0 {
+        return Ok(reached);
+    }
+    Err(format!("of {} recipients {lost} were not reached, {strange} others were", wanted.len()).into())
 }

@@ -98,6 +98,43 @@ async fn a_statement_pays_what_it_names_opens_tasks_for_doubts_and_counts_once()
     assert!(payments[0].note.contains("only the amount fits"), "{}", payments[0].note);
 }
 
+/// A debit that takes an earlier entry back.
+fn reversal(amount: &str, reference: &str, text: &str) -> String {
+    mt940(&[(amount, reference, text)]).replace(":61:2611201120C", ":61:2611201120RC")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_bank_takes_back_is_owed_again_and_counts_once() {
+    let mut world = world("").await;
+    let pays = mt940(&[("120,50", "BANKREF0001", "INV-0"), ("120,50", "BANKREF0002", "INV-1")]);
+    send(&world, "/v1/imports/bank", "text/plain", &pays).await;
+    // By what the bank repeats of the payer's words and the amount: MT940 has no reference that both entries bear.
+    for (reference, text) in [("BANKREF0001", "returned INV-0"), ("BANKREF0099", "Retoure INV-1")] {
+        let back = reversal("120,50", reference, text);
+        let (_, told) = send(&world, "/v1/imports/bank", "text/plain", &back).await;
+        assert_eq!((&told["reversed"], &told["doubtful"]), (&json!(1), &json!(0)), "{told}");
+        let (_, again) = send(&world, "/v1/imports/bank", "text/plain", &back).await;
+        assert_eq!((&again["reversed"], &again["unchanged"]), (&json!(0), &json!(1)), "{again}");
+    }
+    let all = obligations(&mut world).await;
+    for obligation in &all[..2] {
+        assert_eq!((obligation.status.is_open(), obligation.balance().minor()), (true, 12_050));
+        assert!(obligation.payments.iter().all(|payment| payment.reversed));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_that_went_back_for_no_known_payment_is_a_task() {
+    let mut world = world("").await;
+    let back = reversal("120,50", "BANKREF0099", "Retoure INV-0");
+    let (_, told) = send(&world, "/v1/imports/bank", "text/plain", &back).await;
+    assert_eq!((&told["reversed"], &told["doubtful"]), (&json!(0), &json!(1)), "{told}");
+    let all = obligations(&mut world).await;
+    assert_eq!(all[0].balance().minor(), 12_050);
+    let tasks: Vec<Task> = world.stored(family::TASK);
+    assert!(tasks.iter().any(|task| task.note.contains("which payment is not known")), "{tasks:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_statement_is_refused_and_books_nothing() {
     let mut world = world("").await;

@@ -21,6 +21,7 @@ fn secrets(name: &str) -> Result<Secret, String> {
         "missing" => Err(String::from("cannot be read")),
         "pin" => Ok(Secret::new(String::from("0000"))),
         "long" => Ok(Secret::new(String::from("ninechars"))),
+        "three" => Ok(Secret::new([KEY; 3].join("\n"))),
         _ => Ok(Secret::new(String::from("secret"))),
     }
 }
@@ -335,10 +336,11 @@ const HOOK: &str = "[[webhook]]\nname = 'h'\nurl = 'http://h/'\nsecret_file = 'k
 fn problems_of_a_webhook_say_line_key_why_and_remedy() {
     for (key, bad, why, remedy) in [
         ("name", "'a b'", "not a name", "use"),
-        ("url", "'crm'", "not an address", "http://"),
+        ("url", "'crm'", "not an address", "https://"),
         ("url", "'http://u:geheim@crm/'", "password", "leave it out"),
         ("secret_file", "'missing'", "cannot be read", "whsec_"),
         ("secret_file", "'long'", "not whsec_", "owner only"),
+        ("secret_file", "'three'", "3 lines", "the one before"),
         ("events", "[]", "names nothing", "add events"),
         ("events", "['messages.*']", "no event fits", "message.sent"),
     ] {
@@ -360,6 +362,11 @@ fn problems_of_a_webhook_say_line_key_why_and_remedy() {
         assert_eq!((problems.len(), problems[0].key.as_str()), (1, &*format!("webhook[1].{key}")));
     }
     assert_refused(&[(HOOK, 2, "webhook[2].name", "another webhook", "own")], HOOK);
+    let ca = ("tls_ca_file = 'ca.pem'\n", 1, "webhook[1].tls_ca_file", "without TLS", "https://");
+    assert_refused(&[ca], HOOK);
+    let secure = HOOK.replace("http:", "https:");
+    let config = read(&format!("{secure}tls_ca_file = 'ca.pem'\n")).unwrap();
+    assert!(effective(&config).contains("tls_ca_file = \"ca.pem\""), "the file is no secret");
 }
 
 #[test]

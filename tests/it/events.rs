@@ -11,8 +11,10 @@ use nudged::sim::smsc::{Login, Receipts, SmscOptions};
 use nudged::store::{Batch, Opened, Options, open, record};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
 
-use crate::support::{Carrier, START, World, faulty, link, nobody, number, silent, until};
+use crate::support::{Carrier, START, World, faulty, link, nobody, number, opened, silent, until};
 
 async fn dead() -> World {
     World::start(&link("dead", nobody(), "")).await
@@ -275,6 +277,90 @@ async fn a_stream_begins_now_and_is_resumed_behind_the_last_event_that_was_heard
     let late = world.send(&number(9), "late\n\nid: evt_1").await;
     let (_, _, event) = resumed.event().await;
     assert_eq!((&event["data"]["id"], &event["data"]["text"]), (&json!(late), &json!("late\n\nid: evt_1")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_places_a_stream_goes_on_behind_the_one_it_heard_last() {
+    let world = dead().await;
+    world.send_many(3).await;
+    let page = world.get("/v1/events?limit=500").await;
+    let ids: Vec<&str> =
+        page["data"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap()).collect();
+    let streamed = async |query: &str, last: Option<&str>| {
+        let request = world.request(Method::GET, &format!("/v1/events{query}"), None);
+        let request = request.header("accept", "text/event-stream");
+        last.map_or_else(
+            || request.try_clone().unwrap(),
+            |id| request.try_clone().unwrap().header("last-event-id", id),
+        )
+        .send()
+        .await
+        .unwrap()
+    };
+    let first = async |query: &str, last: Option<&str>| {
+        let mut stream = Stream { response: streamed(query, last).await, text: String::new() };
+        stream.event().await.0
+    };
+    assert_eq!(first("?after=0", None).await, ids[0]);
+    // A browser that comes back asks for the address it began with.
+    assert_eq!(first("?after=0", Some(ids[1])).await, ids[2]);
+    for bad in ["", "x", "msg_0000000000001", "evt_0000000zzzzzz"] {
+        assert_eq!(streamed("", Some(bad)).await.status(), 422, "{bad}");
+    }
+}
+
+/// Large events in the journal of a daemon that has stopped; the first and the last.
+fn fill_with_large_events(dir: &Path) -> (u64, u64) {
+    let mut store = opened(dir);
+    let first = store.last_event() + 1;
+    let link = "long".repeat(2_000);
+    let notice =
+        record::encode(&Notice { at: START, kind: NoticeKind::LinkUp { link: link.as_str().into() } });
+    for n in 0..100_u8 {
+        let writes = [(vec![b'Z', n], Some(vec![n]))].into();
+        store.commit(&Batch { writes, events: vec![notice.clone(); 10] }, START).unwrap();
+    }
+    let last = store.last_event();
+    store.close(START).unwrap();
+    (first, last)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_nothing_delays_no_other_and_finds_everything_when_it_reads_on() {
+    let mut world = dead().await;
+    world.stop().await;
+    let (first, last) = fill_with_large_events(&world.store_dir());
+    world.start_again().await;
+    let socket = TcpSocket::new_v4().unwrap();
+    // Little waits in the machine, most of it in the daemon or not yet read.
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut slow = socket.connect(world.address()).await.unwrap();
+    let head = format!(
+        "GET /v1/events?after={} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
+         accept: text/event-stream\r\n\r\n",
+        first - 1,
+        world.token()
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let request = world.request(Method::GET, &format!("/v1/events?after={}", first - 1), None);
+    let response = request.header("accept", "text/event-stream").send().await.unwrap();
+    let mut quick = Stream { response, text: String::new() };
+    let id = |number: u64| EventId::from_u64(number).to_string();
+    for number in first..=last {
+        assert_eq!(quick.event().await.0, id(number));
+    }
+    let (mut read, mut seen) = (Vec::new(), 0);
+    for number in first..=last {
+        let line = format!("id: {}\n", id(number)).into_bytes();
+        let at = loop {
+            let found = read[seen..].windows(line.len()).position(|octets: &[u8]| octets == line);
+            match found {
+                Some(at) => break at,
+                None => assert!(slow.read_buf(&mut read).await.unwrap() > 0, "it ends before {number}"),
+            }
+        };
+        seen += at + line.len();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

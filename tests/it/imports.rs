@@ -5,6 +5,7 @@ use nudged::http::auth::Scope;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::redirect::meanwhile;
 use crate::seeds::{load, upload};
 use crate::support::{START, World, until};
 
@@ -80,7 +81,7 @@ async fn a_dry_run_counts_and_changes_nothing_and_its_commit_does_it_once() {
 
     let done = desk.commit(&dry["id"]).await;
     assert_eq!(done["state"], "committed", "{done}");
-    assert_eq!(done["result"]["created"], 700, "{done}");
+    assert_eq!((&done["result"]["created"], &done["done"]), (&json!(700), &json!(700)), "{done}");
     let same = desk.commit(&dry["id"]).await;
     assert_eq!(same, done, "a second commit is the first one's result");
     let (_, list) = desk.call(Method::GET, "/v1/imports", None).await;
@@ -218,5 +219,177 @@ async fn what_the_gates_and_templates_would_say_is_warned_of() {
     let dry = desk.checked(&format!("{HEADER}{row}")).await;
     let warnings = dry["warnings"].as_array().unwrap();
     assert!(warnings.iter().any(|w| w.as_str().unwrap().contains("consent")), "{dry}");
+    desk.stop().await;
+}
+
+/// An upload by hand; the status line. In chunks, or with its length announced and nothing behind that.
+async fn poured(desk: &Desk, path: &str, octets: usize, announced: bool) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    const PIECE: usize = 1 << 20;
+    let mut stream = tokio::net::TcpStream::connect(desk.world.address()).await.unwrap();
+    let framing = match announced {
+        true => format!("Content-Length: {octets}"),
+        false => String::from("Transfer-Encoding: chunked"),
+    };
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Type: text/csv\r\n{framing}\r\n\r\n",
+        desk.token
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut left = if announced { 0 } else { octets };
+    let piece = vec![b'x'; PIECE];
+    while left > 0 {
+        let now = left.min(PIECE);
+        stream.write_all(format!("{now:x}\r\n").as_bytes()).await.unwrap();
+        stream.write_all(&piece[..now]).await.unwrap();
+        stream.write_all(b"\r\n").await.unwrap();
+        left -= now;
+    }
+    if !announced {
+        stream.write_all(b"0\r\n\r\n").await.unwrap();
+    }
+    let mut answer = vec![0; 4096];
+    let read = stream.read(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer[..read]).lines().next().unwrap_or_default().to_owned()
+}
+
+/// Whether anything of an upload lies in the daemon's directory.
+async fn is_kept(desk: &Desk) -> bool {
+    let dir = desk.world.store_dir().parent().unwrap().join("imports");
+    let files = std::fs::read_dir(dir).map_or(0, Iterator::count);
+    files > 0 || desk.world.get("/v1/imports").await["data"] != json!([])
+}
+
+const UPLOAD_MAX: usize = 64 << 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_64_mib_is_read_and_one_octet_more_is_not() {
+    let desk = Desk::open().await;
+    for path in ["/v1/imports", "/v1/imports/payments"] {
+        let whole = poured(&desk, path, UPLOAD_MAX, false).await;
+        assert!(whole.starts_with("HTTP/1.1 422"), "it is no CSV: {path}: {whole}");
+        let more = poured(&desk, path, UPLOAD_MAX + 1, false).await;
+        assert!(more.starts_with("HTTP/1.1 413"), "{path}: {more}");
+        assert!(!is_kept(&desk).await, "{path}");
+    }
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_announced_as_too_large_is_refused_before_it_comes() {
+    let desk = Desk::open().await;
+    // Who waits for the body gives up at last.
+    let each = std::time::Duration::from_secs(1);
+    for path in ["/v1/imports", "/v1/imports/payments"] {
+        let answer = meanwhile(&desk.world, each, poured(&desk, path, UPLOAD_MAX + 1, true)).await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{path}: {answer}");
+        assert!(!is_kept(&desk).await, "{path}");
+    }
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_case_has_every_column_of_the_contract_in_the_records_it_makes() {
+    let desk = Desk::open().await;
+    let csv = "\u{FEFF}external_id;creditor;phone;amount;currency;due_date;account;contact;first_name;last_name;company;\
+        kind;language;country;region;postcode;timezone;phone2;min_due;description;link;sequence;case_manager;consent;\
+        consent_source;consent_at;custom.plate\n\
+        R-1;acme;+49 151 12345678;120.50;EUR;2026-12-09;A-7;C-3;Jo;=Doe;\"D; Sons\";b2b;de;DE;BY;80331;Europe/Berlin;\
+        +4915112345679;20;Invoice 1;https://pay.acme.example/1;standard;mia;given;form 3;2026-10-01;M-X 1\n";
+    let dry = desk.checked(csv).await;
+    assert_eq!((&dry["valid"], &dry["errors"]), (&json!(1), &json!([])), "{dry}");
+    desk.commit(&dry["id"]).await;
+    let contact = desk.world.get("/v1/contacts/C-3").await;
+    for (name, value) in [
+        ("first_name", json!("Jo")),
+        ("last_name", json!("=Doe")),
+        ("company", json!("D; Sons")),
+        ("kind", json!("b2b")),
+        ("language", json!("de")),
+        ("country", json!("DE")),
+        ("region", json!("BY")),
+        ("postcode", json!("80331")),
+        ("timezone", json!("Europe/Berlin")),
+    ] {
+        assert_eq!(contact[name], value, "{name}: {contact}");
+    }
+    let numbers = ["+4915112345678", "+4915112345679"].map(|number| json!(number));
+    assert_eq!(
+        [&contact["phones"][0]["number"], &contact["phones"][1]["number"]],
+        [&numbers[0], &numbers[1]]
+    );
+    let account = desk.world.get("/v1/accounts/A-7").await;
+    assert_eq!((&account["creditor"], &account["contact"]), (&json!("acme"), &contact["id"]));
+    assert_eq!(account["case_manager"], "mia", "{account}");
+    let owed = desk.world.get("/v1/obligations/R-1").await;
+    for (name, value) in [
+        ("account", json!("A-7")),
+        ("amount", json!({"value": "120.50", "currency": "EUR"})),
+        ("min_due", json!({"value": "20.00", "currency": "EUR"})),
+        ("due_date", json!("2026-12-09")),
+        ("description", json!("Invoice 1")),
+        ("link", json!("https://pay.acme.example/1")),
+        ("sequence", json!("standard")),
+    ] {
+        assert_eq!(owed[name], value, "{name}: {owed}");
+    }
+    let custom = [&contact["custom"]["plate"], &account["custom"]["plate"]];
+    assert!(custom.contains(&&json!("M-X 1")), "{custom:?}");
+    let ledger = desk.world.get("/v1/consents?phone=%2B4915112345678").await;
+    let event = &ledger["data"][0];
+    assert_eq!((&event["kind"], &event["creditor"]), (&json!("given"), &json!("acme")), "{event}");
+    assert!(event.to_string().contains("form 3"), "{event}");
+    assert!(event["at"].as_str().unwrap().starts_with("2026-"), "{event}");
+    let again = desk.checked(csv).await;
+    assert_eq!(again["delta"]["unchanged"], 1, "{again}");
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cell_that_is_wrong_is_refused_by_row_and_column() {
+    let desk = Desk::open().await;
+    let head = "external_id,creditor,phone,amount,currency,due_date,kind,language,country,timezone,phone2,min_due,link,sequence,consent,consent_at";
+    let good = "R-1,acme,+4915112345678,120.50,EUR,2026-12-09,b2b,de,DE,Europe/Berlin,+4915112345679,20,https://pay.acme.example/1,standard,given,2026-10-01";
+    assert_eq!(desk.checked(&format!("{head}\n{good}\n")).await["valid"], 1);
+    let cells: Vec<&str> = good.split(',').collect();
+    for (column, bad) in [
+        ("external_id", ""),
+        ("creditor", ""),
+        ("creditor", "nobody"),
+        ("phone", "4.4E+11"),
+        ("phone", "4,91512E+12"),
+        ("phone", "015112345678"),
+        ("phone", "=A1"),
+        ("amount", "=1+1"),
+        ("amount", "1,20"),
+        ("amount", "-5"),
+        ("amount", "0"),
+        ("currency", "EURO"),
+        ("due_date", "09.12.2026"),
+        ("due_date", "2026-02-30"),
+        ("kind", "person"),
+        ("language", "german"),
+        ("country", "Germany"),
+        ("timezone", "Mars/One"),
+        ("phone2", "4.4E+11"),
+        ("min_due", "200"),
+        ("link", "https://evil.example/1"),
+        ("link", "javascript:alert(1)"),
+        ("sequence", "nothing"),
+        ("consent", "maybe"),
+        ("consent_at", "yesterday"),
+    ] {
+        let place = head.split(',').position(|own| own == column).unwrap();
+        let mut row: Vec<String> = cells.iter().map(|cell| (*cell).to_owned()).collect();
+        row[place] = format!("\"{bad}\"");
+        let dry = desk.checked(&format!("{head}\n{}\n", row.join(","))).await;
+        assert_eq!(dry["delta"]["rejected"], 1, "{column} {bad}: {dry}");
+        let errors = dry["errors"].as_array().unwrap();
+        let told = errors.iter().find(|error| error["column"] == column && error["row"] == 2);
+        assert!(
+            told.is_some_and(|error| !error["why"].as_str().unwrap().is_empty()),
+            "{column} {bad}: {dry}"
+        );
+    }
     desk.stop().await;
 }

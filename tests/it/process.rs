@@ -153,7 +153,7 @@ impl Running {
     }
 }
 
-fn nudged(arguments: &[&str]) -> Command {
+pub fn nudged(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nudged"));
     for name in ["NUDGED_URL", "NUDGED_TOKEN", "RUST_LOG", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET"] {
         command.env_remove(name);

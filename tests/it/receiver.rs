@@ -1,8 +1,9 @@
-//! An endpoint of webhooks that does what a test tells it and remembers what it got. It knows nothing of how
-//! nudged signs: it computes HMAC by its definition (RFC 2104).
+//! An endpoint of webhooks that does what a test tells it and remembers what it got, with TLS or without. It knows
+//! nothing of how nudged signs: it computes HMAC by its definition (RFC 2104).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,9 +12,10 @@ use base64::engine::general_purpose::STANDARD;
 use nudged::clock::Clock;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 use crate::support::{HOOK_KEY, until};
 
@@ -21,6 +23,10 @@ use crate::support::{HOOK_KEY, until};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Does {
     Answer(u16),
+    /// 429 or 503 with a `Retry-After`.
+    Defer(u16, &'static str),
+    /// 200 and a body that has no end.
+    Flood,
     Hang,
     Reset,
 }
@@ -43,15 +49,24 @@ impl Post {
         self.headers["webhook-timestamp"].parse().unwrap()
     }
 
+    /// What it must be signed with, a signature for each key.
+    pub fn signatures(&self, keys: &[&str]) -> Vec<String> {
+        let mut signed = format!("{}.{}.", self.id(), self.at()).into_bytes();
+        signed.extend_from_slice(&self.body);
+        let octets = |key: &str| STANDARD.decode(key.strip_prefix("whsec_").unwrap()).unwrap();
+        keys.iter().map(|key| format!("v1,{}", STANDARD.encode(hmac(&octets(key), &signed)))).collect()
+    }
+
     pub fn event(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
-#[derive(Debug)]
 struct Shared {
     does: Does,
     posts: Vec<Post>,
+    /// `None`: plain HTTP.
+    tls: Option<TlsAcceptor>,
 }
 
 pub struct Receiver {
@@ -68,15 +83,24 @@ impl Drop for Receiver {
 
 impl Receiver {
     pub async fn start() -> Receiver {
+        Receiver::start_with(None).await
+    }
+
+    /// An endpoint that shows a certificate first.
+    pub async fn start_tls(tls: TlsAcceptor) -> Receiver {
+        Receiver::start_with(Some(tls)).await
+    }
+
+    async fn start_with(tls: Option<TlsAcceptor>) -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let shared = Arc::new(Mutex::new(Shared { does: Does::Answer(204), posts: Vec::new() }));
+        let shared = Arc::new(Mutex::new(Shared { does: Does::Answer(204), posts: Vec::new(), tls }));
         let own = shared.clone();
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let shared = own.clone();
-                tokio::spawn(async move { converse(stream, &shared).await });
+                tokio::spawn(async move { admit(stream, &shared).await });
             }
         });
         Receiver { addr, shared, task }
@@ -84,8 +108,19 @@ impl Receiver {
 
     /// A `[[webhook]]` table that leads here.
     pub fn hook(&self, name: &str, more: &str) -> String {
-        let addr = self.addr;
-        format!("[[webhook]]\nname = '{name}'\nurl = 'http://{addr}/{name}'\nsecret_file = 'whsec'\n{more}\n")
+        let url = format!("http://{}/{name}", self.addr);
+        format!("[[webhook]]\nname = '{name}'\nurl = '{url}'\nsecret_file = 'whsec'\n{more}\n")
+    }
+
+    /// The same over TLS, by the name `host` of this machine.
+    pub fn secure_hook(&self, name: &str, host: &str, more: &str) -> String {
+        let url = format!("https://{host}:{}/{name}", self.addr.port());
+        format!("[[webhook]]\nname = '{name}'\nurl = '{url}'\nsecret_file = 'whsec'\n{more}\n")
+    }
+
+    /// Shows another certificate from the next connection on.
+    pub fn shows(&self, tls: TlsAcceptor) {
+        self.shared.lock().unwrap().tls = Some(tls);
     }
 
     pub fn does(&self, does: Does) {
@@ -121,13 +156,9 @@ impl Receiver {
 
     /// Every post is signed with the key, its id is that of its event, and a repeated id brings the same body.
     pub fn assert_signed_and_same(&self) {
-        let key = STANDARD.decode(HOOK_KEY.strip_prefix("whsec_").unwrap()).unwrap();
         let mut bodies = BTreeMap::new();
         for post in self.posts() {
-            let mut signed = format!("{}.{}.", post.id(), post.at()).into_bytes();
-            signed.extend_from_slice(&post.body);
-            let expected = format!("v1,{}", STANDARD.encode(hmac(&key, &signed)));
-            assert_eq!(post.headers["webhook-signature"], expected);
+            assert_eq!([post.headers["webhook-signature"].clone()], post.signatures(&[HOOK_KEY])[..]);
             assert_eq!(post.event()["id"], post.id());
             assert_eq!(bodies.entry(post.id()).or_insert(post.body.clone()), &post.body, "{}", post.id());
         }
@@ -141,7 +172,20 @@ fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
     Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().to_vec()
 }
 
-async fn converse(mut stream: TcpStream, shared: &Mutex<Shared>) {
+async fn admit(stream: TcpStream, shared: &Mutex<Shared>) {
+    let socket: OwnedFd = stream.as_fd().try_clone_to_owned().unwrap();
+    let tls = shared.lock().unwrap().tls.clone();
+    match tls {
+        None => converse(stream, socket, shared).await,
+        Some(tls) => {
+            if let Ok(stream) = tls.accept(stream).await {
+                converse(stream, socket, shared).await;
+            }
+        }
+    }
+}
+
+async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, socket: OwnedFd, shared: &Mutex<Shared>) {
     while let Some((headers, body)) = read(&mut stream).await {
         let met = {
             let mut shared = shared.lock().unwrap();
@@ -158,9 +202,23 @@ async fn converse(mut stream: TcpStream, shared: &Mutex<Shared>) {
                     return;
                 }
             }
+            Does::Defer(status, after) => {
+                let answer =
+                    format!("HTTP/1.1 {status} X\r\nretry-after: {after}\r\ncontent-length: 0\r\n\r\n");
+                if stream.write_all(answer.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+            Does::Flood => {
+                let mut more = stream.write_all(b"HTTP/1.1 200 X\r\nconnection: close\r\n\r\n").await;
+                while more.is_ok() {
+                    more = stream.write_all(&[b'f'; 4096]).await;
+                }
+                return;
+            }
             Does::Hang => std::future::pending().await,
             Does::Reset => {
-                socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+                socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
                 return;
             }
         }
@@ -168,7 +226,7 @@ async fn converse(mut stream: TcpStream, shared: &Mutex<Shared>) {
 }
 
 /// One request; `None`: the client is gone.
-async fn read(stream: &mut TcpStream) -> Option<(BTreeMap<String, String>, Vec<u8>)> {
+async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<(BTreeMap<String, String>, Vec<u8>)> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {

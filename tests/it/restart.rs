@@ -7,6 +7,7 @@ use nudged::clock::{Clock, Timestamp};
 use nudged::engine::core::{Core, Lease, Settings};
 use nudged::engine::reminders::ReminderSettings;
 use nudged::engine::run::{self, Parts};
+use nudged::engine::suppressions::Suppressions;
 use nudged::link::{LinkEvent, LinkFacts, channel};
 use nudged::message::{Head, Msisdn, State, UnknownWhy};
 use nudged::store::keys::family;
@@ -105,10 +106,12 @@ async fn what_a_link_that_hangs_never_settles_is_unknown_when_the_stop_ends() {
     };
     let store = opened(dir.path());
     let (core, _) = Core::recover(settings, &store.reader(), clock.now()).unwrap();
+    let suppressions = Suppressions::open(dir.path(), &core).unwrap().0;
     let (bell, stop) = (Arc::new(Notify::new()), CancellationToken::new());
     let (port, mut end) = channel(facts, bell.clone(), START);
     let (ports, min_free) = (vec![port], 0);
-    let parts = Parts { store, core, ports, bell, clock: clock.clone(), min_free, stop: stop.clone() };
+    let (its_clock, its_stop) = (clock.clone(), stop.clone());
+    let parts = Parts { store, core, suppressions, ports, bell, clock: its_clock, min_free, stop: its_stop };
     let (engine, runner) = run::engine(parts);
     let core = std::thread::spawn(move || runner.run());
 

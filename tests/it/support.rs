@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nudged::clock::{Clock, Timestamp};
-use nudged::config::{Alphabet, Config, Long, Numbering, ReceiptId, Secret, Smpp, check};
+use nudged::config::{Alphabet, Config, Long, Numbering, Readers, ReceiptId, Secret, Smpp, check_with};
 use nudged::daemon::{Daemon, Ended};
 use nudged::engine::Draft;
 use nudged::http::auth::{Scope, TokenFile};
@@ -235,6 +235,9 @@ pub const PIN: &str = "1234";
 /// What the file `whsec` holds.
 pub const HOOK_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
+/// What the file `whsec-changed` holds: a newer key and that one.
+pub const HOOK_KEYS: [&str; 2] = ["whsec_bmV3ZXIgdGhhbiB0aGUgb3RoZXIgb25l", HOOK_KEY];
+
 /// A world with one simulated modem behind a link named `gsm1`.
 pub async fn one_modem(options: ModemOptions, more: &str) -> (World, Modem) {
     let modem = Modem::start(options, Clock::system()).await.unwrap();
@@ -253,10 +256,13 @@ pub fn checked(text: &str) -> Config {
         Ok(Secret::new(String::from(match file {
             "pin" => PIN,
             "whsec" => HOOK_KEY,
+            "whsec-changed" => return Ok(Secret::new(HOOK_KEYS.join("\n"))),
             _ => "pw",
         })))
     };
-    check(text, &secret).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"))
+    let certificates = |file: &str| std::fs::read(file).map(Some).map_err(|error| error.to_string());
+    check_with(text, Readers { secret: &secret, certificates: &certificates })
+        .unwrap_or_else(|problems| panic!("{problems:?}\n{text}"))
 }
 
 /// Small files, and no rotation within a test.

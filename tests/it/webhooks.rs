@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nudged::clock::{Clock, Timestamp};
+use nudged::engine::webhook::{RETRY_AFTER_MOST, wait};
 use nudged::http::auth::Scope;
 use nudged::store::Options;
 use reqwest::Method;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use crate::events::fill_journal;
 use crate::login::Visitor;
 use crate::receiver::{Does, Post, Receiver};
-use crate::support::{Carrier, START, World, link, nobody, number, silent, until};
+use crate::support::{Carrier, HOOK_KEYS, START, World, link, nobody, number, silent, until};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -148,21 +149,93 @@ async fn an_event_that_is_not_taken_is_tried_again_with_growing_delays() {
     let world = still(&[receiver.hook("crm", "events = ['message.accepted']")]).await;
     world.send(&number(0), "x").await;
     let mut posts = receiver.await_posts(1, &world.clock).await;
-    for (at, delay) in [5_u64, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 14_400].into_iter().enumerate() {
+    let (id, mut before) = (posts[0].id(), Duration::ZERO);
+    for at in 0..9 {
         let failing = |hook: &Value| hook["tries"] == at + 1;
         await_hook(&world, "crm", "the try is counted", failing).await;
-        world.clock.advance(Duration::from_secs(delay.saturating_sub(4)));
+        let delay = wait(&"crm".into(), &id, u32::try_from(at).unwrap() + 1, None);
+        assert!(delay > before || delay > Duration::from_secs(14_400), "they grow to four hours");
+        before = delay;
+        world.clock.advance(delay.saturating_sub(Duration::from_secs(4)));
         posts = receiver.await_posts(at + 2, &world.clock).await;
         let gap = posts[at + 1].at() - posts[at].at();
-        assert!(gap.abs_diff(delay) <= 3, "{gap} s after try {}, not {delay} s", at + 1);
+        assert!(gap.abs_diff(delay.as_secs()) <= 3, "{gap} s after try {}, not {delay:?}", at + 1);
     }
     assert_eq!(posts.iter().map(Post::id).collect::<BTreeSet<_>>().len(), 1);
     receiver.does(Does::Answer(200));
-    world.clock.advance(Duration::from_secs(14_400));
+    pass_to_next_try(&world).await;
     receiver.await_events(1, &world.clock).await;
     let shown = await_hook(&world, "crm", "up", |hook| hook["state"] == "up").await;
     assert_eq!((&shown["dead_letters"], &shown["backlog"]), (&json!(0), &json!(0)), "{shown}");
     receiver.assert_signed_and_same();
+}
+
+/// When the first try failed, and when the next one is made.
+async fn tries_of(does: Does) -> (Timestamp, Timestamp) {
+    let receiver = Receiver::start().await;
+    receiver.does(does);
+    let world = still(&[receiver.hook("crm", "events = ['message.accepted']")]).await;
+    world.send(&number(0), "x").await;
+    let shown = await_hook(&world, "crm", "failing", |hook| hook["state"] == "failing").await;
+    let at = |field: &str| shown[field].as_str().and_then(Timestamp::parse_rfc3339).unwrap();
+    (at("since"), at("next_try_at"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_after_is_waited_for_within_the_bound_and_never_makes_a_wait_shorter() {
+    let (failed, next) = tries_of(Does::Defer(503, "600")).await;
+    assert_eq!(next.since(failed), Duration::from_secs(600));
+    let (_, next) = tries_of(Does::Defer(429, "Sat, 21 Nov 2026 15:05:00 GMT")).await;
+    let date = Timestamp::parse_rfc3339("2026-11-21T15:05:00Z").unwrap();
+    // Time may pass between the answer's reading and its reckoning.
+    assert!(next >= date && next.since(date) < Duration::from_secs(60), "{next}");
+    let (failed, next) = tries_of(Does::Defer(429, "31536000")).await;
+    assert_eq!(next.since(failed), RETRY_AFTER_MOST);
+    for ours in [Does::Defer(503, "1"), Does::Defer(500, "600"), Does::Defer(503, "soon"), Does::Answer(503)]
+    {
+        let (failed, next) = tries_of(ours).await;
+        assert!((5_000..6_250).contains(&next.since(failed).as_millis()), "{ours:?}: {next}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_says_nothing_within_ten_seconds_has_not_taken_the_event() {
+    let receiver = Receiver::start().await;
+    receiver.does(Does::Hang);
+    let world = still(&[receiver.hook("crm", "events = ['message.accepted']")]).await;
+    let id = world.send(&number(0), "x").await;
+    receiver.await_posts(1, &world.clock).await;
+    world.clock.advance(Duration::from_secs(10));
+    let shown = await_hook(&world, "crm", "failing", |hook| hook["state"] == "failing").await;
+    assert_eq!(shown["last_error"]["error"], "did not answer within 10 s");
+    receiver.does(Does::Answer(200));
+    pass_to_next_try(&world).await;
+    assert_eq!(messages(&receiver.await_events(1, &world.clock).await), [id]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_an_answer_without_end_a_bounded_piece_is_read_and_the_event_is_taken() {
+    let receiver = Receiver::start().await;
+    receiver.does(Does::Flood);
+    let world = still(&[receiver.hook("crm", "events = ['message.accepted']")]).await;
+    world.send(&number(0), "x").await;
+    world.send(&number(1), "x").await;
+    receiver.await_posts(2, &world.clock).await;
+    let shown = await_hook(&world, "crm", "taken", |hook| hook["backlog"] == 0).await;
+    assert_eq!(shown["state"], "up", "{shown}");
+    let recent = world.get("/v1/webhooks/crm/deliveries").await["recent"].clone();
+    assert!(recent[0]["said"].as_str().unwrap().len() <= 1_024, "{recent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_key_is_changed_posts_are_signed_with_both() {
+    let receiver = Receiver::start().await;
+    let hook = receiver.hook("crm", "events = ['message.accepted']").replace("'whsec'", "'whsec-changed'");
+    let world = world(&[hook]).await;
+    world.send(&number(0), "x").await;
+    let posts = receiver.await_posts(1, &world.clock).await;
+    let signatures: Vec<&str> = posts[0].headers["webhook-signature"].split(' ').collect();
+    assert_eq!(signatures, posts[0].signatures(&HOOK_KEYS));
 }
 
 /// Lets time pass until the next post is due, and none while one is under way.

@@ -272,7 +272,7 @@ fn told(lines: &[Line], bounds: &Bounds) -> String {
             Said::Refused(_) => "held back",
             Said::Exited(_) => "ended",
             Said::Sent(_) | Said::Optout(_) | Said::Consent(_) => continue,
-            Said::Paused(_) | Said::Promise(_) | Said::Webhook(_) => continue,
+            Said::Paused(_) | Said::Promise(_) | Said::Webhook(_) | Said::Bank(_) => continue,
         };
         *count.entry(what).or_default() += 1;
     }

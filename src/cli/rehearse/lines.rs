@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Serialize, Serializer};
 
 use crate::clock::Timestamp;
+use crate::engine::imports::payments::Booked;
 use crate::engine::notice::{Notice, NoticeKind};
 use crate::engine::reminders::Happened;
 use crate::id::{MessageId, ObligationId, TaskId};
@@ -37,6 +38,7 @@ pub enum Said {
     Exited(Exited),
     Promise(Promised),
     Webhook(Webhook),
+    Bank(Bank),
 }
 
 /// A text whose first byte a link wrote then.
@@ -120,6 +122,20 @@ pub struct Webhook {
     pub obligation: String,
     pub amount: Option<Money>,
     pub key: Option<String>,
+}
+
+/// What a file of the bank came to, in entries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Bank {
+    pub path: String,
+    pub entries: u64,
+    pub booked: u64,
+    pub reversed: u64,
+    /// Each with a task.
+    pub doubtful: u64,
+    pub unchanged: u64,
+    pub unmatched: u64,
+    pub rejected: u64,
 }
 
 /// The last line.
@@ -260,6 +276,12 @@ impl Notes {
         self.lines.push(Line { at, said });
     }
 
+    pub fn booked(&mut self, at: Timestamp, path: String, booked: &Booked) {
+        let Booked { entries, booked, reversed, doubtful, unchanged, unmatched, rejected, .. } = *booked;
+        let bank = Bank { path, entries, booked, reversed, doubtful, unchanged, unmatched, rejected };
+        self.lines.push(Line { at, said: Said::Bank(bank) });
+    }
+
     fn task(&self, id: TaskId, kind: &str, state: &'static str, outcome: Option<String>) -> Said {
         let obligation = self.tasks.get(&id).cloned().flatten();
         Said::Task(TaskLine { id: id.to_string(), kind: kind.to_owned(), obligation, state, outcome })
@@ -355,5 +377,170 @@ impl Summary {
             }
         }
         self.most_a_day = days.into_values().max().unwrap_or(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::Concat;
+    use crate::message::{Encoding, Msisdn};
+    use crate::reminder::enrolment::PauseReason;
+    use crate::reminder::name::Key;
+    use crate::reminder::suppression::Party;
+    use std::time::Duration;
+
+    const AT: Timestamp = Timestamp::from_millis(1_795_269_900_000);
+
+    fn segment(id: u64, index: u8, total: u8) -> Submission {
+        Submission {
+            id: MessageId::from_u64(id),
+            index,
+            lease: 1,
+            to: Msisdn::parse_e164("+4915112345671").unwrap(),
+            sender: None,
+            text: format!("{index};"),
+            encoding: Encoding::Gsm7,
+            concat: (total > 1).then_some(Concat { reference: 1, total, number: index + 1 }),
+            flash: false,
+            receipt: true,
+            validity: Duration::from_secs(60),
+        }
+    }
+
+    fn whose() -> Whose {
+        Whose {
+            obligation: Some("INV-1".into()),
+            step: Some("due".into()),
+            template: Some("text en 1".into()),
+        }
+    }
+
+    fn notice(kind: NoticeKind) -> Notice {
+        Notice { at: AT, kind }
+    }
+
+    fn status(id: u64, status: Status) -> Notice {
+        notice(NoticeKind::Message { id: MessageId::from_u64(id), status, link: None })
+    }
+
+    fn json(line: &Line) -> serde_json::Value {
+        serde_json::to_value(line).unwrap()
+    }
+
+    #[test]
+    fn a_text_of_several_segments_is_one_line_with_its_last_status() {
+        let mut notes = Notes::default();
+        for index in [1, 0, 2] {
+            notes.wrote(AT, &"carrier".into(), &segment(7, index, 3), whose);
+        }
+        notes.heard(AT, status(7, Status::Sent));
+        notes.heard(AT, status(7, Status::Delivered));
+        let lines = notes.end();
+        assert_eq!(lines.len(), 1);
+        assert_eq!(
+            json(&lines[0]),
+            serde_json::json!({"at": "2026-11-21T14:05:00.000Z", "sent": {
+                "to": "+4915112345671", "text": "0;1;2;", "obligation": "INV-1", "step": "due",
+                "template": "text en 1", "link": "carrier", "segments": 3, "status": "delivered"}})
+        );
+    }
+
+    #[test]
+    fn a_segment_that_is_written_again_is_a_line_of_its_own_and_one_that_is_cut_off_is_shown() {
+        let mut notes = Notes::default();
+        let carrier = LinkName::from("carrier");
+        notes.wrote(AT, &carrier, &segment(7, 0, 1), whose);
+        notes.wrote(AT, &carrier, &segment(7, 0, 1), whose);
+        notes.wrote(AT, &carrier, &segment(8, 0, 2), whose);
+        let lines = notes.end();
+        let texts: Vec<(usize, &str)> = lines
+            .iter()
+            .map(|line| match &line.said {
+                Said::Sent(sent) => (sent.segments, sent.status),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(texts, [(1, "unknown"), (1, "unknown"), (1, "unknown")], "nothing is hidden");
+    }
+
+    #[test]
+    fn what_the_core_publishes_becomes_the_lines_of_the_contract() {
+        let (id, mut notes) = (ObligationId::from_u64(1), Notes::default());
+        notes.name(id, String::from("INV-1"));
+        let party = Party::parse("+4915112345671").unwrap();
+        let source = Source::Reply(None);
+        let obligation = |what| NoticeKind::Obligation { id, what };
+        let next = Some(AT);
+        let due = Key::parse("due").unwrap();
+        for kind in [
+            NoticeKind::OptOutAdded { party, source: source.clone() },
+            NoticeKind::OptOutRemoved {
+                party,
+                source: Source::Token { by: "crm".into(), note: String::new() },
+            },
+            obligation(Happened::Refused {
+                step: due.clone(),
+                gate: "hours".into(),
+                pack: Some(Key::parse("base").unwrap()),
+                rule: "night".into(),
+                next,
+            }),
+            obligation(Happened::Stale { step: due }),
+            obligation(Happened::Paused { reason: PauseReason::Review, until: None }),
+            obligation(Happened::Completed),
+            obligation(Happened::PromiseKept),
+        ] {
+            notes.heard(AT, notice(kind));
+        }
+        let lines: Vec<String> = notes
+            .end()
+            .iter()
+            .map(|line| {
+                let mut line = json(line);
+                line.as_object_mut().unwrap().remove("at").expect("each has its instant");
+                line.to_string()
+            })
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                r#"{"optout":{"number":"+4915112345671","source":"reply"}}"#,
+                r#"{"consent":{"number":"+4915112345671","source":"person"}}"#,
+                r#"{"refused":{"gate":"hours","next":"2026-11-21T14:05:00.000Z","obligation":"INV-1","pack":"base","rule":"night","step":"due"}}"#,
+                r#"{"refused":{"gate":"stale","next":null,"obligation":"INV-1","pack":null,"rule":"passed","step":"due"}}"#,
+                r#"{"paused":{"obligation":"INV-1","reason":"review","until":null}}"#,
+                r#"{"exited":{"obligation":"INV-1","reason":"completed"}}"#,
+                r#"{"promise":{"amount":null,"date":null,"obligation":"INV-1","state":"kept"}}"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn the_summary_counts_reminders_a_day_by_number_and_what_else_was_said() {
+        let mut notes = Notes::default();
+        let carrier = LinkName::from("carrier");
+        for id in 1..=3 {
+            notes.wrote(AT, &carrier, &segment(id, 0, 1), whose);
+        }
+        notes.wrote(AT, &carrier, &segment(4, 0, 1), Whose::default);
+        let booked = Booked { entries: 2, booked: 1, unmatched: 1, ..Booked::default() };
+        notes.booked(AT, String::from("bank.sta"), &booked);
+        let lines = notes.end();
+        let said = json(lines.last().unwrap());
+        assert_eq!(
+            (&said["bank"]["path"], &said["bank"]["booked"]),
+            (&"bank.sta".into(), &1.into()),
+            "{said}"
+        );
+        let mut summary = Summary::default();
+        summary.count(&lines, |_| jiff::civil::date(2026, 11, 21));
+        assert_eq!(
+            (summary.texts, summary.segments, summary.most_a_day),
+            (4, 4, 3),
+            "a confirmation is no reminder"
+        );
+        assert_eq!((summary.first, summary.last), (Some(AT), Some(AT)));
+        assert_eq!(summary.by_template["text en 1"], 3);
     }
 }

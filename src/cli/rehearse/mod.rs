@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 pub use files::{Args, run};
 pub use lines::{
-    Consent, Exited, Line, OptOut, Paused, Promised, Refused, Said, Sent, Summary, TaskLine, Webhook,
+    Bank, Consent, Exited, Line, OptOut, Paused, Promised, Refused, Said, Sent, Summary, TaskLine, Webhook,
 };
 pub use script::{BadEvent, Event, Jump, What, instant, parse};
 pub use wire::Fate;

@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::engine::Change;
 use crate::engine::reminders::change::Which;
 use crate::message::{LinkName, Msisdn};
+use crate::reminder::bank::{self, Entry};
 use crate::reminder::contact::e164;
 use crate::reminder::money::Money;
 use crate::reminder::name::{ExternalId, Key};
@@ -40,8 +41,8 @@ pub enum What {
     Down { until: Timestamp },
     /// The daemon's wall clock is set.
     Clock { jump: Jump },
-    /// A file of the bank, as it was read.
-    BankFile { octets: Vec<u8> },
+    /// The entries of a file of the bank.
+    BankFile { path: String, entries: Vec<Entry> },
     /// The newest open task of an obligation is done.
     TaskDone { which: Which, outcome: TaskOutcome },
     /// The state becomes what it was at `to`, as from a backup.
@@ -153,7 +154,7 @@ struct RawRestore {
     to: String,
 }
 
-/// Reads the events in order of time; `file` reads what a `bank_file` names.
+/// Reads the events in order of time; `file` reads what a `bank_file` names, and says the path where it cannot.
 ///
 /// # Errors
 /// The first line that is not right.
@@ -164,11 +165,23 @@ pub fn parse(text: &str, file: &dyn Fn(&str) -> Result<Vec<u8>, String>) -> Resu
         if events.len() == EVENTS_MAX {
             return Err(bad(format!("there are more than {EVENTS_MAX} events")));
         }
-        let raw: Raw = serde_json::from_str(line).map_err(|error| bad(error.to_string()))?;
+        let raw = raw(line).map_err(bad)?;
         events.push(event(raw, file).map_err(bad)?);
     }
     events.sort_by_key(|event| event.at);
     Ok(events)
+}
+
+/// A line, with the field that is wrong where one is.
+fn raw(line: &str) -> Result<Raw, String> {
+    let mut json = serde_json::Deserializer::from_str(line);
+    let raw =
+        serde_path_to_error::deserialize(&mut json).map_err(|error| match error.path().to_string() {
+            path if path == "." => error.inner().to_string(),
+            path => format!("{path}: {}", error.inner()),
+        })?;
+    json.end().map_err(|error| error.to_string())?;
+    Ok(raw)
 }
 
 fn event(raw: Raw, file: &dyn Fn(&str) -> Result<Vec<u8>, String>) -> Result<Event, String> {
@@ -193,7 +206,7 @@ fn event(raw: Raw, file: &dyn Fn(&str) -> Result<Vec<u8>, String>) -> Result<Eve
         raw.crash.map(|_| Ok(What::Crash)),
         raw.down.map(|raw| Ok(What::Down { until: instant("until", &raw.until)? })),
         raw.clock.map(|raw| Ok(What::Clock { jump: Jump::parse(&raw.jump)? })),
-        raw.bank_file.map(|raw| Ok(What::BankFile { octets: file(&raw.path)? })),
+        raw.bank_file.map(|raw| bank_file(raw.path, file)),
         raw.task_done.map(task_done),
         raw.restore.map(|raw| Ok(What::Restore { to: instant("to", &raw.to)? })),
     ];
@@ -203,6 +216,11 @@ fn event(raw: Raw, file: &dyn Fn(&str) -> Result<Vec<u8>, String>) -> Result<Eve
         (None, _) => Err(String::from("names no event")),
         (Some(_), Some(_)) => Err(String::from("names two events: write a line for each")),
     }
+}
+
+fn bank_file(path: String, file: &dyn Fn(&str) -> Result<Vec<u8>, String>) -> Result<What, String> {
+    let entries = bank::read(&file(&path)?).map_err(|bad| format!("{path}: {bad}"))?;
+    Ok(What::BankFile { path, entries })
 }
 
 fn task_done(raw: RawTask) -> Result<What, String> {
@@ -255,5 +273,125 @@ impl Jump {
             Some(back) => Ok(Jump::Back(of(back)?)),
             None => Ok(Jump::Forward(of(text.strip_prefix('+').unwrap_or(text))?)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const AT: &str = r#""at": "2026-03-09T10:00Z""#;
+    const STATEMENT: &str = ":20:S\n:25:1/2\n:60F:C260309EUR1,00\n\
+        :61:2603090309C120,50NTRFNONREF//BANKREF0001\n:86:166?20INV-1\n:62F:C260309EUR121,50\n-\n";
+
+    fn files(name: &str) -> Result<Vec<u8>, String> {
+        match name {
+            "bank.sta" => Ok(STATEMENT.into()),
+            "torn.sta" => Ok(STATEMENT[..60].into()),
+            "notes.txt" => Ok(b"hello".to_vec()),
+            _ => Err(format!("{name}: no such file")),
+        }
+    }
+
+    /// The event of a line, the instant left out.
+    fn one(event: &str) -> What {
+        let mut events = parse(&format!("{{{AT}, {event}}}"), &files).unwrap_or_else(|bad| panic!("{bad}"));
+        assert_eq!(events.len(), 1);
+        events.remove(0).what
+    }
+
+    fn bad(line: &str) -> String {
+        let text = format!("\n{{{AT}, \"crash\": {{}}}}\n{line}\n");
+        let bad = parse(&text, &files).expect_err(line);
+        assert_eq!(bad.line, 3, "blank lines count: {bad}");
+        assert!(bad.to_string().starts_with("line 3: "), "{bad}");
+        bad.why
+    }
+
+    #[test]
+    fn every_event_of_the_contract_is_read() {
+        let money =
+            r#"{"obligation": "INV-1", "external_id": "P1", "amount": {"value": "1.00", "currency": "EUR"}}"#;
+        let What::Changes(paid) = one(&format!(r#""payment": {money}"#)) else { panic!("no change") };
+        assert!(matches!(&paid[..], [Change::Pay { payment, .. }] if !payment.reversed));
+        let What::Changes(back) = one(&format!(r#""payment_reversed": {money}"#)) else {
+            panic!("no change")
+        };
+        assert!(matches!(&back[..], [Change::Reverse { payment, .. }] if payment.reversed));
+        let What::Changes(moved) = one(r#""due_date": {"obligation": "INV-1", "date": "2026-04-01"}"#) else {
+            panic!("no change")
+        };
+        assert!(matches!(&moved[..], [Change::DueDate { .. }]));
+        let reply = one(r#""reply": {"from": "+4915112345671", "text": "STOP"}"#);
+        assert!(matches!(reply, What::Reply { text, .. } if text == "STOP"));
+        let until = instant("until", "2026-03-10T00:00Z").unwrap();
+        let outage = one(r#""outage": {"link": "carrier", "until": "2026-03-10T00:00Z"}"#);
+        assert_eq!(outage, What::Outage { link: "carrier".into(), until });
+        assert_eq!(one(r#""crash": {}"#), What::Crash);
+        assert_eq!(one(r#""down": {"until": "2026-03-10T00:00Z"}"#), What::Down { until });
+        assert_eq!(one(r#""restore": {"to": "2026-03-10T00:00Z"}"#), What::Restore { to: until });
+        let jump = Jump::Back(Duration::from_secs(3_600));
+        assert_eq!(one(r#""clock": {"jump": "-1h"}"#), What::Clock { jump });
+        let done = one(r#""task_done": {"obligation": "INV-1", "outcome": "hand_over"}"#);
+        assert!(matches!(done, What::TaskDone { outcome: TaskOutcome::HandOver, .. }));
+        let bank = one(r#""bank_file": {"path": "bank.sta"}"#);
+        assert!(
+            matches!(bank, What::BankFile { path, entries } if path == "bank.sta" && entries.len() == 1),
+            "read before anything begins"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line_and_its_field() {
+        for (event, names) in [
+            (r#""reply": {"from": "0151", "text": "x"}"#, "reply.from: "),
+            (r#""reply": {"from": "+4915112345671"}"#, "text"),
+            (
+                r#""payment": {"obligation": "I", "external_id": "P", "amount": {"value": "x", "currency": "EUR"}}"#,
+                "payment.amount: must be digits",
+            ),
+            (r#""payment": {"obligation": "I", "external_id": "P"}"#, "amount"),
+            (r#""due_date": {"obligation": "I", "date": "2026-02-30"}"#, "due_date.date: "),
+            (r#""outage": {"link": "carrier", "until": "tomorrow"}"#, "until: must be an instant"),
+            (r#""down": {"until": "2026-03-10T00:00"}"#, "until: must be an instant"),
+            (r#""restore": {"to": ""}"#, "to: must be an instant"),
+            (r#""clock": {"jump": "soon"}"#, "jump: "),
+            (r#""crash": {"hard": true}"#, "hard"),
+            (r#""task_done": {"obligation": "I", "outcome": "extend"}"#, "outcome \"extend\""),
+            (r#""task_done": {"obligation": "I", "outcome": "correct_number", "number": "0"}"#, "number: "),
+            (r#""bank_file": {"path": "none.sta"}"#, "none.sta: no such file"),
+            (r#""bank_file": {"path": "notes.txt"}"#, "notes.txt: neither camt.053 nor MT940"),
+            (r#""bank_file": {"path": "torn.sta"}"#, "torn.sta: line 4"),
+            (r#""flood": {}"#, "flood"),
+            (r#""crash": {}, "down": {"until": "2026-03-10T00:00Z"}"#, "two events"),
+        ] {
+            let why = bad(&format!("{{{AT}, {event}}}"));
+            assert!(why.contains(names), "{event}: {why}");
+        }
+        assert!(bad(&format!("{{{AT}}}")).contains("names no event"));
+        assert!(bad(r#"{"at": "noon", "crash": {}}"#).contains("at: must be an instant"));
+        assert!(bad(r#"{"crash": {}}"#).contains("at"));
+        assert!(bad("{").contains("EOF"));
+        assert!(bad(&format!("{{{AT}, \"crash\": {{}}}} more")).contains("trailing"));
+    }
+
+    #[test]
+    fn events_are_played_in_order_of_time_whatever_their_order_in_the_file() {
+        let line = |at: &str, text: &str| {
+            format!(r#"{{"at": "{at}", "reply": {{"from": "+4915112345671", "text": "{text}"}}}}"#)
+        };
+        let lines = [
+            line("2026-03-09T10:00:00.5+01:00", "b"),
+            line("2026-03-09T10:00Z", "c"),
+            line("2026-03-09T09:00Z", "a"),
+            line("2026-03-09T10:00Z", "d"),
+        ];
+        let events = parse(&lines.join("\n"), &files).unwrap();
+        let texts = events.iter().map(|event| match &event.what {
+            What::Reply { text, .. } => text.as_str(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(texts.collect::<String>(), "abcd", "what falls together stays in the file's order");
     }
 }

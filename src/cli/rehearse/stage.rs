@@ -4,7 +4,7 @@
 //! true time, in which the script and the lines are written, and the daemon's wall clock, which the script may set.
 //! Every record is committed before anything of it happens, as in the daemon.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,12 +18,15 @@ use super::script::{Event, Jump, What};
 use super::wire::{Fate, Spoken, Wire};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::core::{Answer, Core, Input, LinkIndex, Settings, Step};
+use crate::engine::imports::payments::{EntryDigest, Matched};
 use crate::engine::notice::{Notice, NoticeKind};
 use crate::engine::reminders::records::{Applied, Records};
-use crate::engine::{Change, ChangeAnswer, Command};
+use crate::engine::suppressions::Suppressions;
+use crate::engine::{CHANGE_GROUP, Change, ChangeAnswer, Command};
 use crate::id::TaskId;
 use crate::message::{Body, LinkName, Msisdn, TokenName};
 use crate::quota::Limits;
+use crate::reminder::bank::Entry;
 use crate::reminder::task::Task;
 use crate::store::{self, Opened, Options, Read, Reader, Store, keys, record};
 
@@ -45,6 +48,8 @@ const BY: &str = "rehearsal";
 struct Life {
     core: Core,
     store: Store,
+    /// The list of opt-outs beside the store; it outlives a restore.
+    suppressions: Suppressions,
     /// What the core waits for.
     awaits: Option<Instant>,
     /// It wants to be asked again at once.
@@ -70,6 +75,8 @@ pub(super) struct Stage {
     images: VecDeque<Timestamp>,
     /// Asked while the daemon was down.
     waiting: Vec<What>,
+    /// Entries of bank files that were dealt with, as the daemon keeps them beside its store.
+    seen: HashSet<EntryDigest>,
     starts_at: Option<Instant>,
     last_step: Instant,
     steps: u64,
@@ -104,6 +111,7 @@ impl Stage {
             script: script.into(),
             images: images.into(),
             waiting: Vec::new(),
+            seen: HashSet::new(),
             starts_at: None,
             steps: 0,
             notes: Notes::default(),
@@ -139,10 +147,16 @@ impl Stage {
             store.commit(&batch, now.wall)?;
             told.extend(batch.events);
         }
+        let (mut suppressions, mut list) = Suppressions::open(&self.dir, &core)?;
+        while let Some(batch) = core.catch_up(&mut list, &store.reader(), now)? {
+            store.commit(&batch, now.wall)?;
+            told.extend(batch.events);
+        }
+        suppressions.settle(&list, &core, &store.reader(), now)?;
         // The routes are the same over all lives: the first start alone has anything to note.
         store.commit(&core.move_lanes(&store.reader(), now)?, now.wall)?;
         core.sweep_seldom(IDLE);
-        self.life = Some(Life { core, store, awaits: None, at_once: true });
+        self.life = Some(Life { core, store, suppressions, awaits: None, at_once: true });
         self.starts_at = None;
         for event in told {
             self.publish(self.at(), record::decode(&event)?)?;
@@ -239,6 +253,7 @@ impl Stage {
         let (now, at) = (self.clock.now(), self.at());
         let Some(life) = &mut self.life else { return Ok(ChangeAnswer::new()) };
         let step = life.core.step(&life.store.reader(), inputs, now)?;
+        life.suppressions.note(&step.batch, &life.store.reader(), now.wall)?;
         life.store.commit(&step.batch, now.wall)?;
         self.steps += 1;
         self.last_step = now.mono;
@@ -300,7 +315,7 @@ impl Stage {
                 let id = self.task_of(&which)?;
                 self.must(vec![Change::TaskDone { id, outcome, expect: None }])
             }
-            What::BankFile { octets } => self.bank_file(&octets),
+            What::BankFile { path, entries } => self.bank_file(path, &entries),
             What::Reply { from, text } => {
                 let link = self.sent_by.get(&from).copied().unwrap_or(0);
                 let at = self.at();
@@ -352,8 +367,23 @@ impl Stage {
         Err(none(String::from("the obligation has no open task")))
     }
 
-    fn bank_file(&mut self, _octets: &[u8]) -> Result<(), RehearseError> {
-        Err(RehearseError::Event { at: self.at(), why: String::from("bank files are not rehearsed") })
+    /// Matched and booked as the daemon does it; what came of it is a line.
+    fn bank_file(&mut self, path: String, entries: &[Entry]) -> Result<(), RehearseError> {
+        let at = self.at();
+        let Some(reader) = self.reader() else { return Ok(()) };
+        let mut matched = Matched::read(entries, &reader, &self.seen)?;
+        drop(reader);
+        let changes = matched.changes();
+        let mut answers = ChangeAnswer::new();
+        for group in changes.chunks(CHANGE_GROUP) {
+            answers.extend(self.change(group.to_vec())?);
+        }
+        let settled = matched.settle(answers);
+        let (booked, noted) =
+            settled.map_err(|refusal| RehearseError::Event { at, why: format!("{path}: {refusal}") })?;
+        self.seen.extend(noted);
+        self.notes.booked(at, path, &booked);
+        Ok(())
     }
 
     fn outage(&mut self, link: &LinkName, until: Timestamp) -> Result<(), RehearseError> {

@@ -261,3 +261,143 @@ impl Wire {
 fn outcome(submission: &Submission, outcome: Outcome) -> LinkEvent {
     LinkEvent::Outcome { id: submission.id, index: submission.index, outcome }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::id::MessageId;
+    use crate::message::Encoding;
+
+    const TO: &str = "+4915112345671";
+
+    const A_SECOND: Option<Rate> = Some(Rate { segments: 1, per: Duration::from_secs(1) });
+
+    fn wire(rate: Option<Rate>, now: Instant) -> Wire {
+        let facts = LinkFacts { name: "a".into(), account: "a".into(), kind: "smpp", window: 10 };
+        let mut wire = Wire::new(facts, rate, 1, now);
+        wire.connect();
+        wire.go_on(now, &BTreeMap::new());
+        wire
+    }
+
+    fn submission(id: u64) -> Submission {
+        Submission {
+            id: MessageId::from_u64(id),
+            index: 0,
+            lease: id,
+            to: Msisdn::parse_e164(TO).unwrap(),
+            sender: None,
+            text: id.to_string(),
+            encoding: Encoding::Gsm7,
+            concat: None,
+            flash: false,
+            receipt: true,
+            validity: Duration::from_secs(3_600),
+        }
+    }
+
+    fn outcomes(spoken: &Spoken) -> Vec<&Outcome> {
+        let outcomes = spoken.events.iter().filter_map(|event| match event {
+            LinkEvent::Outcome { outcome, .. } => Some(outcome),
+            _ => None,
+        });
+        outcomes.collect()
+    }
+
+    fn fates(fate: Fate) -> BTreeMap<Msisdn, Fate> {
+        BTreeMap::from([(Msisdn::parse_e164(TO).unwrap(), fate)])
+    }
+
+    #[test]
+    fn segments_are_written_at_the_pace_answered_and_receipted() {
+        let (now, none) = (Clock::system().now().mono, BTreeMap::new());
+        let mut wire = wire(A_SECOND, now);
+        (1..=3).for_each(|id| wire.take(submission(id), now));
+        let written = |spoken: &Spoken| spoken.written.iter().map(|s| s.text.clone()).collect::<Vec<_>>();
+        assert_eq!(written(&wire.go_on(now, &none)), ["1"]);
+        let later: Vec<Spoken> = [999, 1_000, 1_999, 2_000, 3_000]
+            .map(|millis| wire.go_on(now + Duration::from_millis(millis), &none))
+            .into();
+        let counts: Vec<usize> = later.iter().map(|spoken| spoken.written.len()).collect();
+        assert_eq!(counts, [0, 1, 0, 1, 0], "one a second");
+        assert_eq!(later.iter().flat_map(written).collect::<Vec<_>>(), ["2", "3"]);
+        let references: Vec<_> = later
+            .iter()
+            .flat_map(outcomes)
+            .map(|outcome| match outcome {
+                Outcome::Accepted { reference } => reference.0.clone(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(references, ["100000001", "100000002", "100000003"], "of no other link");
+        let receipts = wire.go_on(now + Duration::from_secs(60), &none).inbound;
+        assert_eq!(receipts.len(), 3);
+        assert_eq!(wire.next(now + Duration::from_secs(60)), None, "then it has nothing to say");
+    }
+
+    #[test]
+    fn each_fate_is_its_own_answer() {
+        let now = Clock::system().now().mono;
+        let end = now + Duration::from_secs(600);
+        for (fate, receipts) in
+            [(Fate::Refused, 0), (Fate::Undelivered, 1), (Fate::Silent, 0), (Fate::Unanswered, 0)]
+        {
+            let (mut wire, fates) = (wire(None, now), fates(fate));
+            wire.take(submission(1), now);
+            wire.go_on(now, &fates);
+            let spoken = wire.go_on(end, &fates);
+            let fits = match outcomes(&spoken).as_slice() {
+                [Outcome::Refused { retry: RetryClass::Permanent, .. }] => fate == Fate::Refused,
+                [Outcome::Unknown { why: UnknownWhy::NoAnswer }] => fate == Fate::Unanswered,
+                [Outcome::Accepted { .. }] => matches!(fate, Fate::Undelivered | Fate::Silent),
+                _ => false,
+            };
+            assert!(fits, "{fate:?}: {spoken:?}");
+            assert_eq!(spoken.inbound.len(), receipts, "{fate:?}");
+        }
+    }
+
+    #[test]
+    fn an_outage_hands_back_what_is_unwritten_and_leaves_the_rest_in_doubt() {
+        let (now, none) = (Clock::system().now().mono, BTreeMap::new());
+        let mut wire = wire(A_SECOND, now);
+        (1..=2).for_each(|id| wire.take(submission(id), now));
+        wire.go_on(now, &none);
+        let back = now + Duration::from_secs(100);
+        wire.fail(back);
+        wire.reply(Msisdn::parse_e164(TO).unwrap(), "STOP", crate::clock::Timestamp::MIN);
+        assert_eq!(wire.next(now), Some(now), "it says that it is down");
+        let spoken = wire.go_on(now, &none);
+        let answers = outcomes(&spoken);
+        assert!(
+            matches!(answers[..], [Outcome::Unwritten, Outcome::Unknown { why: UnknownWhy::LinkLost }]),
+            "{answers:?}"
+        );
+        assert!(spoken.inbound.is_empty() && wire.next(now) == Some(back));
+        let spoken = wire.go_on(back, &none);
+        assert!(matches!(spoken.events[..], [LinkEvent::Up]), "{:?}", spoken.events);
+        assert_eq!(spoken.inbound.len(), 1, "what people wrote meanwhile was kept");
+    }
+
+    #[test]
+    fn what_a_dead_daemon_had_out_is_with_the_network_all_the_same() {
+        let (now, none) = (Clock::system().now().mono, BTreeMap::new());
+        let mut wire = wire(A_SECOND, now);
+        (1..=2).for_each(|id| wire.take(submission(id), now));
+        wire.go_on(now, &none);
+        wire.forget(&none);
+        let spoken = wire.go_on(now + Duration::from_secs(60), &none);
+        assert!(spoken.written.is_empty() && spoken.events.is_empty(), "{spoken:?}");
+        assert_eq!(spoken.inbound.len(), 1, "the receipt of the one that was written");
+    }
+
+    #[test]
+    fn what_is_past_its_validity_is_not_written() {
+        let (now, none) = (Clock::system().now().mono, BTreeMap::new());
+        let mut wire = wire(None, now);
+        wire.take(submission(1), now);
+        let spoken = wire.go_on(now + Duration::from_secs(3_600), &none);
+        assert!(spoken.expired && spoken.written.is_empty(), "{spoken:?}");
+    }
+}

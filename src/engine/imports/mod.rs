@@ -206,10 +206,19 @@ impl Imports {
         Ok(Standing { note, done })
     }
 
-    /// Newest first; `before`: only older ones.
-    pub fn list(&self, before: Option<ImportId>, limit: usize) -> Result<Vec<Standing>, ImportError> {
-        let ids = self.0.spool.ids()?.into_iter().filter(|id| before.is_none_or(|before| *id < before));
-        ids.take(limit).map(|id| self.look(id)).collect()
+    /// At most so many beyond `after`, the newest or the oldest first.
+    pub fn list(
+        &self,
+        after: Option<ImportId>,
+        newest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<Standing>, ImportError> {
+        let mut ids = self.0.spool.ids()?;
+        if !newest_first {
+            ids.reverse();
+        }
+        let beyond = |id: &ImportId| after.is_none_or(|after| (*id < after) == newest_first && *id != after);
+        ids.into_iter().filter(beyond).take(limit).map(|id| self.look(id)).collect()
     }
 
     /// Begins the commit and does not wait for its end; one that is done or runs is left as it is.

@@ -19,9 +19,9 @@ use std::path::Path;
 use super::spool::SpoolError;
 use super::{Committed, ImportError, Imports, Wish};
 use crate::clock::Timestamp;
-use crate::engine::View;
+use crate::engine::Refusal;
 use crate::engine::reminders::change::{How, Which};
-use crate::engine::reminders::{Change, ChangeRefusal};
+use crate::engine::reminders::{Change, ChangeAnswer, ChangeRefusal};
 use crate::id::{ImportId, ObligationId};
 use crate::message::TokenName;
 use crate::reminder::bank::matching::{Candidate, Lookup, Match, find, folded};
@@ -32,7 +32,7 @@ use crate::reminder::name::{ExternalId, Key};
 use crate::reminder::obligation::{Obligation, Payment};
 use crate::reminder::task::kind;
 use crate::store::keys::{self, family};
-use crate::store::{StoreError, record};
+use crate::store::{Read, StoreError, record};
 
 /// Obligations read at once.
 const PAGE: usize = 1_000;
@@ -98,30 +98,12 @@ impl Imports {
         let matched = tokio::task::spawn_blocking(move || -> Result<_, BookError> {
             let entries = bank::read(&octets)?;
             let seen = Seen::read(&seen_file).map_err(ImportError::Spool)?;
-            let plans = plans(&entries, &view, &seen.digests).map_err(ImportError::Read)?;
-            Ok((entries.len(), plans, seen))
+            let matched = Matched::read(&entries, &*view.state, &seen.digests).map_err(ImportError::Read)?;
+            Ok((matched, seen))
         });
-        let (count, plans, mut seen) = matched.await.map_err(|_| ImportError::Broken)??;
-        let mut booked = Booked { entries: count as u64, ..Booked::default() };
-        let (mut changes, mut asked, mut noted) = (Vec::new(), Vec::new(), Vec::new());
-        for (at, plan) in plans.into_iter().enumerate() {
-            match plan {
-                Plan::Known => booked.unchanged += 1,
-                Plan::Nothing => booked.unmatched += 1,
-                Plan::Do(digest, change) => {
-                    asked.push((at as u64 + 1, digest, Deed::of(&change)));
-                    changes.push(*change);
-                }
-            }
-        }
-        let answers = self.0.engine.change(changes, by).await.map_err(ImportError::Refused)?;
-        for ((place, digest, deed), made) in asked.into_iter().zip(answers) {
-            if let Err(ChangeRefusal::Closed(refusal)) = made {
-                return Err(BookError::Import(ImportError::Refused(refusal)));
-            }
-            noted.push(digest);
-            booked.count(place, deed, made.map(|made| made.how));
-        }
+        let (mut matched, mut seen) = matched.await.map_err(|_| ImportError::Broken)??;
+        let answers = self.0.engine.change(matched.changes(), by).await.map_err(ImportError::Refused)?;
+        let (booked, noted) = matched.settle(answers).map_err(ImportError::Refused)?;
         tokio::task::spawn_blocking(move || seen.add(&noted))
             .await
             .map_err(|_| ImportError::Broken)?
@@ -130,8 +112,68 @@ impl Imports {
     }
 }
 
+/// What names an entry of a statement for ever.
+pub type EntryDigest = [u8; 16];
+
+/// A statement held against what is owed, and what is asked for it.
+#[derive(Debug)]
+pub struct Matched {
+    booked: Booked,
+    changes: Vec<Change>,
+    /// By change: the entry's place in the file from 1.
+    asked: Vec<(u64, EntryDigest, Deed)>,
+}
+
+impl Matched {
+    /// `seen`: entries that were dealt with before.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn read(
+        entries: &[Entry],
+        state: &dyn Read,
+        seen: &HashSet<EntryDigest>,
+    ) -> Result<Matched, StoreError> {
+        let booked = Booked { entries: entries.len() as u64, ..Booked::default() };
+        let mut matched = Matched { booked, changes: Vec::new(), asked: Vec::new() };
+        for (at, plan) in plans(entries, state, seen)?.into_iter().enumerate() {
+            match plan {
+                Plan::Known => matched.booked.unchanged += 1,
+                Plan::Nothing => matched.booked.unmatched += 1,
+                Plan::Do(digest, change) => {
+                    matched.asked.push((at as u64 + 1, digest, Deed::of(&change)));
+                    matched.changes.push(*change);
+                }
+            }
+        }
+        Ok(matched)
+    }
+
+    /// What to ask of the core, once.
+    pub fn changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// What came of it, by the core's answers, and the entries that are dealt with now.
+    ///
+    /// # Errors
+    /// The core takes nothing: the same statement may be booked later.
+    pub fn settle(self, answers: ChangeAnswer) -> Result<(Booked, Vec<EntryDigest>), Refusal> {
+        let Matched { mut booked, asked, .. } = self;
+        let mut noted = Vec::new();
+        for ((place, digest, deed), made) in asked.into_iter().zip(answers) {
+            if let Err(ChangeRefusal::Closed(refusal)) = made {
+                return Err(refusal);
+            }
+            noted.push(digest);
+            booked.count(place, deed, made.map(|made| made.how));
+        }
+        Ok((booked, noted))
+    }
+}
+
 /// What was asked for an entry.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Deed {
     Pay,
     Reverse,
@@ -167,20 +209,20 @@ impl Booked {
 enum Plan {
     Known,
     Nothing,
-    Do([u8; 16], Box<Change>),
+    Do(EntryDigest, Box<Change>),
 }
 
-fn plans(entries: &[Entry], view: &View, seen: &HashSet<[u8; 16]>) -> Result<Vec<Plan>, StoreError> {
+fn plans(entries: &[Entry], state: &dyn Read, seen: &HashSet<EntryDigest>) -> Result<Vec<Plan>, StoreError> {
     let wanted = Wanted::default();
     for entry in entries {
         // Of nobody: what is asked is kept, what is found is nothing.
         find(entry, &wanted);
     }
-    let mut books = Books::read(&wanted, entries, view)?;
+    let mut books = Books::read(&wanted, entries, state)?;
     Ok(entries.iter().map(|entry| plan(entry, &mut books, seen)).collect())
 }
 
-fn plan(entry: &Entry, books: &mut Books, seen: &HashSet<[u8; 16]>) -> Plan {
+fn plan(entry: &Entry, books: &mut Books, seen: &HashSet<EntryDigest>) -> Plan {
     let digest = digest(entry);
     if seen.contains(&digest) || books.has_payment(entry) {
         return Plan::Known;
@@ -214,7 +256,7 @@ fn plan(entry: &Entry, books: &mut Books, seen: &HashSet<[u8; 16]>) -> Plan {
 }
 
 /// A person looks: the note names obligations and the amount, never the payer.
-fn doubtful(digest: [u8; 16], entry: &Entry, why: &str, candidates: &[ExternalId], books: &Books) -> Plan {
+fn doubtful(digest: EntryDigest, entry: &Entry, why: &str, candidates: &[ExternalId], books: &Books) -> Plan {
     let Ok(kind) = Key::parse(kind::PAYMENT) else { return Plan::Nothing };
     let which = candidates.iter().find_map(|id| books.only(id)).map(Which::Id);
     let named: Vec<&str> = candidates.iter().map(ExternalId::as_str).collect();
@@ -229,7 +271,7 @@ fn booked_at(entry: &Entry) -> Timestamp {
     Timestamp::parse_rfc3339(&format!("{}T00:00:00Z", entry.booked)).unwrap_or(Timestamp::MIN)
 }
 
-fn digest(entry: &Entry) -> [u8; 16] {
+fn digest(entry: &Entry) -> EntryDigest {
     let direction = format!("{:?}", entry.direction);
     crate::engine::intake::digest(&[
         "bank entry",
@@ -287,13 +329,13 @@ struct Held {
 }
 
 impl Books {
-    fn read(wanted: &Wanted, entries: &[Entry], view: &View) -> Result<Books, StoreError> {
+    fn read(wanted: &Wanted, entries: &[Entry], state: &dyn Read) -> Result<Books, StoreError> {
         let mut payments = wanted.payments.borrow().clone();
         payments.extend(entries.iter().map(|entry| entry.external_id.to_string()));
         let (mut from, to) = keys::all(family::OBLIGATION);
         let mut books = Books::default();
         loop {
-            let page = view.state.scan(&from, &to, PAGE)?;
+            let page = state.scan(&from, &to, PAGE)?;
             for (key, value) in &page {
                 let Some(id) = keys::decode_id(key).map(ObligationId::from_u64) else { continue };
                 books.keep(id, &record::decode(value)?, wanted, &payments);
@@ -399,7 +441,7 @@ impl Lookup for Books {
 /// Entries that were dealt with.
 struct Seen {
     path: std::path::PathBuf,
-    digests: HashSet<[u8; 16]>,
+    digests: HashSet<EntryDigest>,
 }
 
 impl Seen {
@@ -415,7 +457,7 @@ impl Seen {
         Ok(Seen { path: path.to_owned(), digests })
     }
 
-    fn add(&mut self, digests: &[[u8; 16]]) -> Result<(), SpoolError> {
+    fn add(&mut self, digests: &[EntryDigest]) -> Result<(), SpoolError> {
         let failed = |error| SpoolError::Io(format!("write {}", self.path.display()), error);
         if digests.is_empty() {
             return Ok(());

@@ -44,7 +44,7 @@ impl Core {
     }
 
     /// The first timers of a kind that are due.
-    fn due_timers(
+    pub(super) fn due_timers(
         &self,
         kind: TimerKind,
         limit: usize,

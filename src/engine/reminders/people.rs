@@ -250,8 +250,10 @@ impl Core {
         }
         work.txn.put_new(keys::consent(number, self.counters.ids.next(work.wall())), &(creditor, event));
         work.txn.put(keys::phone(number), &phone);
-        // What it was missing for may go now, and what rested on it may not.
-        work.replan.push(Party::Number(number));
+        // What it was missing for may go now, and what rested on it may not; what this step makes later knows it.
+        if !self.obligations_on(Party::Number(number), work)?.is_empty() {
+            work.replan.push(Party::Number(number));
+        }
         Ok(Ok(Changed { subject: Subject::Named, how: How::Created, version: 0 }))
     }
 

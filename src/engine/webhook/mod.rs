@@ -2,11 +2,15 @@
 //!
 //! Invariants: an event an endpoint wants is posted at least once, with the same id at every try, in order, one at
 //! a time; what it does not take within a day becomes a dead letter that a person can replay; what is lost is
-//! counted. No worker waits for another's endpoint, and the core waits for none. [`worker`] decides and waits,
-//! [`post`] speaks HTTP, [`ledger`] is what the core keeps, and the published form is [`super::outbox`]'s.
+//! counted. No worker waits for another's endpoint, and the core waits for none. An endpoint that says 410 is
+//! disabled, as Standard Webhooks wants it: its events are neither posted nor dead letters, they stay in the journal,
+//! in order, until a person has it go on. [`worker`] decides and waits, [`wait`] reckons how long, [`post`] speaks
+//! HTTP over [`tls`] where the address says so, [`ledger`] is what the core keeps, and the published form is [`super::outbox`]'s.
 
 mod ledger;
 mod post;
+mod tls;
+mod wait;
 mod worker;
 
 use std::collections::VecDeque;
@@ -29,6 +33,7 @@ use crate::message::HookName;
 pub use ledger::{Cursor, DeadLetter, Progress};
 pub use post::Posted;
 use post::Poster;
+pub use wait::{RETRY_AFTER_MOST, wait};
 use worker::Worker;
 
 /// Deliveries of one webhook that are remembered for people.
@@ -229,7 +234,7 @@ impl Webhooks {
 pub enum StartError {
     #[error(transparent)]
     Store(#[from] ReadError),
-    #[error("the HTTP client of a webhook: {0}")]
+    #[error("the client of a webhook: {0}")]
     Client(io::Error),
 }
 

@@ -1,8 +1,8 @@
 //! The worker of one webhook: follows the journal, posts what is wanted, waits, gives up after a day.
 //!
-//! An event that is not taken is tried again after 5 s, 30 s, 2 min, 10 min, 30 min, 1 h, 2 h and then every 4 h;
-//! those behind it wait. It is given up a day after it happened or, where that is later, after the endpoint began
-//! to fail: so an endpoint that is down for days has a day of events before it and the rest as dead letters.
+//! An event that is not taken is tried again after [`wait::wait`], at last every four hours or so; those behind it
+//! wait. It is given up a day after it happened or, where that is later, after the endpoint began to fail: so an
+//! endpoint that is down for days has a day of events before it and the rest as dead letters.
 //! What is done is written down at most once a second; nothing that is not written down lets the journal go.
 
 use std::collections::VecDeque;
@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::ledger::{Cursor, DeadLetter, Progress};
 use super::post::Posted;
-use super::{Ask, Delivery, Hook, Replay, Standing, encoded};
+use super::{Ask, Delivery, Hook, Replay, Standing, encoded, wait};
 use crate::clock::{Now, Timestamp};
 use crate::config::EventName;
 use crate::engine::feed::{Feed, FeedError, Numbered};
@@ -25,17 +25,6 @@ use crate::engine::{Engine, ReadError};
 use crate::id::EventId;
 use crate::store::{Hold, StoreError};
 
-/// Waits after the first, second, ... post that was not taken; the last one for all further.
-const DELAYS: [Duration; 8] = [
-    Duration::from_secs(5),
-    Duration::from_secs(30),
-    Duration::from_secs(120),
-    Duration::from_secs(600),
-    Duration::from_secs(1_800),
-    Duration::from_secs(3_600),
-    Duration::from_secs(7_200),
-    Duration::from_secs(14_400),
-];
 /// How long an event is tried.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(86_400);
 /// Events read at once.
@@ -311,12 +300,12 @@ impl Worker {
         let posted = self.hook.poster.post(&id, body).await;
         let now = self.now();
         let took = now.mono.saturating_duration_since(began.mono);
-        let delivery = Delivery { id, name, at: began.wall, took, posted: posted.clone() };
+        let delivery = Delivery { id: id.clone(), name, at: began.wall, took, posted: posted.clone() };
         self.hook.update(|status| status.note(delivery));
         match &posted {
             Posted::Taken { .. } => self.is_up(),
             Posted::Gone { .. } => self.park(now.wall),
-            Posted::Refused { .. } | Posted::NoAnswer { .. } => self.fail(now, &posted),
+            Posted::Refused { .. } | Posted::NoAnswer { .. } => self.fail(now, &id, &posted),
         }
         posted
     }
@@ -334,19 +323,20 @@ impl Worker {
         self.hook.update(|status| status.standing = Standing::Parked { since });
     }
 
-    fn fail(&mut self, now: Now, posted: &Posted) {
+    fn fail(&mut self, now: Now, id: &str, posted: &Posted) {
         if self.failing_since.is_none() {
             let error = posted.error().unwrap_or_default();
             tracing::warn!(event = "webhook_failing", webhook = %self.hook.name(), error);
             self.save_within(SAVE_WITHIN);
         }
         let since = *self.failing_since.get_or_insert(now.wall);
+        let name = self.hook.name();
         self.hook.update(|status| {
             let tries = match status.standing {
                 Standing::Failing { tries, .. } => tries + 1,
                 Standing::Up | Standing::Parked { .. } => 1,
             };
-            let delay = DELAYS[(tries as usize - 1).min(DELAYS.len() - 1)];
+            let delay = wait(name, id, tries, posted.retry_after());
             let (next, next_at) = (now.mono + delay, now.wall.saturating_add(delay));
             status.standing = Standing::Failing { since, tries, next, next_at };
         });

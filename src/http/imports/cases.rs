@@ -11,9 +11,12 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
 use super::super::auth::Scope;
+use super::super::listing::Wish as Listing;
 use super::super::problem::Problem;
+use super::super::reminders::body::page;
 use super::super::{
-    App, BODY_WITHIN, NO_BODY, Segment, json as answer, media_of, no_query, query, read_body, wrong_type,
+    App, BODY_WITHIN, NO_BODY, Segment, announced, json as answer, media_of, no_query, query, read_body,
+    wrong_type,
 };
 use crate::engine::imports::dry::Errors;
 use crate::engine::imports::spool::{SpoolError, UPLOAD_MAX, Upload};
@@ -25,8 +28,6 @@ use crate::reminder::name::Key;
 
 /// How long 64 MiB may take to come.
 const UPLOAD_WITHIN: Duration = Duration::from_secs(300);
-const LIMIT: usize = 50;
-const LIMIT_MAX: usize = 500;
 
 /// `?mapping=NAME&creditor=KEY`, the second for rows that name none.
 pub async fn create(Shared(app): Shared<App>, request: Request) -> Result<Response, Problem> {
@@ -36,8 +37,7 @@ pub async fn create(Shared(app): Shared<App>, request: Request) -> Result<Respon
     if media_of(&parts.headers, &["text/csv"]).is_none() {
         return Err(wrong_type("text/csv"));
     }
-    let (id, upload) = app.imports().begin()?;
-    spool(&app, body, upload).await?;
+    let id = spool(&app, &parts, body).await?;
     let checked = app.imports().check(id, wish).await?;
     Ok(answer(StatusCode::CREATED, &shown(&checked)))
 }
@@ -68,16 +68,22 @@ pub fn wish(app: &App, parts: &Parts, by: TokenName) -> Result<Wish, Problem> {
     Ok(Wish { by, mapping_name: mapping_name.map(|name| name.to_string()), mapping })
 }
 
-/// The body as it comes into the file; what breaks off leaves none.
-pub async fn spool(app: &App, body: Body, upload: Upload) -> Result<(), Problem> {
-    let mut upload = upload;
+/// The body as it comes into a file; what breaks off leaves none, and what is too large does not begin.
+pub async fn spool(app: &App, parts: &Parts, body: Body) -> Result<ImportId, Problem> {
+    if announced(&parts.headers).is_some_and(|octets| octets > UPLOAD_MAX) {
+        return Err(ImportError::Spool(SpoolError::TooLarge).into());
+    }
+    let (id, mut upload) = app.imports().begin()?;
     let came = app.clock().within(UPLOAD_WITHIN, pour(body, &mut upload)).await;
     let came = came.unwrap_or_else(|| {
         let detail = "The body did not come in time.";
         Err(Problem::closing(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail))
     });
     match came {
-        Ok(()) => Ok(upload.finish().map_err(ImportError::Spool)?),
+        Ok(()) => {
+            upload.finish().map_err(ImportError::Spool)?;
+            Ok(id)
+        }
         Err(problem) => {
             upload.discard().map_err(ImportError::Spool)?;
             Err(problem)
@@ -101,26 +107,13 @@ async fn pour(mut body: Body, upload: &mut Upload) -> Result<(), Problem> {
 
 pub async fn list(Shared(app): Shared<App>, parts: Parts) -> Result<Response, Problem> {
     app.allow(&parts, Scope::Read).await?;
-    let (mut before, mut limit) = (None, LIMIT);
-    for (name, value) in query(&parts.uri)? {
-        match name.as_str() {
-            "cursor" => {
-                let id = value.parse::<ImportId>();
-                before = Some(id.map_err(|_| Problem::field("cursor", "is not one of this list"))?);
-            }
-            "limit" => {
-                let read = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-                limit = read.ok_or_else(|| Problem::field("limit", "must be 1 to 500"))?;
-            }
-            _ => return Err(Problem::field(&name, "is not a parameter of this call")),
-        }
-    }
-    let mut rows = app.imports().list(before, limit + 1)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
+    let wish = Listing::parse(query(&parts.uri)?, true, |_, _| Ok(false))?;
+    let after = wish.cursor(|text| text.parse::<ImportId>().ok())?;
+    let mut rows = app.imports().list(after, wish.newest_first, wish.limit + 1)?;
+    let more = rows.len() > wish.limit;
+    rows.truncate(wish.limit);
     let next = rows.last().filter(|_| more).map(|row| row.note.id.to_string());
-    let rows: Vec<Value> = rows.iter().map(brief).collect();
-    Ok(answer(StatusCode::OK, &json!({"data": rows, "next_cursor": next})))
+    Ok(page(rows.iter().map(brief).collect(), next))
 }
 
 pub async fn look(Shared(app): Shared<App>, id: Segment, parts: Parts) -> Result<Response, Problem> {
@@ -157,10 +150,10 @@ fn brief(standing: &Standing) -> Value {
 fn shown(standing: &Standing) -> Value {
     let Standing { note, done } = standing;
     let dry = &note.dry;
-    let (result, why) = match &note.state {
-        State::Committed { result, at } => (Some(committed(result, at.to_rfc3339())), None),
-        State::Failed { why } => (None, Some(why)),
-        State::Checked | State::Committing => (None, None),
+    let (result, why, done) = match &note.state {
+        State::Committed { result, at } => (Some(committed(result, at.to_rfc3339())), None, Some(dry.rows)),
+        State::Failed { why } => (None, Some(why), *done),
+        State::Checked | State::Committing => (None, None, *done),
     };
     json!({
         "id": note.id.to_string(),

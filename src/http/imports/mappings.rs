@@ -7,18 +7,23 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::super::auth::Scope;
+use super::super::listing::Wish;
 use super::super::problem::Problem;
-use super::super::{App, Segment, json as answer, no_query, read_json};
+use super::super::reminders::body::{self, page};
+use super::super::reminders::setup::stretch_of;
+use super::super::{App, Segment, json as answer, no_query, query, read_json};
 use crate::engine::reminders::{Change, ChangeRefusal};
 use crate::reminder::import::Mapping;
 use crate::reminder::name::Key;
 
 pub async fn list(State(app): State<App>, parts: Parts) -> Result<Response, Problem> {
     app.allow(&parts, Scope::Read).await?;
-    no_query(&parts.uri)?;
+    let wish = Wish::parse(query(&parts.uri)?, false, |_, _| Ok(false))?;
+    let after = wish.cursor(|text| Key::parse(text).ok())?;
     let catalog = app.engine().view().catalog()?;
-    let rows: Vec<Value> = catalog.mappings.iter().map(|(name, mapping)| shown(name, mapping)).collect();
-    Ok(answer(StatusCode::OK, &json!({"data": rows, "next_cursor": null})))
+    let (names, next) = stretch_of(catalog.mappings.keys().collect(), after.as_ref(), &wish);
+    let row = |name: &&Key| Some(shown(name, catalog.mappings.get(*name)?));
+    Ok(page(names.iter().filter_map(row).collect(), next.map(ToString::to_string)))
 }
 
 pub async fn look(State(app): State<App>, name: Segment, parts: Parts) -> Result<Response, Problem> {
@@ -35,12 +40,8 @@ pub async fn put(State(app): State<App>, name: Segment, request: Request) -> Res
     let by = app.allow(&parts, Scope::Reminders).await?;
     no_query(&parts.uri)?;
     let name = parse(&name)?;
-    let body = read_json(&app, &parts, body).await?;
-    let mut read = serde_json::Deserializer::from_slice(&body);
-    let mapping: Mapping = serde_path_to_error::deserialize(&mut read)
-        .map_err(|error| Problem::field(&error.path().to_string(), error.inner().to_string()))?;
-    read.end()
-        .map_err(|error| Problem::bad_request("not_json", format!("The body is not JSON: {error}.")))?;
+    let read = read_json(&app, &parts, body).await?;
+    let mapping: Mapping = body::parse(&read)?;
     make(&app, Change::Mapping { name, mapping: Some(Box::new(mapping.clone())) }, by).await?;
     Ok(answer(StatusCode::OK, &mapping))
 }

@@ -25,8 +25,7 @@ pub async fn payments(State(app): State<App>, request: Request) -> Result<Respon
     if media_of(&parts.headers, &["text/csv"]).is_none() {
         return Err(wrong_type("text/csv"));
     }
-    let (id, upload) = app.imports().begin()?;
-    spool(&app, body, upload).await?;
+    let id = spool(&app, &parts, body).await?;
     let booked = app.imports().book(id, wish).await?;
     let rows = booked.created + booked.changed + booked.unchanged + booked.rejected;
     let value = json!({

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::auth::Scope;
 use super::super::problem::{FieldError, Problem};
+use super::super::reminders::body::parse;
 use super::super::{App, json, media_of, no_query, read_body, wrong_type};
 use crate::engine::reminders::change::How;
 use crate::engine::reminders::seeds::change;
@@ -91,9 +92,7 @@ fn one_file(body: &[u8]) -> Result<Vec<SeedFile>, Problem> {
 }
 
 fn many_files(body: &[u8]) -> Result<Vec<SeedFile>, Problem> {
-    let read: Result<Files, _> = serde_json::from_slice(body);
-    let files =
-        read.map_err(|e| Problem::bad_request("not_json", format!("The body is no list of files: {e}.")))?;
+    let files: Files = parse(body)?;
     if files.files.len() > FILES_MAX {
         return Err(Problem::field("files", format!("must be at most {FILES_MAX}")));
     }

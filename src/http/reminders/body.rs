@@ -68,11 +68,26 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     // The object is taken apart once before: it says what is no JSON, and which names stand twice.
     let object = crate::http::fields::Fields::parse(body)?;
     object.check_once()?;
+    typed(body)
+}
+
+/// The same for an array of objects.
+pub fn parse_list<T: DeserializeOwned>(body: &[u8]) -> Result<Vec<T>, Problem> {
+    let not_json = |why: &str| Problem::bad_request("not_json", format!("The body is not JSON: {why}."));
+    match serde_json::from_slice::<Value>(body) {
+        Ok(Value::Array(_)) => typed(body),
+        Ok(_) => Err(not_json("it must be an array")),
+        Err(error) => Err(not_json(&crate::http::fields::reason(&error))),
+    }
+}
+
+fn typed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let (path, inner) = (error.path().to_string(), error.into_inner());
         let why = crate::http::fields::reason(&inner);
-        if !inner.is_data() {
+        // Of another shape than an enum's name, serde_json says that it is no JSON.
+        if !inner.is_data() && serde_json::from_slice::<Value>(body).is_err() {
             return Problem::bad_request("not_json", format!("The body is not JSON: {path}: {why}."));
         }
         named(&path, why)
@@ -238,6 +253,7 @@ mod tests {
             (phones(r#"{"number":"+4915112345678","fax":1}"#), "phones[0].fax"),
             (String::from(r#"{"external_id":"c","phones":[],"colour":"red"}"#), "colour"),
             (String::from(r#"{"external_id":"c","phones":[],"days":["someday"]}"#), "days[0]"),
+            (String::from(r#"{"external_id":"c","phones":[],"kind":[[]]}"#), "kind"),
             (String::from(r#"{"external_id":"c","external_id":"d","phones":[]}"#), "external_id"),
         ] {
             assert_eq!(told::<Contact>(&body), (422, field.to_owned()), "{body}");
@@ -251,8 +267,25 @@ mod tests {
 
     #[test]
     fn what_is_no_json_object_is_400() {
-        for body in ["", "[]", "null", "{", "{} x", "\u{FEFF}{}", r#"["c",[]]"#] {
+        let lone = r#"{"external_id":"\ud800","phones":[]}"#;
+        for body in ["", "[]", "null", "{", "{} x", "\u{FEFF}{}", r#"["c",[]]"#, lone] {
             assert_eq!(told::<Contact>(body).0, 400, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_a_list_refuses_is_named_with_its_place() {
+        let told = |body: &str| {
+            let problem = parse_list::<Contact>(body.as_bytes()).unwrap_err().to_json();
+            (problem["status"].as_u64(), problem["errors"][0]["field"].as_str().map(str::to_owned))
+        };
+        let good = r#"{"external_id":"c","phones":[]}"#;
+        assert!(parse_list::<Contact>(format!("[{good},{good}]").as_bytes()).is_ok());
+        for (second, field) in [("{}", "[1].external_id"), (r#"{"x":1}"#, "[1].x"), ("7", "[1]")] {
+            assert_eq!(told(&format!("[{good},{second}]")), (Some(422), Some(field.to_owned())));
+        }
+        for body in ["", "{}", "[", "[{}] x", "\"[]\""] {
+            assert_eq!(told(body).0, Some(400), "{body}");
         }
     }
 

@@ -4,12 +4,12 @@
 //! came of them, and what is shown is read from [`crate::engine::View`]. What a firm names by an external id or a
 //! key may be sent again and again: 201 where it was made, else 200 with `result` `changed` or `unchanged`.
 
-mod body;
+pub mod body;
 mod debts;
 mod enrolments;
 mod exports;
 mod people;
-mod setup;
+pub mod setup;
 pub mod shown;
 mod simulate;
 mod tasks;

@@ -11,7 +11,8 @@ use nudged::reminder::task::TaskOutcome;
 
 use super::firm::*;
 
-fn row(minor: i64) -> Case {
+/// Of one contact with one number, and no more than is needed.
+pub fn row(minor: i64) -> Case {
     let contact = external("con-1");
     Case {
         external_id: external("inv-1"),

@@ -202,3 +202,55 @@ fn a_restored_backup_sends_nothing_again_and_nothing_at_all_before_a_person_says
         told.tasks()
     );
 }
+
+#[test]
+fn a_stop_and_a_start_later_than_the_backup_hold_after_its_restore() {
+    let (two, restored) = ("+4915112345672", at("2026-03-12T14:00Z"));
+    let told = march()
+        .case("B", two, "2026-03-12")
+        .replies("2026-03-10T12:00Z", two, "STOP")
+        .replies("2026-03-12T12:00Z", ONE, "STOP")
+        .replies("2026-03-12T12:00Z", two, "START")
+        .when("2026-03-12T14:00Z", What::Restore { to: at("2026-03-11T22:00Z") })
+        .tell();
+    let since: Vec<String> = told
+        .lines
+        .iter()
+        .filter(|line| line.at >= restored)
+        .filter_map(|line| match &line.said {
+            Said::Optout(optout) => Some(format!("stopped {}", optout.number)),
+            Said::Consent(consent) => Some(format!("lifted {}", consent.number)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(since, [format!("stopped {ONE}"), format!("lifted {two}")]);
+}
+
+#[test]
+fn what_was_paused_in_the_backup_is_in_doubt_too() {
+    // It waited for a person, who may have let it go on in the gap.
+    let told = march()
+        .replies("2026-03-10T12:00Z", ONE, "why do you ask me")
+        .when("2026-03-12T14:00Z", What::Restore { to: at("2026-03-11T22:00Z") })
+        .tell();
+    assert_eq!(told.reminders(), ["A before 2026-03-09"]);
+    assert!(told.tasks().iter().any(|kind| kind == "restored"), "{:?}", told.tasks());
+}
+
+#[test]
+fn what_a_subscription_made_in_the_gap_is_in_doubt_too() {
+    let subscription: nudged::reminder::subscription::Subscription = serde_json::from_str(
+        r#"{"external_id": "S", "account": "+4915112345671", "creditor": "acme", "amount": {"value": "9.90", "currency": "EUR"},
+            "every": "monthly", "day": 31, "from": "2026-01-31"}"#,
+    )
+    .unwrap();
+    let told = Story::new("2026-01-10T00:00Z", "2026-02-10T00:00Z")
+        .case("A", ONE, "2026-01-20")
+        .when("2026-01-11T00:00Z", What::Changes(vec![Change::Subscription(Box::new(subscription))]))
+        .paid("2026-01-11T06:00Z", "A", "120.50")
+        .when("2026-01-31T14:00Z", What::Restore { to: at("2026-01-12T12:00Z") })
+        .tell();
+    let reminders = told.reminders();
+    assert!(reminders.iter().any(|reminder| reminder.ends_with("2026-01-31")), "{reminders:?}");
+    assert_eq!(told.tasks().iter().filter(|kind| *kind == "restored").count(), 1, "{:?}", told.tasks());
+}

@@ -4,6 +4,7 @@
 //! its lines and its own script alone: never a text after payment or STOP, never outside hours or caps, never the same
 //! step twice, at most one text a phone a day.
 
+mod bank;
 mod crashes;
 mod events;
 mod forecast;

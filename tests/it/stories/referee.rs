@@ -68,6 +68,7 @@ pub fn judge(cases: &[Case], events: &[Event], lines: &[Line], law: &Law) {
     caps(&reminders, law);
     no_step_twice(&reminders, events, law);
     nothing_after_payment(&reminders, cases, events);
+    nothing_after_the_bank_paid(&reminders, lines);
     nothing_after_stop(&reminders, lines, events);
     no_blank_is_left(lines);
 }
@@ -170,6 +171,32 @@ fn nothing_after_payment(reminders: &[Reminder], cases: &[Case], events: &[Event
             let (step, at) = (reminder.step, reminder.at);
             assert!(paid < case.amount.minor(), "{id} {step} went at {at} though it was paid");
         }
+    }
+}
+
+/// Where a bank file is all that paid: from the word of the core on, until a bank file takes something back.
+fn nothing_after_the_bank_paid(reminders: &[Reminder], lines: &[Line]) {
+    let files: Vec<(Timestamp, u64)> = lines
+        .iter()
+        .filter_map(|line| match &line.said {
+            Said::Bank(bank) => Some((line.at, bank.reversed)),
+            _ => None,
+        })
+        .collect();
+    for (at, obligation) in lines.iter().filter_map(|line| match &line.said {
+        Said::Exited(exited) if exited.reason == "paid" => Some((line.at, &exited.obligation)),
+        _ => None,
+    }) {
+        if !files.iter().any(|(when, _)| *when == at) {
+            continue;
+        }
+        let until = files.iter().find(|(when, reversed)| *when > at && *reversed > 0).map(|(when, _)| *when);
+        let late = reminders.iter().find(|reminder| {
+            reminder.obligation == obligation
+                && reminder.at > at
+                && until.is_none_or(|until| reminder.at < until)
+        });
+        assert!(late.is_none(), "{obligation} was texted though a bank file paid it at {at}");
     }
 }
 

@@ -88,7 +88,7 @@ pub async fn list(State(app): State<App>, parts: Parts) -> Response {
     let imports = app.imports().clone();
     page(app, parts, &["before"], move |look| {
         let before = look.asked.parse("before", |text| text.parse::<ImportId>())?;
-        let mut found = imports.list(before, ROWS + 1)?;
+        let mut found = imports.list(before, true, ROWS + 1)?;
         let more = found.len() > ROWS;
         found.truncate(ROWS);
         let home = ZoneSet::one(look.catalog.home.clone());
