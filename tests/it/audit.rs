@@ -15,7 +15,6 @@ use nudged::reminder::subscription::Subscription;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use crate::http_reminders::Api;
 use crate::reminders::firm::*;
 
 fn case() -> Case {
@@ -371,91 +370,6 @@ fn a_promise_after_an_exit_is_judged_too() {
 }
 
 #[test]
-fn the_same_menu_answer_again_is_the_same_answer_where_the_first_was_answered() {
-    let mut firm = Firm::new();
-    let id = firm.owe("inv-1", 1, november(20));
-    firm.live(HOUR * 4);
-    assert_eq!(firm.steps_sent(), ["after"]);
-    firm.reply(1, "6");
-    firm.accept();
-    assert!(firm.texts().last().unwrap().starts_with("Help"), "{:?}", firm.texts());
-    firm.reply(1, "6");
-    assert!(firm.open_kinds().is_empty() && firm.phone(1).review.is_none(), "{:?}", firm.open_kinds());
-    firm.live(DAY * 20);
-    assert!(firm.gone(id).contains(&String::from("last")), "nobody need read a 6 twice");
-}
-
-#[test]
-fn a_number_that_is_somebody_elses_gets_nothing_of_any_contact_on_it() {
-    let mut firm = Firm::new();
-    let first = firm.owe("inv-1", 1, november(25));
-    let mut shared = draft("inv-2", 2, november(25));
-    let mut both = contact(&[2]);
-    both.phones = contact(&[1]).phones;
-    shared.owner =
-        nudged::engine::reminders::change::Owner::Inline { creditor: key("acme"), contact: Box::new(both) };
-    let second = firm.try_owe(shared).unwrap();
-    while firm.sent.is_empty() {
-        firm.pass(HOUR);
-    }
-    // Both contacts have the number; the one whose text is leased is not the one that is spoken of.
-    let of = firm.sent[0].reference.as_ref().unwrap().obligation;
-    let told = if of == first { second } else { first };
-    let (kind, note) = (key("wrong_number"), String::new());
-    firm.change(Change::OpenTask { kind, which: Some(Which::Id(told)), note, due: None }).unwrap();
-    let message = firm.sent[0].id;
-    // No byte of it is out when somebody says whose number it is not.
-    let outcome = nudged::reminder::task::TaskOutcome::CorrectNumber { number: number(3) };
-    firm.done("wrong_number", outcome).unwrap();
-    assert_eq!(firm.phone(1).status, nudged::engine::reminders::records::PhoneStatus::Wrong);
-    assert!(firm.recalled.contains(&message), "the first contact's text goes to a stranger");
-}
-
-#[test]
-fn a_lane_that_is_full_keeps_no_other_lane_waiting() {
-    let noon = "[[sequence]]\nkey = \"noon\"\n[[sequence.step]]\nid = \"noon\"\noffset = \"-2d\"\nat = \"12:00\"\n\
-                grace = \"2h\"\ntemplate = \"due\"\n";
-    let mut firm = Firm::make(&format!("{SET_UP}{noon}"), 1, MONDAY);
-    let route = |to: &str, via: &str| nudged::config::Route {
-        to: vec![to.to_owned()],
-        class: Vec::new(),
-        sender: Vec::new(),
-        token: Vec::new(),
-        via: vec![via.into()],
-        policy: nudged::config::Policy::Failover,
-    };
-    let fast = nudged::link::LinkFacts { name: "b".into(), account: "b".into(), kind: "smpp", window: 10 };
-    firm.settings.links.push(fast);
-    // Numbers below 100 go by the slow link, the others by the fast one.
-    firm.settings.routes = vec![route("+49151123450", "a"), route("+49151123451", "b")];
-    firm.crash();
-    firm.step(vec![Input::Link { link: 1, event: nudged::link::LinkEvent::Up }]);
-    for n in 1..=60 {
-        firm.owe(&format!("slow-{n}"), n, november(25));
-    }
-    for n in 101..=105 {
-        let mut fast = draft(&format!("fast-{n}"), n, november(25));
-        fast.sequence = Some(key("noon"));
-        firm.try_owe(fast).unwrap();
-    }
-    // The slow link takes five minutes for a text: it has work until three o'clock.
-    for _ in 0..72 {
-        firm.pass(std::time::Duration::from_secs(300));
-        let open = std::mem::take(&mut firm.open);
-        let answers = open.into_iter().map(|(link, submission)| {
-            let reference = nudged::message::Reference(submission.id.to_string());
-            let (id, index) = (submission.id, submission.index);
-            let outcome = nudged::link::Outcome::Accepted { reference };
-            Input::Link { link, event: nudged::link::LinkEvent::Outcome { id, index, outcome } }
-        });
-        let answers: Vec<Input> = answers.collect();
-        firm.step(answers);
-    }
-    let by_fast = firm.sent.iter().filter(|sent| sent.to >= number(100)).count();
-    assert_eq!(by_fast, 5, "the fast link was idle all the time: {} by the slow one", firm.sent.len());
-}
-
-#[test]
 fn what_is_foreseen_is_the_text_that_goes_where_links_are_redirected() {
     use nudged::engine::reminders::catalog::Catalog;
     use nudged::engine::reminders::records::Applied;
@@ -515,33 +429,6 @@ fn part_of_a_payment_that_went_back_is_not_all_of_it() {
 }
 
 #[test]
-fn an_automatic_answer_keeps_the_holidays_that_reminders_keep() {
-    let set_up = SET_UP
-        .replace("timezone = \"Europe/Berlin\"\n", "timezone = \"Europe/Berlin\"\ncalendar = \"days\"\n");
-    let calendar = "[[calendar]]\nkey = \"days\"\nweekend = [\"sat\", \"sun\"]\nholidays = [{ date = \"2026-11-24\", name = \"H\" }]\n";
-    let pack = HALT.replace("attorney_halt", "closed_on_holidays");
-    let mut firm = Firm::with(&format!("{calendar}{pack}{set_up}"));
-    firm.owe("inv-1", 1, november(20));
-    firm.live(HOUR * 4);
-    assert_eq!(firm.steps_sent(), ["after"]);
-    firm.live(DAY);
-    firm.reply(1, "6");
-    assert_eq!(firm.sent.len(), 1, "the 24th is closed: {:?}", firm.texts());
-}
-
-#[test]
-fn stop_and_start_stand_in_the_consent_ledger() {
-    let mut firm = Firm::new();
-    let id = firm.owe("inv-1", 1, november(25));
-    firm.reach_next(id);
-    firm.accept();
-    firm.reply(1, "STOP");
-    firm.accept();
-    let (from, to) = nudged::store::keys::under(nudged::store::keys::consents_of(number(1)));
-    assert!(firm.state.map.range(from..to).next().is_some(), "no event says that it was revoked");
-}
-
-#[test]
 fn a_paid_claim_without_an_end_goes_on_after_its_grace() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(30));
@@ -562,47 +449,6 @@ fn a_promise_of_more_than_is_owed_is_kept_by_all_of_it_or_refused() {
     }
     firm.pay(id, "p1", 12_000);
     assert_eq!(firm.obligation(id).promise.unwrap().state, PromiseState::Kept);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_contact_changed_meanwhile_is_not_written_over() {
-    let api = Api::start().await;
-    let body = |attorney: &str| {
-        json!({"external_id": "con-1", "phones": [{"number": "+4915112345678"}],
-               "custom": {"attorney": attorney}})
-    };
-    api.make("/v1/contacts", body("Dr. Recht")).await;
-    let stale =
-        api.request(reqwest::Method::PUT, "/v1/contacts/con-1").header("If-Match", "\"77\"").json(&body(""));
-    let answer = Api::answer(stale).await;
-    assert_eq!(answer.status, 412, "{}", answer.body);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_task_asked_for_twice_under_one_key_is_one() {
-    let api = Api::start().await;
-    let ask = || {
-        api.request(reqwest::Method::POST, "/v1/tasks")
-            .header("Idempotency-Key", "0b0a7f1e")
-            .json(&json!({"kind": "callback", "note": "call"}))
-    };
-    let first = Api::answer(ask()).await;
-    let second = Api::answer(ask()).await;
-    assert_eq!(first.body["id"], second.body["id"], "{} {}", first.status, second.status);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_token_of_the_crm_may_not_loosen_the_law() {
-    let api = Api::start().await;
-    let (status, answer) = api
-        .call(
-            reqwest::Method::PUT,
-            "/v1/packs/base",
-            json!({"key": "base", "title": "Anything goes", "source": "me", "applies": {},
-                   "hours": {"from": "00:00", "to": "24:00"}, "caps": []}),
-        )
-        .await;
-    assert!(status == 403 || status == 422, "{status} {answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@
 //! happened.rs      what becomes of obligations        told.rs           the same as the outside reads it
 //! imagine.rs       what a row would come to           simulate.rs       what would go when
 //! reference.rs     the dispatch key                   view.rs           reading it all beside the core
-//! restored.rs      after a backup came back
+//! restored.rs      after a backup came back           terms.rs         of which version, once, by whom
 //! ```
 //! Invariants: an obligation's record, the ledger of its steps and its timer change in one batch; a step with a note
 //! of having gone is never queued again in its cycle; nothing is rendered before a link can take it; every decision
@@ -48,6 +48,7 @@ pub mod simulate;
 pub mod situation;
 pub mod subscriptions;
 pub mod tasks;
+pub mod terms;
 pub mod told;
 pub mod view;
 

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use jiff::civil::Date;
 
@@ -188,6 +189,32 @@ impl Situation {
         window: Window,
         around: Circumstances,
     ) -> Result<Clearance, Refusal> {
+        let is_held = around.is_held || self.phone.review.is_some();
+        self.judge_for(Aim::Reminder, obligation, window, Circumstances { is_held, ..around })
+    }
+
+    /// What they say of an answer to somebody who has just asked for it, and who need not wait until a person has read
+    /// what else they wrote.
+    ///
+    /// # Errors
+    /// The first gate that refuses.
+    pub fn judge_answer(
+        &self,
+        obligation: &Obligation,
+        within: Duration,
+        around: Circumstances,
+    ) -> Result<Clearance, Refusal> {
+        let window = Window { opens: around.now, stale_after: around.now.saturating_add(within) };
+        self.judge_for(Aim::Answer, obligation, window, around)
+    }
+
+    fn judge_for(
+        &self,
+        aim: Aim,
+        obligation: &Obligation,
+        window: Window,
+        around: Circumstances,
+    ) -> Result<Clearance, Refusal> {
         let Some(enrolment) = &obligation.enrolment else {
             return Err(gate::never());
         };
@@ -199,10 +226,10 @@ impl Situation {
             |date: Date| self.calendar.as_ref().is_some_and(|calendar| calendar.holiday(date).is_some());
         gate::judge(&Facts {
             now: around.now,
-            aim: Aim::Reminder,
+            aim,
             step: StepWindow { from: window.opens, until: window.stale_after },
             is_suppressed: around.is_suppressed,
-            is_held: around.is_held || self.phone.review.is_some(),
+            is_held: around.is_held,
             number: number_state(self.phone.status),
             has_attorney: self.contact.contact.custom.get("attorney").is_some_and(|v| !v.is_empty()),
             status: obligation.status,

@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::body::{answer, change, external, meant, ordered, page, stretch, which, written};
+use super::body::{Caller, answer, change, external, meant, ordered, page, stretch, which, written};
 use super::{debts, shown};
 use crate::clock::Timestamp;
 use crate::engine::reminders::change::Which;
@@ -231,11 +231,7 @@ async fn put_subscription(
     keep_subscription(&app, wanted, by).await
 }
 
-async fn keep_subscription(
-    app: &App,
-    wanted: Subscription,
-    by: crate::message::TokenName,
-) -> Result<Response, Problem> {
+async fn keep_subscription(app: &App, wanted: Subscription, by: Caller) -> Result<Response, Problem> {
     let external = wanted.external_id.clone();
     let changed = change(app, Change::Subscription(Box::new(wanted)), by, "").await?;
     let kept = app.read(move |view| view.subscription(&external)).await?;

@@ -16,9 +16,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::body::{answer, change, key, only, page, written};
+use super::body::{Caller, answer, change, key, only, page, tagged, written_by};
 use crate::engine::Change;
 use crate::engine::reminders::catalog::Catalog;
+use crate::engine::reminders::terms;
 use crate::http::auth::Scope;
 use crate::http::listing::Wish;
 use crate::http::problem::{FieldError, Problem};
@@ -39,7 +40,12 @@ pub trait SetUp: Serialize + DeserializeOwned + Send + Sync + 'static {
     fn key(&self) -> &Key;
     fn find(catalog: &Catalog, key: &str) -> Option<Value>;
     fn keys(catalog: &Catalog) -> Vec<&Key>;
+    /// What it must have now where a change names it.
+    fn tag(catalog: &Catalog, key: &str) -> Option<u64>;
     fn change(self) -> Change;
+
+    /// Who may change it.
+    const SCOPE: Scope;
 }
 
 fn shown<T: Serialize>(of: &T) -> Value {
@@ -51,7 +57,7 @@ fn found<T: Serialize>(map: &BTreeMap<Key, Arc<T>>, key: &str) -> Option<Value> 
 }
 
 macro_rules! set_up {
-    ($($kind:ty, $map:ident, |$value:ident| $key:expr, $change:expr;)*) => {
+    ($($kind:ty, $map:ident, $scope:ident, |$value:ident| $key:expr, $change:expr;)*) => {
         $(impl SetUp for $kind {
             fn key(&self) -> &Key {
                 let $value = self;
@@ -66,18 +72,24 @@ macro_rules! set_up {
                 catalog.$map.keys().collect()
             }
 
+            fn tag(catalog: &Catalog, key: &str) -> Option<u64> {
+                catalog.$map.get(key).map(|kept| terms::tag(&**kept))
+            }
+
             fn change(self) -> Change {
                 $change(self)
             }
+
+            const SCOPE: Scope = Scope::$scope;
         })*
     };
 }
 
 set_up! {
-    Creditor, creditors, |it| &it.key, |it| Change::Creditor(Box::new(it));
-    Menu, menus, |it| it.key(), Change::Menu;
-    Pack, packs, |it| &it.key, |it| Change::Pack(Box::new(it));
-    Calendar, calendars, |it| it.key(), |it| Change::Calendar(Box::new(it));
+    Creditor, creditors, Reminders, |it| &it.key, |it| Change::Creditor(Box::new(it));
+    Menu, menus, Reminders, |it| it.key(), Change::Menu;
+    Pack, packs, Admin, |it| &it.key, |it| Change::Pack(Box::new(it));
+    Calendar, calendars, Reminders, |it| it.key(), |it| Change::Calendar(Box::new(it));
 }
 
 impl SetUp for Sequence {
@@ -94,9 +106,15 @@ impl SetUp for Sequence {
         catalog.sequences.keys().collect()
     }
 
+    fn tag(catalog: &Catalog, key: &str) -> Option<u64> {
+        catalog.sequences.get(key)?.last_key_value().map(|(version, _)| u64::from(*version))
+    }
+
     fn change(self) -> Change {
         Change::Sequence(Box::new(self))
     }
+
+    const SCOPE: Scope = Scope::Reminders;
 }
 
 /// As it is written, with its version.
@@ -163,17 +181,18 @@ async fn look<T: SetUp>(State(app): State<App>, key: Segment, parts: Parts) -> R
     no_query(&parts.uri)?;
     let catalog = app.engine().view().catalog()?;
     let found = T::find(&catalog, &key.0).ok_or_else(Problem::not_found)?;
-    Ok(crate::http::json(StatusCode::OK, &found))
+    let tag = T::tag(&catalog, &key.0).unwrap_or_default();
+    Ok(tagged(crate::http::json(StatusCode::OK, &found), tag))
 }
 
 async fn make<T: SetUp>(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let (parts, by, wanted) = written::<T>(&app, request).await?;
+    let (parts, by, wanted) = written_by::<T>(&app, request, T::SCOPE).await?;
     no_query(&parts.uri)?;
     keep(&app, wanted, by).await
 }
 
 async fn put<T: SetUp>(State(app): State<App>, key: Segment, request: Request) -> Result<Response, Problem> {
-    let (parts, by, wanted) = written::<T>(&app, request).await?;
+    let (parts, by, wanted) = written_by::<T>(&app, request, T::SCOPE).await?;
     no_query(&parts.uri)?;
     if wanted.key().as_str() != key.0 {
         return Err(Problem::field("key", "is not the one in the address"));
@@ -181,11 +200,12 @@ async fn put<T: SetUp>(State(app): State<App>, key: Segment, request: Request) -
     keep(&app, wanted, by).await
 }
 
-async fn keep<T: SetUp>(app: &App, wanted: T, by: crate::message::TokenName) -> Result<Response, Problem> {
+async fn keep<T: SetUp>(app: &App, wanted: T, by: Caller) -> Result<Response, Problem> {
     let key = wanted.key().clone();
     let changed = change(app, wanted.change(), by, "").await?;
     let catalog = app.engine().view().catalog()?;
-    Ok(answer(changed.how, T::find(&catalog, key.as_str()).unwrap_or_default()))
+    let tag = T::tag(&catalog, key.as_str()).unwrap_or_default();
+    Ok(tagged(answer(changed.how, T::find(&catalog, key.as_str()).unwrap_or_default()), tag))
 }
 
 /// The latest version, or the one that the query names.
@@ -199,7 +219,7 @@ async fn look_sequence(State(app): State<App>, key: Segment, parts: Parts) -> Re
     let found = versions.range((Bound::Unbounded, upto)).next_back();
     let found = found.filter(|(found, _)| version.is_none_or(|wanted| wanted == **found));
     let (version, sequence) = found.ok_or_else(Problem::not_found)?;
-    Ok(crate::http::json(StatusCode::OK, &sequence_json(*version, sequence)))
+    Ok(tagged(crate::http::json(StatusCode::OK, &sequence_json(*version, sequence)), u64::from(*version)))
 }
 
 /// What is known of the recipients of a sequence that is tried out.

@@ -56,6 +56,7 @@ fn refused(refusal: ChangeRefusal) -> Problem {
             let detail = "Somebody else has changed it meanwhile: look at it again.";
             Problem::new(StatusCode::CONFLICT, "version_conflict", detail)
         }
+        ChangeRefusal::Held => Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail),
         ChangeRefusal::State(_) => Problem::new(StatusCode::CONFLICT, "state_forbids", detail),
         ChangeRefusal::Full(_) => Problem::new(StatusCode::CONFLICT, "too_many", detail),
         ChangeRefusal::Closed(refusal) => refusal.into(),

@@ -11,6 +11,7 @@ use super::obligations::{Choice, Row as Owed};
 use super::words::{When, plain};
 use super::{Frame, Look, ROWS, SHOWN, name_of, page};
 use crate::clock::Timestamp;
+use crate::engine::reminders::terms::Terms;
 use crate::engine::reminders::view::{Place, Stretch, TaskFilter, TaskStage};
 use crate::engine::{Change, ReadError, View};
 use crate::http::auth::Scope;
@@ -191,7 +192,9 @@ pub async fn change(State(app): State<App>, path: Two, request: Request) -> Resp
         let mut entries = Entries::of(form);
         let change = said(id, &path.1, &mut entries);
         entries.check()?;
-        make(&app, change.ok_or_else(Problem::not_found)?, signed.name).await?;
+        let change = Box::new(change.ok_or_else(Problem::not_found)?);
+        let terms = Terms { keeps_holds: !signed.changes(), ..Terms::default() };
+        make(&app, Change::OnTerms { terms, change }, signed.name).await?;
         Ok(format!("/tasks/{id}"))
     };
     answer(done.await)
