@@ -554,7 +554,8 @@ async fn a_token_of_the_crm_may_not_loosen_the_law() {
         let answer = Api::answer(as_crm(method, path).json(&loose)).await;
         assert_eq!((answer.status, &answer.body["code"]), (403, &json!("scope_missing")), "{}", answer.body);
     }
-    let toml = "[[pack]]\nkey = \"base\"\ntitle = \"Anything goes\"\nsource = \"me\"\napplies = {}\n";
+    let toml = "[[pack]]\nkey = \"base\"\ntitle = \"Anything goes\"\nsource = \"me\"\napplies = {}\n\
+                hours = { from = \"00:00\", to = \"24:00\" }\n";
     let seeds = |request: reqwest::RequestBuilder| {
         Api::answer(request.header("Content-Type", "application/toml").body(toml))
     };

@@ -532,7 +532,7 @@ fn whom_an_admin_takes_off_the_list_is_reminded_again_and_said_what_they_said() 
 fn whoever_may_end_no_hold_ends_none_by_a_task_but_may_suppress() {
     let mut firm = Firm::new();
     let id = firm.owe("inv-1", 1, november(25));
-    firm.reply(1, "please do not stop by");
+    firm.reply(1, "please stop this nonsense");
     let task = *firm.tasks().first_key_value().unwrap().0;
     let mut done = |outcome| {
         let terms = Terms { keeps_holds: true, ..Terms::default() };
