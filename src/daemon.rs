@@ -37,6 +37,7 @@ use crate::link::{self, LinkEnd, LinkFacts, LinkPort};
 use crate::message::LinkName;
 use crate::pace::Shared;
 use crate::quota::Limits;
+use crate::reminder::name::Key;
 use crate::route::LaneClash;
 use crate::store::{self, Opened, Options, Store, StoreError};
 
@@ -356,9 +357,17 @@ pub(crate) fn settings(config: &Config, link_secret: [u8; 32]) -> Settings {
             home: config.timezone.clone(),
             link_secret,
             redirect: Some(config.redirect.base.clone()).filter(|base| !base.is_empty()),
+            route_classes: route_classes(config),
             takes_payments: config.webhooks.iter().any(|hook| hook.takes(EventName::PaymentRequested)),
         },
     }
+}
+
+fn route_classes(config: &Config) -> BTreeMap<LinkName, Key> {
+    let modems = config.modems.iter().map(|modem| (&modem.name, &modem.route_class));
+    let binds = config.smpp.iter().map(|smpp| (&smpp.name, &smpp.route_class));
+    let named = |(name, class): (&LinkName, &Option<Key>)| Some((name.clone(), class.clone()?));
+    modems.chain(binds).filter_map(named).collect()
 }
 
 fn modem_facts(modem: &Modem) -> LinkFacts {

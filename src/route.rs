@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::{Policy, Route};
-use crate::message::{Body, LinkName};
+use crate::message::{Body, Class, LinkName, Msisdn, Sender, TokenName};
 
 /// Names a lane by the links it holds, so it is the same after a restart.
 pub type LaneId = u32;
@@ -24,6 +24,15 @@ impl Lane {
         let names: Vec<&str> = self.via.iter().map(LinkName::as_str).collect();
         crc32c::crc32c(format!("{:?} {}", self.policy, names.join(",")).as_bytes())
     }
+}
+
+/// What routes tell messages apart by.
+#[derive(Clone, Copy, Debug)]
+pub struct Way<'a> {
+    pub to: Msisdn,
+    pub class: Class,
+    pub sender: Option<&'a Sender>,
+    pub token: &'a TokenName,
 }
 
 /// The checked routes of one configuration.
@@ -80,14 +89,24 @@ impl Router {
             let id = Router::alone(link).id();
             return self.lanes.contains_key(&id).then_some(id);
         }
-        let number = body.to.to_e164();
+        let Body { to, class, sender, token, .. } = body;
+        Some(self.lane_by_route(Way { to: *to, class: *class, sender: sender.as_ref(), token }))
+    }
+
+    fn lane_by_route(&self, way: Way<'_>) -> LaneId {
+        let number = way.to.to_e164();
         let fits = |route: &Route| {
             (route.to.is_empty() || route.to.iter().any(|prefix| number.starts_with(prefix.as_str())))
-                && (route.class.is_empty() || route.class.contains(&body.class))
-                && (route.sender.is_empty() || body.sender.as_ref().is_some_and(|s| route.sender.contains(s)))
-                && (route.token.is_empty() || route.token.contains(&body.token))
+                && (route.class.is_empty() || route.class.contains(&way.class))
+                && (route.sender.is_empty() || way.sender.is_some_and(|s| route.sender.contains(s)))
+                && (route.token.is_empty() || route.token.contains(way.token))
         };
-        Some(self.routes.iter().find(|(route, _)| fits(route)).map_or(self.rest, |(_, lane)| *lane))
+        self.routes.iter().find(|(route, _)| fits(route)).map_or(self.rest, |(_, lane)| *lane)
+    }
+
+    /// The links that may take such a message, where it asks for none by name.
+    pub fn links_of(&self, way: Way<'_>) -> &[LinkName] {
+        self.lanes.get(&self.lane_by_route(way)).map_or(&[], |lane| &lane.via)
     }
 }
 
@@ -98,7 +117,7 @@ fn join(via: &[LinkName]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Class, Msisdn, body::sample};
+    use crate::message::body::sample;
 
     fn route(to: &[&str], class: &[Class], via: &[&str]) -> Route {
         Route {

@@ -8,7 +8,7 @@ use super::client::{Call, Server};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// contacts, accounts, obligations, payments, subscriptions, plans, enrolments, consents, suppressions, tasks,
-    /// phones, creditors, templates, menus, sequences, packs or calendars
+    /// phones, creditors, templates, menus, sequences, rules, packs or calendars
     resource: String,
     /// csv or json
     #[arg(long, value_parser = ["csv", "json"], default_value = "csv")]

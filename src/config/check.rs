@@ -19,6 +19,7 @@ use super::{hook, money};
 use crate::message::{LinkName, Msisdn};
 use crate::pace::Rate;
 use crate::quota::{Period, Quota};
+use crate::reminder::name::Key;
 use crate::reminder::zone::Zone;
 use crate::sms::segment;
 
@@ -383,6 +384,7 @@ fn modems(
             recipients: section.text("recipients", Some(MODEM_RECIPIENTS), value::maybe_quota),
             sticky: span(section, "sticky", Duration::from_secs(1_800), STICKY),
             receipts: section.switch("receipts", true),
+            route_class: section.text("route_class", None, route_class),
         };
         Some(Modem { port: port?, ..rest })
     })
@@ -397,6 +399,15 @@ fn quotas(section: &mut Section<'_>, default: Vec<Quota>) -> Vec<Quota> {
         section.refuse_value("quota", Bad::new(why, "keep the lower"));
     }
     quotas
+}
+
+/// Empty: none.
+fn route_class(text: &str) -> Result<Option<Key>, Bad> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let remedy = "write it as the packs do in forbidden_routes, such as \"us_a2p\", or \"\"";
+    Key::parse(text).map(Some).map_err(|why| Bad::new(format!("{text:?} is no class: it {why}"), remedy))
 }
 
 /// Empty: none.
@@ -458,6 +469,7 @@ fn smpp(
         enquire_link: span(section, "enquire_link", Duration::from_secs(30), ENQUIRE_LINK),
         response_timeout: span(section, "response_timeout", MINUTE, RESPONSE_TIMEOUT),
         status: section.pairs("status", status).into_iter().collect(),
+        route_class: section.text("route_class", None, route_class),
     };
     Some(Smpp { address: address?, system_id: system_id?, password: password?, ..rest })
 }

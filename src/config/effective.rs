@@ -10,6 +10,7 @@ use super::value::{
     self, CLASSES, LANGUAGES, ON_UNKNOWN, RETRY_CLASSES, show_duration, show_listen, show_word,
 };
 use super::{Config, Http, Inbound, Modem, Numbering, Payments, Queue, Redirect, Route, Smpp, Webhook};
+use crate::reminder::name::Key;
 
 /// Stands where the name of a secret's file stood, which the checked configuration no longer knows.
 pub const MASKED: &str = "(masked)";
@@ -90,7 +91,7 @@ fn write_redirect(out: &mut String, redirect: &Redirect) -> fmt::Result {
 fn write_modem(out: &mut String, link: &Modem) -> fmt::Result {
     #[rustfmt::skip]
     let Modem {
-        name, port, baud, pin, smsc, vendor, rate, quota, recipients, sticky, receipts,
+        name, port, baud, pin, smsc, vendor, rate, quota, recipients, sticky, receipts, route_class,
     } = link;
     let pin = pin.as_ref().map_or("", |_| MASKED);
     let smsc = smsc.as_ref().map(|number| number.to_e164()).unwrap_or_default();
@@ -105,14 +106,15 @@ fn write_modem(out: &mut String, link: &Modem) -> fmt::Result {
     writeln!(out, "quota = {}", list(quota, |quota| value::show_quota(Some(*quota))))?;
     writeln!(out, "recipients = {}", quoted(&value::show_quota(*recipients)))?;
     writeln!(out, "sticky = {}", quoted(&show_duration(*sticky)))?;
-    writeln!(out, "receipts = {receipts}")
+    writeln!(out, "receipts = {receipts}")?;
+    write_route_class(out, route_class.as_ref())
 }
 
 fn write_smpp(out: &mut String, link: &Smpp) -> fmt::Result {
     #[rustfmt::skip]
     let Smpp {
         name, account, address, system_id, password: _, system_type, window, rate, quota, sender,
-        source, dest, alphabet, long, receipt_id, enquire_link, response_timeout, status,
+        source, dest, alphabet, long, receipt_id, enquire_link, response_timeout, status, route_class,
     } = link;
     let sender = sender.as_ref().map(ToString::to_string).unwrap_or_default();
     let status: Vec<String> = status
@@ -137,7 +139,12 @@ fn write_smpp(out: &mut String, link: &Smpp) -> fmt::Result {
     writeln!(out, "receipt_id = {}", quoted(show_word(*receipt_id, &RECEIPT_IDS)))?;
     writeln!(out, "enquire_link = {}", quoted(&show_duration(*enquire_link)))?;
     writeln!(out, "response_timeout = {}", quoted(&show_duration(*response_timeout)))?;
-    writeln!(out, "status = {{{}}}", status.join(", "))
+    writeln!(out, "status = {{{}}}", status.join(", "))?;
+    write_route_class(out, route_class.as_ref())
+}
+
+fn write_route_class(out: &mut String, class: Option<&Key>) -> fmt::Result {
+    writeln!(out, "route_class = {}", quoted(class.map_or("", Key::as_str)))
 }
 
 fn write_numbering(out: &mut String, side: &str, numbering: Numbering) -> fmt::Result {

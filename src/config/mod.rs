@@ -23,6 +23,7 @@ use serde::Serialize;
 use crate::message::{Class, HookName, LinkName, Msisdn, OnUnknown, Sender};
 use crate::pace::Rate;
 use crate::quota::Quota;
+use crate::reminder::name::Key;
 use crate::reminder::zone::Zone;
 use crate::retry::RetryClass;
 use crate::sms::national::Language;
@@ -132,6 +133,8 @@ pub struct Modem {
     pub sticky: Duration,
     /// Status reports are asked for where the message wants a receipt.
     pub receipts: bool,
+    /// What packs call its kind of route, as `us_p2p`; they forbid some of them to some texts.
+    pub route_class: Option<Key>,
 }
 
 /// Where a modem is.
@@ -186,6 +189,8 @@ pub struct Smpp {
     pub response_timeout: Duration,
     /// What a command_status means here, over the built-in table.
     pub status: BTreeMap<u32, RetryClass>,
+    /// What packs call its kind of route, as `us_a2p`; they forbid some of them to some texts.
+    pub route_class: Option<Key>,
 }
 
 /// TON and NPI that override the automatic choice.

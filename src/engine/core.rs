@@ -21,6 +21,7 @@ use super::optout::{Parties, Walk};
 use super::order::Order;
 use super::quota::Quotas;
 use super::receipts::Orphans;
+use super::reminders::errands::{self, Wanted};
 use super::reminders::settle::Settled;
 use super::reminders::{ChangeAnswer, ReminderCounters, ReminderSettings, Reminders};
 use super::sweep::Sweep;
@@ -29,10 +30,11 @@ use super::unknown::UnknownNote;
 use super::{AcceptAnswer, Command, IntakeClosed, Pause, Refusal};
 use crate::clock::{Now, Timestamp};
 use crate::config::{Inbound as InboundSettings, Queue, Route};
-use crate::id::{Allotter, ContactId, MessageId};
+use crate::id::{Allotter, MessageId, ObligationId};
 use crate::link::{Control, Inbound, InboundToken, LinkEvent, LinkFacts, Submission};
 use crate::message::{Body, Head, LinkName, State, Status};
-use crate::reminder::suppression::{Intent, Party, Source};
+use crate::reminder::suppression::{Intent, Source};
+use crate::reminder::trigger::On;
 use crate::route::{LaneClash, Router};
 use crate::store::{Batch, Read, StoreError, keys, record};
 
@@ -129,12 +131,14 @@ pub struct Work<'a> {
     pub withdraw: Vec<MessageId>,
     /// Reminders that this step ends by itself, and nobody else: their steps may go again.
     pub ours: BTreeSet<MessageId>,
-    /// Parties whose reminders must be planned anew.
-    pub replan: Vec<Party>,
-    /// Contacts of whom the same is true.
-    pub replan_contacts: Vec<ContactId>,
-    /// Parties that opted out.
-    pub stopped: Vec<Party>,
+    /// What was asked for along all obligations of a number or contact.
+    pub errands: Vec<Wanted>,
+    /// Obligations that this step may still look at for errands.
+    pub errands_left: usize,
+    /// What happened to obligations that some rule waits for.
+    pub raised: VecDeque<(ObligationId, On)>,
+    /// A rule is at work: what it does wakes no rule.
+    pub ruling: bool,
     /// Messages that became unknown in this step.
     pub new_unknowns: Vec<MessageId>,
 }
@@ -152,9 +156,10 @@ impl<'a> Work<'a> {
             reminded: VecDeque::new(),
             withdraw: Vec::new(),
             ours: BTreeSet::new(),
-            replan: Vec::new(),
-            replan_contacts: Vec::new(),
-            stopped: Vec::new(),
+            errands: Vec::new(),
+            errands_left: errands::PER_STEP,
+            raised: VecDeque::new(),
+            ruling: false,
             new_unknowns: Vec::new(),
         }
     }
@@ -306,7 +311,7 @@ impl Core {
     pub(super) fn empty(settings: Settings) -> Result<Core, LaneClash> {
         let names: Vec<LinkName> = settings.links.iter().map(|link| link.name.clone()).collect();
         let router = Router::new(&settings.routes, &names)?;
-        let reminders = Reminders::new(settings.reminders.home.clone());
+        let reminders = Reminders::new(&settings.reminders, &router);
         let seat = |facts: &LinkFacts| Seat {
             facts: facts.clone(),
             up: false,
@@ -495,7 +500,7 @@ impl Core {
     /// Monotonic, so that a wall clock that is set back cannot put the core to sleep; the sweep's tick
     /// finds what a wall clock that is set forward makes due, and the end of a doubt about it.
     fn wake_at(&self, awaits: Option<Instant>, now: Now) -> Option<Instant> {
-        if !self.walks.is_empty() {
+        if !self.walks.is_empty() || !self.reminders.errands.is_empty() {
             return None;
         }
         if (self.cut_short || self.lanes.wants_refill()) && self.any_credit() {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::core::{Core, LinkIndex, Work};
 use super::notice::{Notice, NoticeKind};
+use super::reminders::errands::What;
 use super::{Draft, OptOutEntry, Refusal};
 use crate::clock::Timestamp;
 use crate::id::{InboundId, MessageId};
@@ -174,7 +175,7 @@ impl Core {
         work.txn.put(keys::opt_out(party), &suppression);
         publish(NoticeKind::OptOutAdded { party, source: suppression.source }, work);
         self.recall_party(party, work);
-        work.stopped.push(party);
+        work.along(What::Exit, party, "");
         if let Party::Number(to) = party {
             let (_, end) = keys::under(keys::chain_of(to));
             self.walks.push_back(Walk { to, end });
@@ -232,7 +233,7 @@ impl Core {
         }
         work.txn.delete(keys::hold(party));
         publish(NoticeKind::HoldRemoved { party, source }, work);
-        work.replan.push(party);
+        work.along(What::Replan, party, "");
         self.let_out(party);
         true
     }

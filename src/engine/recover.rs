@@ -13,6 +13,7 @@ use super::core::{COUNTERS, Core, Lease, LeasedSegments, PAUSES, REMINDERS, Sett
 use super::intake::u64_digest;
 use super::lanes::{LaneEntry, Waiting};
 use super::receipts::Orphans;
+use super::reminders::errands::Errands;
 use super::unknown;
 use crate::clock::Now;
 use crate::id::MessageId;
@@ -55,13 +56,13 @@ impl Core {
         core.counters = work.txn.get(&keys::core(COUNTERS))?.unwrap_or_default();
         core.counters.reminders = work.txn.get(&keys::core(REMINDERS))?.unwrap_or_default();
         core.load_clock(&work)?;
-        let home = core.settings.reminders.home.clone();
-        core.reminders.load(home, state)?;
+        core.reminders.load(state)?;
         core.pauses = work.txn.get(&keys::core(PAUSES))?.unwrap_or_default();
         core.unknowns = unknown::load(state)?.into_iter().collect();
         core.orphans = Orphans::load(state)?;
         core.load_begun(state)?;
         core.load_parties(state)?;
+        core.reminders.errands = Errands::load(state)?;
         core.assembly = Assembly::load(state)?;
         core.end_open_leases(&mut work)?;
         core.hear_orphans(&mut work)?;

@@ -131,6 +131,21 @@ impl Calendar {
         Ok(Calendar { key, weekend: days, holidays: kept, sends })
     }
 
+    /// Monday to Friday are business days, and there is no holiday yet.
+    pub fn blank(key: Key) -> Calendar {
+        let weekend = [false, false, false, false, false, true, true];
+        Calendar { key, weekend, holidays: BTreeMap::new(), sends: Sends::default() }
+    }
+
+    /// The same with other holidays.
+    ///
+    /// # Errors
+    /// [`BadCalendar`], as it says.
+    pub fn with_holidays(&self, holidays: Vec<Holiday>) -> Result<Calendar, BadCalendar> {
+        let other = Calendar::new(self.key.clone(), &[], holidays, self.sends)?;
+        Ok(Calendar { weekend: self.weekend, ..other })
+    }
+
     pub const fn key(&self) -> &Key {
         &self.key
     }

@@ -1,7 +1,8 @@
 //! Where an obligation stands in its sequence: what waits, what went, why it stopped.
 //!
 //! `scheduled -> active -> completed`; `active <-> paused`; anything `-> exited`. The ledger of steps is what
-//! makes a step go once: a step of a cycle that has a note of having gone never goes again.
+//! makes a step go once: a step of a sequence that has a note of having gone in a cycle never goes again in it,
+//! whatever sequences stand between.
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ pub struct Enrolment {
     pub version: u32,
     pub since: Timestamp,
     pub state: EnrolmentState,
-    /// Reminders that the network took, of this cycle.
+    /// Reminders of this sequence that the network took, in this cycle.
     pub reminders_accepted: u32,
     /// The step that goes next, and not before when.
     pub next: Option<NextStep>,
@@ -146,10 +147,12 @@ impl ExitReason {
     }
 }
 
-/// What became of one step of one cycle.
+/// What became of one step of a sequence in one cycle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepNote {
     pub cycle: u32,
+    /// The sequence that it is of, where the obligation is in another by now: most are of the one that it is in.
+    pub left: Option<Key>,
     pub step: Key,
     pub how: StepOutcome,
 }
@@ -185,6 +188,24 @@ pub enum StepOutcome {
     Skipped { at: Timestamp, gate: String, rule: String },
     /// It fell into a gap of what is known (a restored backup): a person decides.
     Unknown { at: Timestamp },
+}
+
+/// Gate and rule of a step that a person left out.
+pub const LEFT_OUT: (&str, &str) = ("sequence", "final");
+/// Gate and rule of a step whose text a person canceled.
+pub const CANCELED: (&str, &str) = ("person", "canceled");
+
+impl StepOutcome {
+    /// Whether it stays as it is by another date or in another enrolment: it went or may have, or a person said so.
+    pub fn stays(&self) -> bool {
+        match self {
+            StepOutcome::Gone { .. } | StepOutcome::Unknown { .. } => true,
+            StepOutcome::Skipped { gate, rule, .. } => {
+                [LEFT_OUT, CANCELED].contains(&(gate.as_str(), rule.as_str()))
+            }
+            StepOutcome::Stale { .. } => false,
+        }
+    }
 }
 
 /// Which look at an obligation is due when; the kind tells which index it stands in.

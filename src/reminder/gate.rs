@@ -63,7 +63,8 @@ pub struct Facts<'a> {
     pub ledger: &'a Ledger,
     /// When quotas have room again, if they have none now.
     pub quota_until: Option<Timestamp>,
-    /// Classes of every route that it may take: the creditor's and those of its links.
+    /// Classes of every route that it may take: the creditor's, and those of each link of its lane, because any of
+    /// them may get it once it is queued. One that is forbidden refuses it, however many others there are.
     pub route_classes: &'a [&'a str],
 }
 

@@ -15,10 +15,21 @@ const EVENT_DAYS_MAX: usize = 14;
 /// As long as a calendar takes names; the rest is cut.
 const NAME_MAX_CHARS: usize = 100;
 
+/// What is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {why}")]
+pub struct BadLine {
+    /// From 1.
+    pub line: usize,
+    pub why: BadIcs,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadIcs {
     #[error("is no iCalendar file: it must begin with BEGIN:VCALENDAR")]
     NotIcs,
+    #[error("ends without END:VCALENDAR: a part of the file is missing")]
+    Cut,
     #[error("ends within an event")]
     Unfinished,
     #[error("an event on {0:?} must have a date as 20260101")]
@@ -39,17 +50,22 @@ pub struct Holidays {
 }
 
 /// # Errors
-/// [`BadIcs`], as it says.
-pub fn parse(text: &str) -> Result<Holidays, BadIcs> {
+/// [`BadIcs`], as it says, with its line.
+pub fn parse(text: &str) -> Result<Holidays, BadLine> {
     let lines = unfold(text);
-    let mut lines = lines.iter().filter_map(|line| line.split_once(':'));
-    if !lines.next().is_some_and(|(name, value)| is(name, "BEGIN") && is(value, "VCALENDAR")) {
-        return Err(BadIcs::NotIcs);
+    let mut lines =
+        lines.iter().filter_map(|(at, line)| line.split_once(':').map(|(key, is)| (*at, key, is)));
+    if !lines.next().is_some_and(|(_, name, value)| is(name, "BEGIN") && is(value, "VCALENDAR")) {
+        return Err(BadLine { line: 1, why: BadIcs::NotIcs });
     }
     let mut days = BTreeMap::new();
-    let mut left_out = 0;
-    while lines.any(|(name, value)| is(name, "BEGIN") && is(value, "VEVENT")) {
-        let event = Event::read(&mut lines)?;
+    let (mut left_out, mut last, mut is_whole) = (0, 1, false);
+    while let Some((line, name, value)) = lines.next() {
+        (last, is_whole) = (line, is(name, "END") && is(value, "VCALENDAR"));
+        if !is(name, "BEGIN") || !is(value, "VEVENT") {
+            continue;
+        }
+        let event = Event::read(line, &mut lines)?;
         match event.days()? {
             None => left_out += 1,
             Some(dates) => dates.into_iter().for_each(|date| {
@@ -57,12 +73,18 @@ pub fn parse(text: &str) -> Result<Holidays, BadIcs> {
             }),
         }
     }
+    if !is_whole {
+        return Err(BadLine { line: last, why: BadIcs::Cut });
+    }
     let holidays = days.into_iter().map(|(date, name)| Holiday { date, name }).collect();
     Ok(Holidays { holidays, left_out })
 }
 
 #[derive(Default)]
 struct Event {
+    /// Where it begins, and where its dates stand.
+    line: usize,
+    dates: usize,
     name: String,
     start: String,
     end: Option<String>,
@@ -72,41 +94,45 @@ struct Event {
 
 impl Event {
     /// Up to the event's end; alarms within it have an end of their own.
-    fn read<'a>(lines: &mut impl Iterator<Item = (&'a str, &'a str)>) -> Result<Event, BadIcs> {
-        let mut event = Event { name: "holiday".to_owned(), ..Event::default() };
+    fn read<'a>(
+        line: usize,
+        lines: &mut impl Iterator<Item = (usize, &'a str, &'a str)>,
+    ) -> Result<Event, BadLine> {
+        let mut event = Event { line, dates: line, name: "holiday".to_owned(), ..Event::default() };
         let mut depth = 0usize;
-        for (key, value) in lines {
+        for (at, key, value) in lines {
             let name = key.split(';').next().unwrap_or(key).to_ascii_uppercase();
             match (name.as_str(), depth) {
                 ("END", 0) => return Ok(event),
                 ("BEGIN", _) => depth += 1,
                 ("END", _) => depth -= 1,
                 ("SUMMARY", 0) if !value.trim().is_empty() => event.name = unescape(value),
-                ("DTSTART", 0) => event.start = value.trim().to_owned(),
+                ("DTSTART", 0) => (event.dates, event.start) = (at, value.trim().to_owned()),
                 ("DTEND", 0) => event.end = Some(value.trim().to_owned()),
                 ("RRULE" | "RDATE", 0) => event.repeats = true,
                 ("STATUS", 0) => event.canceled = is(value, "CANCELLED"),
                 _ => {}
             }
         }
-        Err(BadIcs::Unfinished)
+        Err(BadLine { line, why: BadIcs::Unfinished })
     }
 
     /// `None` for what is no holiday. The end is excluded (RFC 5545 3.6.1).
-    fn days(&self) -> Result<Option<Vec<Date>>, BadIcs> {
+    fn days(&self) -> Result<Option<Vec<Date>>, BadLine> {
+        let bad = |why| BadLine { line: self.dates, why };
         if self.canceled || self.start.contains('T') {
             return Ok(None);
         }
         if self.repeats {
-            return Err(BadIcs::Repeats(self.name.clone()));
+            return Err(BadLine { line: self.line, why: BadIcs::Repeats(self.name.clone()) });
         }
-        let first = date(&self.start)?;
-        let end = self.end.as_deref().map(date).transpose()?.filter(|end| *end != first);
+        let first = date(&self.start).map_err(bad)?;
+        let end = self.end.as_deref().map(date).transpose().map_err(bad)?.filter(|end| *end != first);
         let Some(end) = end else { return Ok(Some(vec![first])) };
         let days = first.series(jiff::Span::new().days(1)).take_while(|day| *day < end);
         let days: Vec<Date> = days.take(EVENT_DAYS_MAX + 1).collect();
         let fits = (1..=EVENT_DAYS_MAX).contains(&days.len());
-        if fits { Ok(Some(days)) } else { Err(BadIcs::Length(self.name.clone())) }
+        if fits { Ok(Some(days)) } else { Err(bad(BadIcs::Length(self.name.clone()))) }
     }
 }
 
@@ -120,13 +146,13 @@ fn date(text: &str) -> Result<Date, BadIcs> {
     parsed.ok_or_else(|| BadIcs::Date(text.chars().take(NAME_MAX_CHARS).collect()))
 }
 
-/// A line that begins with a blank goes on the one before (RFC 5545 3.1).
-fn unfold(text: &str) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for line in text.trim_start_matches('\u{feff}').lines() {
+/// A line that begins with a blank goes on the one before (RFC 5545 3.1). With the number of its first.
+fn unfold(text: &str) -> Vec<(usize, String)> {
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         match (line.strip_prefix([' ', '\t']), lines.last_mut()) {
-            (Some(rest), Some(last)) => last.push_str(rest),
-            _ => lines.push(line.to_owned()),
+            (Some(rest), Some((_, last))) => last.push_str(rest),
+            _ => lines.push((at + 1, line.to_owned())),
         }
     }
     lines
@@ -202,17 +228,22 @@ mod tests {
 
     #[test]
     fn what_would_lose_a_day_is_refused() {
-        for (text, why) in [
-            ("BEGIN:VEVENT\n".to_owned(), BadIcs::NotIcs),
-            (String::new(), BadIcs::NotIcs),
-            ("BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART:20260101\n".to_owned(), BadIcs::Unfinished),
-            (file(&event("SUMMARY:x")), BadIcs::Date(String::new())),
-            (file(&event("DTSTART:20260230 / SUMMARY:x")), BadIcs::Date("20260230".into())),
-            (file(&event("DTSTART:20260101 / RRULE:FREQ=YEARLY / SUMMARY:x")), BadIcs::Repeats("x".into())),
-            (file(&event("DTSTART:20260101 / DTEND:20260117 / SUMMARY:x")), BadIcs::Length("x".into())),
-            (file(&event("DTSTART:20260102 / DTEND:20260101 / SUMMARY:x")), BadIcs::Length("x".into())),
+        for (text, line, why) in [
+            ("BEGIN:VEVENT\n".to_owned(), 1, BadIcs::NotIcs),
+            (String::new(), 1, BadIcs::NotIcs),
+            ("BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART:20260101\n".to_owned(), 2, BadIcs::Unfinished),
+            (file(&event("DTSTART:20260101")).replace("END:VCALENDAR\r\n", ""), 3, BadIcs::Cut),
+            (file(&event("SUMMARY:x")), 3, BadIcs::Date(String::new())),
+            (file(&event("SUMMARY:a\r\n b / DTSTART:20260230")), 7, BadIcs::Date("20260230".into())),
+            (
+                file(&event("DTSTART:20260101 / RRULE:FREQ=YEARLY / SUMMARY:x")),
+                3,
+                BadIcs::Repeats("x".into()),
+            ),
+            (file(&event("DTSTART:20260101 / DTEND:20260117 / SUMMARY:x")), 5, BadIcs::Length("x".into())),
+            (file(&event("DTSTART:20260102 / DTEND:20260101 / SUMMARY:x")), 5, BadIcs::Length("x".into())),
         ] {
-            assert_eq!(parse(&text), Err(why), "{text}");
+            assert_eq!(parse(&text), Err(BadLine { line, why }), "{text}");
         }
     }
 
@@ -225,7 +256,7 @@ mod tests {
             ],
             0..30,
         )) {
-            if let Ok(found) = parse(&format!("BEGIN:VCALENDAR\n{}", lines.join("\n"))) {
+            if let Ok(found) = parse(&format!("BEGIN:VCALENDAR\n{}\nEND:VCALENDAR", lines.join("\n"))) {
                 prop_assert!(found.holidays.is_sorted_by(|a, b| a.date < b.date));
             }
         }

@@ -6,11 +6,12 @@
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::enrolment::{Enrolment, StepNote};
+use super::enrolment::{Enrolment, EnrolmentState, StepNote, StepOutcome};
 use super::money::Money;
 use super::name::{ExternalId, Key};
 use super::plan::PlanPart;
-use super::promise::Promise;
+use super::promise::{Promise, PromiseState};
+use super::sequence::BROKEN_PROMISE;
 use crate::clock::Timestamp;
 use crate::id::ContactId;
 
@@ -107,7 +108,7 @@ pub struct Obligation {
     pub enrolment: Option<Enrolment>,
     /// What became of steps, of all cycles, oldest first.
     pub steps: Vec<StepNote>,
-    /// Grows with each new beginning: a returned debit, a restart.
+    /// From 1; grows with each new beginning: a returned debit, a restart. Another sequence is none.
     pub cycle: u32,
     /// When the core must look at it next; its key in the due index.
     pub timer: Option<super::enrolment::Timer>,
@@ -149,6 +150,70 @@ impl Obligation {
             (0, _) => ObligationStatus::Paid,
             (_, 0) => ObligationStatus::Open,
             _ => ObligationStatus::PartiallyPaid,
+        }
+    }
+
+    /// Whether a note is of the cycle that runs and of the sequence it is in.
+    pub fn is_current(&self, note: &StepNote) -> bool {
+        note.cycle == self.cycle && note.left.is_none()
+    }
+
+    /// What became of a step of its sequence in this cycle.
+    pub fn note_of(&self, step: &Key) -> Option<&StepNote> {
+        self.steps.iter().find(|note| note.step == *step && self.is_current(note))
+    }
+
+    /// Whether a step of its sequence has still to go in this cycle; one for a broken promise after one.
+    pub fn is_left(&self, step: &Key) -> bool {
+        let broken = self.promise.as_ref().is_some_and(|promise| promise.state == PromiseState::Broken);
+        self.note_of(step).is_none() && (broken || step.as_str() != BROKEN_PROMISE)
+    }
+
+    /// Notes what became of a step of its sequence.
+    pub fn note(&mut self, step: Key, how: StepOutcome) {
+        self.steps.push(StepNote { cycle: self.cycle, left: None, step, how });
+    }
+
+    /// What was over for its time, or by a gate's word, in this cycle may go after all.
+    pub fn reconsider(&mut self) {
+        let cycle = self.cycle;
+        self.steps.retain(|note| note.cycle != cycle || note.how.stays());
+    }
+
+    /// Puts it into a version of a sequence, in the cycle that runs: what went in it does not go again.
+    pub fn enter(&mut self, sequence: Key, version: u32, now: Timestamp) {
+        let mut anchor = None;
+        match self.enrolment.take() {
+            Some(old) if old.sequence == sequence => anchor = old.anchor,
+            Some(old) => self.leave(&old.sequence, &sequence),
+            None => {}
+        }
+        self.enrolment = Some(Enrolment {
+            sequence,
+            version,
+            since: now,
+            state: EnrolmentState::Scheduled,
+            reminders_accepted: 0,
+            next: None,
+            refused: None,
+            anchor,
+            instead: None,
+        });
+        let accepted = |note: &&StepNote| matches!(note.how, StepOutcome::Gone { accepted: true, .. });
+        let accepted = self.steps.iter().filter(|note| self.is_current(note)).filter(accepted).count();
+        if let Some(enrolment) = &mut self.enrolment {
+            enrolment.reminders_accepted = u32::try_from(accepted).unwrap_or(u32::MAX);
+        }
+        self.reconsider();
+    }
+
+    /// Says of the notes which sequence they are of, from the one that it leaves to the one that it enters.
+    fn leave(&mut self, from: &Key, to: &Key) {
+        for note in &mut self.steps {
+            note.left = match note.left.take() {
+                None => Some(from.clone()),
+                Some(left) => Some(left).filter(|left| left != to),
+            };
         }
     }
 
@@ -226,6 +291,23 @@ mod tests {
             assert!(ObligationStatus::ALL.into_iter().all(|to| !from.may_become(to)), "{from:?}");
         }
         assert!(ObligationStatus::Disputed.may_become(Open));
+    }
+
+    #[test]
+    fn a_sequence_that_is_entered_again_knows_what_went_in_its_cycle() {
+        let mut debt = sample();
+        let [one, other, step] = ["one", "other", "before"].map(|key| Key::parse(key).unwrap());
+        let unknown = || StepOutcome::Unknown { at: Timestamp::MIN };
+        debt.enter(one.clone(), 1, Timestamp::MIN);
+        debt.note(step.clone(), unknown());
+        debt.enter(other, 1, Timestamp::MIN);
+        assert!(debt.is_left(&step), "of that id, in another sequence");
+        debt.note(step.clone(), StepOutcome::Stale { at: Timestamp::MIN });
+        debt.enter(one.clone(), 2, Timestamp::MIN);
+        assert_eq!(debt.note_of(&step).map(|note| &note.how), Some(&unknown()));
+        debt.cycle += 1;
+        debt.enter(one, 2, Timestamp::MIN);
+        assert!(debt.is_left(&step));
     }
 
     #[test]

@@ -26,5 +26,8 @@ pub enum PromiseState {
     Withdrawn,
 }
 
+/// Business days after its date until which the money may come: a transfer takes one.
+pub const PROMISE_GRACE_DAYS: i16 = 1;
+
 /// Days ahead beyond which a promise is for a person to judge.
 pub const PROMISE_DAYS_MAX: i32 = 30;

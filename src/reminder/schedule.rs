@@ -24,6 +24,9 @@ const BEFORE_NEXT: Duration = Duration::from_secs(3_600);
 /// The shortest relative validity a network can be told (3GPP TS 23.040 9.2.3.12.1).
 const VALIDITY_MIN: Duration = Duration::from_secs(300);
 
+/// What the jitter leaves of a step's time at least: the shortest validity, and as long again to find a link.
+const JITTER_LEAVES: Duration = Duration::from_secs(600);
+
 /// What decides a step's window besides the contact's zones and hours.
 #[derive(Clone, Copy, Debug)]
 pub struct StepTiming<'a> {
@@ -76,7 +79,8 @@ pub fn step_window(
     let span = step.slot.span();
     let begins = slot.min(opening.closes.saturating_sub(span)).max(opening.opens);
     let stale_after = begins.saturating_add(step.grace.duration());
-    let ends = begins.saturating_add(span).min(opening.closes).min(stale_after);
+    let last = opening.closes.min(stale_after).saturating_sub(JITTER_LEAVES);
+    let ends = begins.saturating_add(span).min(last);
     let opens = begins.saturating_add(jitter(key, ends.since(begins)));
     Ok(StepWindow { date, opens, closes: opening.closes, stale_after })
 }

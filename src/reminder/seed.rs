@@ -1,11 +1,11 @@
 //! Seed files: what a firm sets up, as tables of TOML files (`config/reminders/*.toml`).
 //!
 //! ```text
-//! [[calendar]] [[pack]] [[creditor]] [[menu]] [[template]] [[sequence]] with [[sequence.step]]
+//! [[calendar]] [[pack]] [[creditor]] [[menu]] [[template]] [[sequence]] with [[sequence.step]] [[rule]]
 //! ```
 //! The fields are those of the API. Any file may hold any table; what comes out stands in the order in which one
-//! may name the other: calendars, packs, creditors, menus, templates, sequences. Every fault is told with its file,
-//! line and key, and none hides another. Files are read by others; this floor sees names and texts.
+//! may name the other: calendars, packs, creditors, menus, templates, sequences, rules. Every fault is told with its
+//! file, line and key, and none hides another. Files are read by others; this floor sees names and texts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,6 +22,7 @@ use super::name::Key;
 use super::pack::Pack;
 use super::sequence::{Escalate, Exit, Sequence, Step};
 use super::template::{Compiled, Template};
+use super::trigger::{Act, Trigger};
 use crate::config::Problem;
 use crate::config::raw::{self, line_at};
 
@@ -55,6 +56,7 @@ pub enum Table {
     Menu(Box<Menu>),
     Template(Box<Template>),
     Sequence(Box<Sequence>),
+    Rule(Box<Trigger>),
 }
 
 /// What is wrong in which file.
@@ -91,6 +93,7 @@ impl Table {
             Table::Menu(_) => "menu",
             Table::Template(_) => "template",
             Table::Sequence(_) => "sequence",
+            Table::Rule(_) => "rule",
         }
     }
 
@@ -103,6 +106,7 @@ impl Table {
             Table::Menu(menu) => menu.key().to_string(),
             Table::Template(template) => format!("{}/{}", template.key, template.language),
             Table::Sequence(sequence) => sequence.key.to_string(),
+            Table::Rule(rule) => rule.key.to_string(),
         }
     }
 
@@ -114,6 +118,7 @@ impl Table {
             Table::Menu(_) => 3,
             Table::Template(_) => 4,
             Table::Sequence(_) => 5,
+            Table::Rule(_) => 6,
         }
     }
 }
@@ -197,6 +202,7 @@ impl Reading<'_> {
                 checked.map_err(|bad| refuse("", bad.to_string()))?;
                 Table::Template(template)
             }
+            "rule" => Table::Rule(self.value(kind, path, value)?),
             _ => {
                 let SequenceTable { key, step, exits, escalate } = *self.value(kind, path, value)?;
                 let sequence = Sequence { key, steps: step, exits, escalate };
@@ -223,7 +229,7 @@ impl Reading<'_> {
 }
 
 /// The tables of seed files.
-const KINDS: [&str; 6] = ["calendar", "pack", "creditor", "menu", "template", "sequence"];
+const KINDS: [&str; 7] = ["calendar", "pack", "creditor", "menu", "template", "sequence", "rule"];
 
 fn as_shipped(kind: &str) -> String {
     format!("write it as config/reminders/{kind}s.toml shows")
@@ -309,6 +315,7 @@ impl Known {
             Table::Menu(menu) => menu.key(),
             Table::Template(template) => &template.key,
             Table::Sequence(sequence) => &sequence.key,
+            Table::Rule(rule) => &rule.key,
         };
         self.0.insert((table.kind(), key.clone()));
     }
@@ -340,6 +347,14 @@ fn named(table: &Table) -> Vec<(&'static str, &'static str, &Key)> {
             let menus = steps.filter_map(|step| Some(("step.menu", "menu", step.menu.as_ref()?)));
             templates.chain(menus).collect()
         }
+        Table::Rule(rule) => {
+            let named = match &rule.act {
+                Act::Enrol(sequence) => Some(("do", "sequence", sequence)),
+                Act::Send(template) => Some(("do", "template", template)),
+                Act::Exit | Act::Pause(_) | Act::Task(_) | Act::Webhook(_) | Act::Tag(_) => None,
+            };
+            named.into_iter().chain(rule.creditor.iter().map(|key| ("creditor", "creditor", key))).collect()
+        }
     }
 }
 
@@ -363,6 +378,7 @@ mod tests {
             include_str!("../../config/reminders/creditors.toml"),
             include_str!("../../config/reminders/packs.toml"),
             include_str!("../../config/reminders/calendars.toml"),
+            include_str!("../../config/reminders/rules.toml"),
         ])
     }
 
@@ -378,7 +394,7 @@ mod tests {
     fn what_is_named_comes_before_what_names_it_whatever_the_order_of_files() {
         let orders: Vec<u8> = read(&shipped()).unwrap().iter().map(|seed| seed.table.order()).collect();
         assert!(orders.is_sorted());
-        assert_eq!((orders.first(), orders.last()), (Some(&0), Some(&5)));
+        assert_eq!((orders.first(), orders.last()), (Some(&0), Some(&6)));
     }
 
     fn told(texts: &[&str]) -> String {

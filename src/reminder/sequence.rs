@@ -6,6 +6,8 @@ use super::condition::Condition;
 use super::name::Key;
 use super::offset::{Offset, Slot, Term};
 
+/// The step that goes once where a promise is broken; its offset counts from the last day for the promised money.
+pub const BROKEN_PROMISE: &str = "broken_promise";
 /// Steps of one sequence at most.
 pub const STEPS_MAX: usize = 32;
 
@@ -25,7 +27,7 @@ pub struct Sequence {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// Names it for ever: a step that went is known by it.
+    /// Names it for ever: a step that went is known by it. [`BROKEN_PROMISE`] goes only after one.
     pub id: Key,
     /// Days from the due date.
     pub offset: Offset,

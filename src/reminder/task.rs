@@ -108,6 +108,8 @@ pub mod kind {
     pub const DELIVERY: &str = "delivery";
     /// Money came that fits no obligation for sure.
     pub const PAYMENT: &str = "payment";
+    /// Somebody says that it is paid, and the books do not.
+    pub const PAID_CLAIM: &str = "paid_claim";
     /// A text with another amount went shortly before this changed.
     pub const CORRECTION: &str = "correction";
     /// What happened here before a backup was restored is not known.

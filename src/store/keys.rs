@@ -41,6 +41,9 @@
 //! P | kind 1 | key, and version 4 for sequences        what the firm set up
 //! Z | token 8                                          the obligation behind a payment link
 //! R | party 9                                          the task that a party's replies wait for
+//! F | firing 8                                         a rule at work on one event, and the text it became
+//! Q | obligation 8 | rule                              what a rule remembers of an obligation
+//! L | what 1 | kind 1 | number or contact 8            what is still to be done along obligations, and where it goes on
 //! ```
 //! A party is a whole number (0, then its digits) or the tail of numbers (1, then the digits).
 
@@ -85,6 +88,9 @@ pub mod family {
     pub const SET_UP: u8 = b'P';
     pub const TOKEN: u8 = b'Z';
     pub const REVIEW: u8 = b'R';
+    pub const FIRING: u8 = b'F';
+    pub const RULE_NOTE: u8 = b'Q';
+    pub const ERRAND: u8 = b'L';
 }
 
 use crate::clock::Timestamp;
@@ -441,8 +447,21 @@ pub fn set_up(kind: u8, name: &str) -> Vec<u8> {
     key(family::SET_UP, &[&[kind], name.as_bytes()])
 }
 
+pub fn firing(id: u64) -> Vec<u8> {
+    key(family::FIRING, &[&id.to_be_bytes()])
+}
+
+pub fn rule_note(obligation: ObligationId, rule: &Key) -> Vec<u8> {
+    key(family::RULE_NOTE, &[&obligation.as_u64().to_be_bytes(), rule.as_str().as_bytes()])
+}
+
 pub fn token(token: u64) -> Vec<u8> {
     key(family::TOKEN, &[&token.to_be_bytes()])
+}
+
+/// What is to be done along the obligations of a number (`kind` 0) or a contact (1).
+pub fn errand(what: u8, kind: u8, id: u64) -> Vec<u8> {
+    key(family::ERRAND, &[&[what, kind], &id.to_be_bytes()])
 }
 
 fn hash16(text: &str) -> [u8; 16] {

@@ -4,13 +4,12 @@ use jiff::civil::date;
 use nudged::engine::Command;
 use nudged::engine::core::{Core, Input};
 use nudged::engine::reminders::Change;
-use nudged::engine::reminders::change::{AccountDraft, How, Which, Who};
+use nudged::engine::reminders::change::{AccountDraft, Which, Who};
 use nudged::id::ObligationId;
-use nudged::reminder::enrolment::{EnrolmentState, PauseReason};
+use nudged::reminder::enrolment::PauseReason;
 use nudged::reminder::import::case::Case;
 use nudged::reminder::obligation::ObligationStatus;
 use nudged::reminder::plan::PlanPart;
-use nudged::reminder::promise::PromiseState;
 use nudged::reminder::subscription::Subscription;
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -67,118 +66,6 @@ fn an_attorney_that_a_file_names_stops_the_reminders() {
     assert!(firm.sent.is_empty(), "{:?}", firm.texts());
 }
 
-#[test]
-fn a_promise_after_the_last_step_is_judged_too() {
-    let mut firm = Firm::new();
-    let id = firm.owe("inv-1", 1, november(25));
-    firm.live(DAY * 14);
-    assert!(matches!(firm.state_of(id), EnrolmentState::Completed { .. }), "{:?}", firm.steps_sent());
-    let promised = Change::Promise { which: Which::Id(id), date: date(2026, 12, 10), amount: None };
-    firm.change(promised).unwrap();
-    firm.live(DAY * 20);
-    let promise = firm.obligation(id).promise.unwrap();
-    assert_eq!(promise.state, PromiseState::Broken, "tasks: {:?}", firm.open_kinds());
-    assert!(firm.open_kinds().contains(&String::from("broken_promise")));
-}
-
-#[test]
-fn a_promise_whose_pause_a_person_ended_is_judged_too() {
-    let mut firm = Firm::new();
-    let id = firm.owe("inv-1", 1, november(25));
-    firm.change(Change::Promise { which: Which::Id(id), date: november(26), amount: None }).unwrap();
-    firm.change(Change::ResumeEnrolment { which: Which::Id(id) }).unwrap();
-    firm.live(DAY * 10);
-    assert_ne!(firm.obligation(id).promise.unwrap().state, PromiseState::Made, "{:?}", firm.open_kinds());
-}
-
-#[test]
-fn a_new_version_of_its_sequence_repeats_no_step_that_went() {
-    let mut firm = Firm::new();
-    let id = firm.owe("inv-1", 1, november(25));
-    firm.reach_next(id);
-    firm.accept();
-    assert_eq!(firm.steps_sent(), ["before"]);
-    let enrol = || Change::Enrol { which: Which::Id(id), sequence: key("standard") };
-    firm.change(enrol()).unwrap();
-    // Somebody moves the last step by a day; the firm's program enrols as it does each night.
-    firm.set_up(&SET_UP.replace("+10d", "+11d"));
-    firm.change(enrol()).unwrap();
-    firm.live(DAY * 2);
-    assert_eq!(firm.steps_sent(), ["before"], "{:?}", firm.texts());
-}
-
-#[test]
-fn a_sequence_named_to_and_fro_by_files_repeats_no_step_that_went() {
-    let other = "[[sequence]]\nkey = \"other\"\n[[sequence.step]]\nid = \"another\"\noffset = \"+30d\"\nat = \"10:00\"\ntemplate = \"due\"\n";
-    let mut firm = Firm::with(&format!("{SET_UP}{other}"));
-    let named = |name: &str| {
-        let row = Case { sequence: Some(key(name)), ..case() };
-        let hash = row.hash();
-        Change::Case { case: Box::new(row), row: hash }
-    };
-    firm.change(named("standard")).unwrap();
-    firm.live(HOUR * 4);
-    assert_eq!(firm.steps_sent(), ["before"]);
-    firm.change(named("other")).unwrap();
-    firm.change(named("standard")).unwrap();
-    firm.live(DAY * 2);
-    assert_eq!(firm.steps_sent(), ["before"], "{:?}", firm.texts());
-}
-
-#[test]
-fn the_same_restart_twice_is_one() {
-    let mut firm = Firm::new();
-    let id = firm.owe("inv-1", 1, november(25));
-    firm.reach_next(id);
-    firm.accept();
-    let again = || Change::DueDate { which: Which::Id(id), date: november(27), restart: true };
-    firm.change(again()).unwrap();
-    firm.live(DAY * 2);
-    // The answer was lost, or a program puts the same body each night.
-    let second = firm.change(again()).unwrap();
-    assert_eq!(second.how, How::Unchanged);
-}
-
-#[test]
-fn the_latest_step_that_applies_goes_where_a_later_ones_condition_does_not_hold() {
-    let set_up = SET_UP.split("[[sequence]]").next().unwrap().to_owned()
-        + "[[sequence]]\nkey = \"standard\"\n\
-           [[sequence.step]]\nid = \"one\"\noffset = \"0d\"\nat = \"10:00\"\ngrace = \"6d\"\ntemplate = \"due\"\n\
-           [[sequence.step]]\nid = \"two\"\noffset = \"+1d\"\nat = \"10:00\"\ngrace = \"6d\"\ntemplate = \"late\"\n\
-           when = \"balance > 1000000\"\n";
-    let mut firm = Firm::without_link(&set_up);
-    firm.owe("inv-1", 1, november(23));
-    firm.pass(DAY * 2);
-    firm.up();
-    firm.live(HOUR * 8);
-    assert_eq!(firm.steps_sent(), ["one"], "it is of Monday, and may go until Saturday");
-}
-
-#[test]
-fn a_later_due_date_is_reminded_of_even_where_a_late_step_went() {
-    let mut firm = Firm::new();
-    let id = firm.owe("inv-1", 1, november(20));
-    firm.live(HOUR * 4);
-    assert_eq!(firm.steps_sent(), ["after"], "of the 23rd; the one before was over");
-    firm.move_due(id, date(2026, 12, 21), false);
-    firm.live(DAY * 30);
-    assert_eq!(firm.steps_sent(), ["after", "before"], "two days before the new date, the 19th");
-}
-
-#[test]
-fn what_a_person_canceled_stays_so_when_a_file_moves_the_due_date() {
-    let mut firm = Firm::new();
-    let id = firm.owe("inv-1", 1, november(25));
-    firm.reach_next(id);
-    let message = firm.sent[0].id;
-    let (reply, _answer) = oneshot::channel();
-    firm.step(vec![Input::Command(Command::Cancel { id: message, reply })]);
-    firm.hand_back();
-    firm.move_due(id, november(26), false);
-    firm.live(DAY * 2);
-    assert_eq!(firm.sent.len(), 1, "{:?}", firm.texts());
-}
-
 fn part(month: i8, minor: i64) -> PlanPart {
     PlanPart { due_date: date(2027, month, 1), amount: eur(minor) }
 }
@@ -222,65 +109,6 @@ fn two_creditors_subscriptions_of_one_id_are_two() {
     creditors.sort();
     creditors.dedup();
     assert_eq!(creditors, ["acme", "other"], "neither silences the other");
-}
-
-#[test]
-fn a_dispute_that_ends_does_not_end_a_hardship() {
-    let mut firm = Firm::new();
-    let id = firm.owe("inv-1", 1, november(25));
-    let reason = PauseReason::Hardship;
-    firm.change(Change::PauseEnrolment { which: Which::Id(id), reason, until: None }).unwrap();
-    firm.change(Change::Dispute { which: Which::Id(id), reason: "amount".into() }).unwrap();
-    let open = Change::Status { which: Which::Id(id), to: ObligationStatus::Open, reason: "right".into() };
-    firm.change(open).unwrap();
-    firm.live(DAY * 2);
-    assert!(firm.sent.is_empty(), "{:?}", firm.texts());
-}
-
-#[test]
-fn a_promise_does_not_end_a_hardship() {
-    let mut firm = Firm::new();
-    let id = firm.owe("inv-1", 1, november(25));
-    let reason = PauseReason::Hardship;
-    firm.change(Change::PauseEnrolment { which: Which::Id(id), reason, until: None }).unwrap();
-    firm.change(Change::Promise { which: Which::Id(id), date: november(24), amount: None }).unwrap();
-    firm.live(DAY * 8);
-    assert!(firm.sent.is_empty(), "{:?}", firm.texts());
-}
-
-/// Five seconds at a time, so that every instant of a slot is met.
-fn through(firm: &mut Firm, from: &str, to: &str) {
-    let at = |text: &str| nudged::clock::Timestamp::parse_rfc3339(text).unwrap();
-    firm.pass_until(at(from));
-    while firm.clock.now().wall < at(to) {
-        firm.clock.advance(std::time::Duration::from_secs(5));
-        firm.step(Vec::new());
-        firm.accept();
-    }
-}
-
-#[test]
-fn jitter_leaves_every_recipient_time_for_a_step_of_two_hours_grace() {
-    let evening = SET_UP.replacen("at = \"10:00\"", "at = \"evening\"\ngrace = \"2h\"", 1);
-    let mut firm = Firm::make(&evening, 200, MONDAY);
-    firm.up();
-    for n in 1..=120 {
-        firm.owe(&format!("inv-{n}"), n, november(25));
-    }
-    through(&mut firm, "2026-11-23T16:29:00Z", "2026-11-23T19:00:00Z");
-    assert_eq!(firm.sent.len(), 120);
-}
-
-#[test]
-fn jitter_near_the_closing_hour_moves_nobody_to_another_day() {
-    let late = SET_UP.replacen("at = \"10:00\"", "at = \"19:40\"", 1);
-    let mut firm = Firm::make(&late, 200, MONDAY);
-    firm.up();
-    for n in 1..=120 {
-        firm.owe(&format!("inv-{n}"), n, november(25));
-    }
-    through(&mut firm, "2026-11-23T18:39:00Z", "2026-11-23T20:00:00Z");
-    assert_eq!(firm.sent.len(), 120, "the others would go on another day");
 }
 
 /// The obligation's reminder that went in the gap goes no second time after the backup came back.
@@ -359,17 +187,6 @@ fn a_period_made_between_backup_and_restore_sends_nothing_again() {
 }
 
 #[test]
-fn a_promise_after_an_exit_is_judged_too() {
-    let mut firm = Firm::new();
-    let id = firm.owe("inv-1", 1, november(25));
-    let reason = nudged::reminder::enrolment::ExitReason::Canceled;
-    firm.change(Change::ExitEnrolment { which: Which::Id(id), reason }).unwrap();
-    firm.change(Change::Promise { which: Which::Id(id), date: november(26), amount: None }).unwrap();
-    firm.live(DAY * 10);
-    assert_eq!(firm.obligation(id).promise.unwrap().state, PromiseState::Broken, "{:?}", firm.open_kinds());
-}
-
-#[test]
 fn what_is_foreseen_is_the_text_that_goes_where_links_are_redirected() {
     use nudged::engine::reminders::catalog::Catalog;
     use nudged::engine::reminders::records::Applied;
@@ -426,29 +243,6 @@ fn part_of_a_payment_that_went_back_is_not_all_of_it() {
     let refund = firm.change(Change::Reverse { which: Which::Id(id), payment });
     let owed = firm.obligation(id).balance().minor();
     assert!(refund.is_err() || owed == 2_000, "20.00 of 120.00 went back, and {owed} are asked for");
-}
-
-#[test]
-fn a_paid_claim_without_an_end_goes_on_after_its_grace() {
-    let mut firm = Firm::new();
-    let id = firm.owe("inv-1", 1, november(30));
-    let reason = PauseReason::PaidClaim;
-    firm.change(Change::PauseEnrolment { which: Which::Id(id), reason, until: None }).unwrap();
-    firm.live(DAY * 30);
-    let is_told = !firm.open_kinds().is_empty() || !firm.sent.is_empty();
-    assert!(is_told, "five business days are over, and nobody reminds and nobody is asked");
-}
-
-#[test]
-fn a_promise_of_more_than_is_owed_is_kept_by_all_of_it_or_refused() {
-    let mut firm = Firm::new();
-    let id = firm.owe("inv-1", 1, november(25));
-    let amount = Some(eur(20_000));
-    if firm.change(Change::Promise { which: Which::Id(id), date: november(24), amount }).is_err() {
-        return;
-    }
-    firm.pay(id, "p1", 12_000);
-    assert_eq!(firm.obligation(id).promise.unwrap().state, PromiseState::Kept);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,7 +102,7 @@ impl Browser {
     }
 
     /// The text of the page once it contains `what`.
-    async fn shows(&self, what: &str) -> String {
+    pub async fn shows(&self, what: &str) -> String {
         // While the page replaces itself, what was found may be gone when it is asked.
         let look = async || {
             let body = self.page.find(Locator::Css("body")).await.ok()?;
@@ -111,7 +111,7 @@ impl Browser {
         until(&Clock::system(), &format!("the page shows {what}"), look).await
     }
 
-    async fn click(&self, css: &str) {
+    pub async fn click(&self, css: &str) {
         self.page.find(Locator::Css(css)).await.unwrap().click().await.unwrap();
     }
 

@@ -170,6 +170,7 @@ fn problems_of_a_modem_say_line_key_why_and_remedy() {
             ("quota = ['5/day', '6/day']\n", 1, "modem[1].quota", "two for a day", "lower"),
             ("recipients = '250'\n", 1, "modem[1].recipients", "not a quota", "unlimited"),
             ("sticky = '2d'\n", 1, "modem[1].sticky", "out of range", "1d"),
+            ("route_class = 'us a2p'\n", 1, "modem[1].route_class", "no class", "us_a2p"),
             ("imei = '1'\n", 1, "modem[1].imei", "not supported", "remove"),
             ("auto = true\n", 1, "modem[1].auto", "not supported", "remove"),
             ("ussd_balance = '*100#'\n", 1, "modem[1].ussd_balance", "not supported", "remove"),
@@ -214,7 +215,7 @@ fn a_modem_has_the_defaults_of_the_contract_and_routes_may_name_it() {
 fn the_effective_modem_reads_back_to_itself_and_masks_the_pin() {
     let text = "[[modem]]\nname = 'm'\nport = 'tcp:[::1]:2000'\nbaud = 9600\npin_file = 'pin'\nsmsc = '+491710760000'\n\
                 vendor = 'huawei'\nrate = 'unlimited'\nreceipts = false\n\
-                quota = ['3/min', '9000/month']\nrecipients = 'unlimited'\nsticky = '0s'\n";
+                quota = ['3/min', '9000/month']\nrecipients = 'unlimited'\nsticky = '0s'\nroute_class = 'us_p2p'\n";
     let config = read(text).unwrap();
     assert_eq!(config.modems[0].port, Port::Tcp(String::from("[::1]:2000")));
     let shown = effective(&config);

@@ -193,6 +193,8 @@ async fn what_is_set_up_is_read_back_as_it_was_written_and_again_is_unchanged() 
         "holidays": [{"date": "2026-12-25", "name": "Christmas"}]});
     let pack =
         json!({"key": "own", "title": "Ours", "source": "a contract", "caps": [{"max": 1, "per": "7d"}]});
+    let rule = json!({"key": "moved", "on": "obligation.changed", "when": "balance > 0", "after": "1d",
+        "creditor": "acme", "do": "task:moved"});
     let all = [
         ("creditors", creditor(), "acme"),
         ("menus", menu, "help"),
@@ -200,6 +202,7 @@ async fn what_is_set_up_is_read_back_as_it_was_written_and_again_is_unchanged() 
         ("packs", pack, "own"),
         ("templates", template(), "due/en"),
         ("sequences", sequence(), "standard"),
+        ("rules", rule, "moved"),
     ];
     for (kind, body, key) in all {
         let path = format!("/v1/{kind}");

@@ -106,6 +106,72 @@ async fn the_status_of_an_obligation_changes_as_it_may() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_is_not_owed_of_what_is_paid() {
+    let api = up().await;
+    let owed = api.owe(1, "2026-12-20").await;
+    let payment = json!({"external_id": "p-1", "amount": owed["amount"], "at": "2026-11-20T10:00:00Z"});
+    api.make("/v1/obligations/inv-1/payments", payment).await;
+    let with = |value| json!({"external_id": "inv-1", "amount": eur(value), "due_date": "2026-12-20"});
+    let (status, refused) = api.call(Method::PUT, "/v1/obligations/inv-1", with("130.00")).await;
+    assert_eq!((status, &refused["errors"][0]["field"]), (422, &json!("amount")), "{refused}");
+    let kept = api.get("/v1/obligations/inv-1").await;
+    assert_eq!((&kept["status"], &kept["amount"]), (&json!("paid"), &owed["amount"]));
+    let (status, less) = api.call(Method::PUT, "/v1/obligations/inv-1", with("100.00")).await;
+    assert_eq!((status, &less["status"]), (200, &json!("paid")), "{less}");
+}
+
+/// The holidays that a file put to a calendar's address leaves it, or the complaint.
+async fn put_holidays(api: &Api, key: &str, media: &str, file: &str) -> Result<Value, String> {
+    let request = api.request(Method::PUT, &format!("/v1/calendars/{key}"));
+    let answer = Api::answer(request.header("content-type", media).body(file.to_owned())).await;
+    match answer.status {
+        200 | 201 => Ok(answer.body),
+        status => Err(format!("{status} {}", answer.body["errors"][0])),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_holidays_takes_the_place_of_a_calendars_own() {
+    let api = up().await;
+    let own = json!({"key": "bank", "weekend": ["fri", "sat"], "sends": "any_day",
+        "holidays": [{"date": "2026-01-01", "name": "New Year"}]});
+    api.make("/v1/calendars", own).await;
+    let ics = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nBEGIN:VEVENT\r\nDTSTART;VALUE=DATE:20261225\r\n\
+        SUMMARY:Christmas\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+    let put = put_holidays(&api, "bank", "text/calendar; charset=utf-8", ics).await.unwrap();
+    assert_eq!(put["holidays"], json!([{"date": "2026-12-25", "name": "Christmas"}]));
+    assert_eq!((&put["weekend"], &put["sends"]), (&json!(["fri", "sat"]), &json!("any_day")), "{put}");
+    let same = put_holidays(&api, "bank", "text/calendar", ics).await.unwrap();
+    assert_eq!(same["result"], "unchanged", "{same}");
+    let list = "date,name\n2026-12-25,Christmas\n2026-12-26\n";
+    let put = put_holidays(&api, "bank", "text/csv", list).await.unwrap();
+    assert_eq!(put["holidays"][1], json!({"date": "2026-12-26", "name": "holiday"}));
+    assert_eq!(api.get("/v1/calendars/bank").await["holidays"], put["holidays"]);
+    let new = put_holidays(&api, "new", "text/csv", list).await.unwrap();
+    assert_eq!((&new["result"], &new["weekend"]), (&json!("created"), &json!(["sat", "sun"])), "{new}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_holidays_that_would_lose_a_day_is_refused_with_its_line() {
+    let api = up().await;
+    let repeats =
+        "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART:20260101\nRRULE:FREQ=YEARLY\nEND:VEVENT\nEND:VCALENDAR\n";
+    for (media, file, why) in [
+        ("text/calendar", repeats, "line 2: the event"),
+        ("text/calendar", "BEGIN:VCALENDAR\n", "line 1: ends without END:VCALENDAR"),
+        ("text/calendar", "<html>", "line 1: is no iCalendar file"),
+        ("text/csv", "2026-12-25\nChristmas\n", "line 2: \\\"Christmas\\\""),
+    ] {
+        let error = put_holidays(&api, "bank", media, file).await.unwrap_err();
+        assert!(error.starts_with("422") && error.contains("\"holidays\"") && error.contains(why), "{error}");
+    }
+    let error = put_holidays(&api, "no blanks", "text/csv", "2026-12-25\n").await.unwrap_err();
+    assert!(error.contains("\"key\""), "{error}");
+    let read = Api::answer(api.request(Method::GET, "/v1/calendars/bank")).await;
+    assert_eq!(read.status, 404, "nothing was made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_makes_instalments_and_a_subscription_periods() {
     let api = up().await;
     api.owe(1, "2026-12-10").await;
@@ -265,6 +331,7 @@ async fn everything_is_exported_as_csv_and_as_json_over_more_than_a_page() {
         "plans",
         "templates",
         "menus",
+        "rules",
         "sequences",
         "enrolments",
         "consents",
@@ -282,8 +349,10 @@ async fn everything_is_exported_as_csv_and_as_json_over_more_than_a_page() {
         for row in &rows {
             assert!(row.is_object(), "{name}: {row}");
         }
-        let has_rows =
-            !matches!(name, "subscriptions" | "plans" | "menus" | "consents" | "suppressions" | "tasks");
+        let has_rows = !matches!(
+            name,
+            "subscriptions" | "plans" | "menus" | "rules" | "consents" | "suppressions" | "tasks"
+        );
         assert_eq!(!rows.is_empty(), has_rows, "{name}");
     }
     let (_, csv) = text(&api, "/v1/exports/payments?format=csv").await;
@@ -441,4 +510,37 @@ async fn what_is_asked_for_twice_under_one_key_is_one() {
     let seeds = api.request(Method::POST, "/v1/imports/seeds").header("Content-Type", "application/toml");
     let seeds = Api::answer(seeds.header("Idempotency-Key", "k").body("")).await;
     assert_eq!((seeds.status, &seeds.body["errors"][0]["field"]), (422, &json!("Idempotency-Key")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_is_made_asked_obeyed_and_deleted() {
+    let api = up().await;
+    let rule = json!({"key": "news", "on": "obligation.changed", "do": "webhook:crm.sync"});
+    let (status, made) = api.call(Method::PUT, "/v1/rules/news", rule).await;
+    assert_eq!((status, &made["result"]), (201, &json!("created")), "{made}");
+    for (body, field) in [
+        (json!({"key": "x", "on": "news", "do": "exit"}), "on"),
+        (json!({"key": "x", "on": "promise.broken", "do": "shout"}), "do"),
+        (json!({"key": "x", "on": "promise.broken", "do": "send:nothing"}), "do"),
+        (json!({"key": "x", "on": "promise.broken", "do": "enrol:nothing"}), "do"),
+        (json!({"key": "x", "on": "promise.broken", "do": "exit", "after": "1s"}), "after"),
+        (json!({"key": "x", "on": "promise.broken", "do": "exit", "when": "mood = 1"}), "when"),
+        (json!({"key": "x", "on": "promise.broken", "do": "exit", "creditor": "nobody"}), "creditor"),
+    ] {
+        let (status, why) = api.post("/v1/rules", body.clone()).await;
+        assert_eq!((status, &why["errors"][0]["field"]), (422, &json!(field)), "{body}: {why}");
+    }
+    api.owe(1, "2026-12-10").await;
+    let id = api.owe(1, "2026-12-11").await["id"].as_str().unwrap().to_owned();
+    let line = api.get(&format!("/v1/obligations/{id}/timeline")).await;
+    let asked = line["data"].as_array().unwrap().iter().find(|line| line["what"] == "rule_asked");
+    let asked = asked.unwrap_or_else(|| panic!("{line}"));
+    assert_eq!((&asked["rule"], &asked["event"]), (&json!("news"), &json!("crm.sync")));
+    let events = api.get("/v1/events?after=0&limit=500").await;
+    let told = events["data"].as_array().unwrap().iter().any(|event| event["type"] == "rule.asked");
+    assert!(told, "{events}");
+    let gone = Api::answer(api.request(Method::DELETE, "/v1/rules/news")).await;
+    assert_eq!(gone.status, 200);
+    assert_eq!(Api::answer(api.request(Method::DELETE, "/v1/rules/news")).await.status, 404);
+    assert_eq!(Api::answer(api.request(Method::GET, "/v1/rules/news")).await.status, 404);
 }

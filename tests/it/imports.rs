@@ -143,6 +143,27 @@ async fn a_row_that_is_refused_leaves_no_contact_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_asks_more_of_what_is_paid_is_refused() {
+    let desk = Desk::open().await;
+    let dry = desk.checked(&cases(2)).await;
+    desk.commit(&dry["id"]).await;
+    let (_, list) = desk.call(Method::GET, "/v1/obligations?external_id=INV-0", None).await;
+    let path = format!("/v1/obligations/{}/payments", list["data"][0]["id"].as_str().unwrap());
+    let amount = json!({"value": "120.50", "currency": "EUR"});
+    let payment = json!({"external_id": "p-1", "amount": amount, "at": "2026-11-20T10:00:00Z"});
+    let (status, paid) = desk.call(Method::POST, &path, Some(payment)).await;
+    assert_eq!(status, 201, "{paid}");
+    let dry = desk.checked(&cases(2).replace("120.50", "130.50")).await;
+    assert_eq!(dry["delta"], json!({"new": 0, "changed": 1, "unchanged": 0, "rejected": 1}), "{dry}");
+    let error = &dry["errors"][0];
+    assert_eq!((&error["row"], &error["column"]), (&json!(2), &json!("amount")), "{dry}");
+    let done = desk.commit(&dry["id"]).await;
+    assert_eq!((&done["result"]["changed"], &done["result"]["rejected"]), (&json!(1), &json!(1)), "{done}");
+    assert_eq!(done["result"]["errors"], dry["errors"], "the core refuses what the dry run did");
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mapping_is_kept_and_reads_the_firms_own_file() {
     let mut desk = Desk::open().await;
     let mapping = json!({

@@ -5,6 +5,7 @@ mod alone;
 mod audit;
 mod bank;
 mod browser;
+mod browser_reminders;
 mod budget;
 mod cancel;
 mod cli;

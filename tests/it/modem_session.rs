@@ -76,6 +76,7 @@ fn config() -> Modem {
         recipients: None,
         sticky: Duration::ZERO,
         receipts: true,
+        route_class: None,
     }
 }
 

@@ -14,20 +14,40 @@ use crate::seeds::{load, token};
 use crate::support::{World, until};
 
 const HOSTILE: &str = "<script>alert(1)</script>\"><img src=x onerror=alert(1)>\u{202e}eman";
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 12] = [
     "/obligations",
     "/obligations/new",
     "/tasks",
     "/contacts",
     "/subscriptions",
+    "/subscriptions/new",
+    "/creditors",
     "/imports",
     "/templates",
     "/sequences",
+    "/sequences/standard",
+    "/sequences/standard?due=2026-12-20",
+];
+/// Pages whose text stands in a form, which has no button for whoever may only read.
+const WRITTEN: [&str; 4] =
+    ["/templates/due/en", "/sequences/standard/change", "/menus/standard", "/creditors/acme"];
+
+/// Forms that need nothing of an obligation.
+const CHANGES: [&str; 8] = [
+    "/page/obligations",
+    "/page/templates",
+    "/page/creditors",
+    "/page/contacts/con_0000000000001",
+    "/page/subscriptions",
+    "/page/subscriptions/x/end",
+    "/page/sequences",
+    "/page/menus",
 ];
 
 pub struct Office {
     pub world: World,
     pub clerk: Visitor,
+    pub token: String,
     key: String,
 }
 
@@ -47,7 +67,7 @@ impl Office {
         load(&world, &token).await;
         let clerk = Visitor::signed_in_at(world.address(), &token).await;
         let key = clerk.key().await;
-        Office { world, clerk, key }
+        Office { world, clerk, token, key }
     }
 
     /// A form of the clerk's: where it leads.
@@ -59,6 +79,7 @@ impl Office {
         to.unwrap_or_else(|| panic!("{path} answered {status}"))
     }
 
+    /// What is answered to a form of the clerk's that leads nowhere.
     async fn refused(&self, path: &str, fields: &[(&str, &str)]) -> (u16, String) {
         let fields = [&[("key", self.key.as_str())], fields].concat();
         let answer = self.clerk.post(path, &fields).send().await.unwrap();
@@ -70,9 +91,22 @@ impl Office {
         self.fill("/page/obligations", &[&CASE, fields].concat()).await
     }
 
+    /// Closes an obligation for good, asked once more.
+    async fn close(&self, path: &str, to: &str, reason: &str) {
+        let form = format!("/page{path}/status");
+        let (_, page) = self.refused(&form, &[("to", to)]).await;
+        let sure = [("to", to), ("sure", "yes"), ("version", hidden(&page, "version")), ("reason", reason)];
+        self.fill(&form, &sure).await;
+    }
+
     async fn has(&self, path: &str, what: &str) -> String {
         let look = async || Some(self.clerk.page(path).await).filter(|page| page.contains(what));
         until(&self.world.clock, &format!("{path} has {what}"), look).await
+    }
+
+    /// A file that was tried: where its result is.
+    pub async fn import(&self, csv: &str) -> String {
+        self.upload(&self.key, csv).await.headers()[LOCATION].to_str().unwrap().to_owned()
     }
 
     async fn upload(&self, key: &str, csv: &str) -> reqwest::Response {
@@ -137,11 +171,307 @@ async fn what_people_say_of_an_obligation_is_done_and_shown() {
     office.fill(&form("dispute"), &[("reason", "never ordered it")]).await;
     let page = office.has(&path, "Open tasks").await;
     assert!(page.contains("never ordered it") && page.contains("disputed"), "{page}");
-    office.fill(&form("status"), &[("to", "handed_over")]).await;
-    office.has(&path, "Ended: handed over.").await;
-    assert_eq!(office.refused(&form("promise"), &[("date", "2026-12-05")]).await.0, 409);
-    assert_eq!(office.refused(&form("pay"), &[("amount", "lots")]).await.0, 422);
+    office.close(&path, "handed_over", "to the court").await;
+    let page = office.has(&path, "Ended: handed over.").await;
+    assert!(page.contains("became handed over: to the court"), "{page}");
+    let (status, page) = office.refused(&form("promise"), &[("date", "2026-12-05")]).await;
+    assert!(status == 409 && page.contains("It was not done.") && page.contains("INV-1"), "{page}");
     assert_eq!(office.refused(&form("forgive"), &[]).await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_of_an_obligation_that_is_refused_is_open_and_filled_in_with_the_fault_beside_its_field() {
+    let office = Office::open().await;
+    let path = office.case(&ANNA).await;
+    let wrong = [("amount", "lots\"><b>"), ("date", "2026-12-24"), ("reference", "bank 9")];
+    let (status, page) = office.refused(&format!("/page{path}/pay"), &wrong).await;
+    assert_eq!(status, 422);
+    for shown in [
+        "<details id=\"pay\" open>",
+        "value=\"lots&#34;&#62;&#60;b&#62;\"",
+        "value=\"bank 9\"",
+        "id=\"pay-amount-fault\"",
+        "href=\"#pay-date\"",
+        "has not come yet",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    assert!(!page.contains("<details id=\"promise\" open>"), "the others stay closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_taken_back_is_asked_first_and_asked_again_when_it_has_changed_meanwhile() {
+    let office = Office::open().await;
+    let path = office.case(&ANNA).await;
+    office.has(&path, "goes next.").await;
+    let form = format!("/page{path}/status");
+    for (to, question) in [
+        ("written_off", "Write it off?"),
+        ("canceled", "never owed"),
+        ("handed_over", "collection or court?"),
+    ] {
+        let (status, page) = office.refused(&form, &[("to", to)]).await;
+        assert!(status == 200 && page.contains(question) && page.contains("120.50 EUR"), "{page}");
+        assert!(office.clerk.page(&path).await.contains("goes next."), "{to}: nothing is done yet");
+    }
+    let (_, page) = office.refused(&form, &[("to", "written_off")]).await;
+    let seen = hidden(&page, "version").to_owned();
+    office.fill(&format!("/page{path}/pay"), &[("amount", "20"), ("reference", "bank 1")]).await;
+    let sure = [("to", "written_off"), ("sure", "yes"), ("version", &seen), ("reason", "insolvent")];
+    let (status, page) = office.refused(&form, &sure).await;
+    assert!(status == 409 && page.contains("100.50 EUR") && page.contains("value=\"insolvent\""), "{page}");
+    office.close(&path, "written_off", "insolvent").await;
+    office.has(&path, "became written off: insolvent").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_hands_over_only_when_it_is_said_twice() {
+    let office = Office::open().await;
+    let path = office.case(&ANNA).await;
+    office.fill(&format!("/page{path}/dispute"), &[("reason", "no")]).await;
+    let page = office.has("/tasks", "INV-1").await;
+    let id = page.split_once("href=\"/tasks/tsk_").unwrap().1.split_once('"').unwrap().0.to_owned();
+    let done = format!("/page/tasks/tsk_{id}/done");
+    let wrong = [("version", "1"), ("outcome", "correct_number"), ("number", "0151")];
+    let (status, page) = office.refused(&done, &wrong).await;
+    assert!(status == 422 && page.contains("id=\"done-number-fault\""), "{page}");
+    assert!(page.contains("value=\"0151\"") && page.contains("required checked"), "{page}");
+    let over = [("version", "1"), ("outcome", "hand_over")];
+    let (status, page) = office.refused(&done, &over).await;
+    assert!(status == 200 && page.contains("collection or court?"), "{page}");
+    assert!(office.clerk.page(&path).await.contains("Paused: dispute."), "nothing is done yet");
+    office.fill(&done, &[&over[..], &[("sure", "yes")]].concat()).await;
+    office.has(&path, "Ended: handed over.").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instalments_are_split_changed_and_must_come_to_the_whole() {
+    let office = Office::open().await;
+    let path = office.case(&ANNA).await;
+    let page = office.clerk.page(&format!("{path}/plan?count=3&first=2027-01-31&every=month")).await;
+    for shown in ["value=\"40.17\"", "value=\"40.16\"", "value=\"2027-02-28\"", "value=\"2027-03-31\""] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    let form = format!("/page{path}/plan");
+    let two =
+        |last| [("date_1", "2027-01-31"), ("amount_1", "100"), ("date_2", "2027-02-28"), ("amount_2", last)];
+    let (status, page) = office.refused(&form, &two("20")).await;
+    assert!(status == 422 && page.contains("must come to what is owed, 120.50 EUR"), "{page}");
+    assert!(page.contains("value=\"2027-02-28\"") && page.contains("value=\"20\""), "{page}");
+    let (status, page) = office.refused(&form, &[("date_1", "soon"), ("amount_1", "x")]).await;
+    assert!(status == 422 && page.contains("value=\"soon\""), "{page}");
+    assert!(page.contains("id=\"date_1-fault\"") && page.contains("id=\"amount_1-fault\""), "{page}");
+    assert_eq!(office.fill(&form, &two("20,50")).await, path);
+    let page = office.has(&path, "Paused: plan.").await;
+    assert!(page.matches("to the instalment").count() == 2, "{page}");
+    office.has("/obligations", "INV-1/2").await;
+    assert_eq!(office.refused(&form, &two("20,50")).await.0, 409, "there is one");
+    for wrong in ["count=0", "count=61", "every=day", "first=soon"] {
+        let path = format!("{path}/plan?{wrong}");
+        assert_eq!(status_of(&office, &path).await, 422, "{wrong}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_is_entered_and_ended_and_a_wrong_one_comes_back() {
+    let office = Office::open().await;
+    office.case(&ANNA).await;
+    let fields = |account, every, day| {
+        [
+            ("external_id", "ABO 1/x"),
+            ("account", account),
+            ("creditor", "acme"),
+            ("amount", "9,90"),
+            ("currency", "eur"),
+            ("every", every),
+            ("day", day),
+            ("from", "2027-06-01"),
+        ]
+    };
+    for (account, every, day, fault) in
+        [("C-9", "weekly", "", "account"), ("C-1", "weekly", "31", "day"), ("C-1", "yearly", "", "every")]
+    {
+        let (status, page) = office.refused("/page/subscriptions", &fields(account, every, day)).await;
+        assert_eq!(status, 422, "{fault}");
+        assert!(page.contains(&format!("id=\"{fault}-fault\"")), "{fault}: {page}");
+        assert!(page.contains("value=\"ABO 1/x\"") && page.contains("value=\"9,90\""), "{page}");
+    }
+    let path = office.fill("/page/subscriptions", &fields("C-1", "monthly", "last")).await;
+    assert_eq!(path, "/subscriptions/ABO%201%2Fx");
+    let page = office.has(&path, "every month on its last day").await;
+    assert!(page.contains("9.90 EUR") && page.contains("Acme GmbH") && page.contains("is made"), "{page}");
+    let (status, page) = office.refused("/page/subscriptions", &fields("C-1", "monthly", "1")).await;
+    assert!(status == 422 && page.contains("is there already"), "{page}");
+    let end = format!("/page{path}/end");
+    assert_eq!(office.refused(&end, &[("version", "1"), ("until", "never")]).await.0, 422);
+    assert_eq!(office.refused(&end, &[("version", "7"), ("until", "2027-01-01")]).await.0, 409);
+    assert_eq!(office.fill(&end, &[("version", "1"), ("until", "2027-01-01")]).await, path);
+    let page = office.has(&path, "It is over: nothing more is made.").await;
+    assert!(!page.contains("End the subscription"), "{page}");
+    office.has("/subscriptions", "It is over.").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contact_is_changed_and_an_old_form_is_refused() {
+    let office = Office::open().await;
+    let owed = office.case(&ANNA).await;
+    let page = office.has("/contacts", "/contacts/con_").await;
+    let id = page.split_once("href=\"/contacts/con_").unwrap().1.split_once('"').unwrap().0.to_owned();
+    let path = format!("/contacts/con_{id}");
+    let page = office.clerk.page(&path).await;
+    assert!(page.contains("value=\"Anna\"") && page.contains("INV-1"), "{page}");
+    let fields = |from, second| {
+        [
+            ("version", "1"),
+            ("first_name", "Änne"),
+            ("language", "de"),
+            ("country", "de"),
+            ("timezone", "Europe/Berlin"),
+            ("not_before", from),
+            ("not_after", "18:00"),
+            ("day_mon", "yes"),
+            ("day_fri", "yes"),
+            ("phone_1", "+49 151 12345678"),
+            ("phone_2", second),
+            ("first", "2"),
+        ]
+    };
+    let form = format!("/page{path}");
+    for (from, second, fault) in
+        [("19:00", "", "not_before"), ("10:00", "0151", "phone_2"), ("ten", "", "not_before")]
+    {
+        let (status, page) = office.refused(&form, &fields(from, second)).await;
+        assert_eq!(status, 422, "{from} {second}");
+        assert!(page.contains(&format!("id=\"{fault}-fault\"")), "{fault}: {page}");
+        assert!(page.contains("value=\"Änne\"") && page.contains(&format!("value=\"{from}\"")), "{page}");
+    }
+    assert_eq!(office.fill(&form, &fields("10:00", "+49 151 99")).await, path);
+    let page = office.has(&path, "<bdi>Änne</bdi>").await;
+    for shown in ["value=\"10:00\"", "value=\"+4915199\"", "name=\"day_fri\" value=\"yes\" checked"] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    let page = office.clerk.page(&owed).await;
+    let (first, other) = (page.find("+4915199").unwrap(), page.find("+4915112345678").unwrap());
+    assert!(first < other && page.contains("named in its record"), "{page}");
+    assert_eq!(office.refused(&form, &fields("10:00", "")).await.0, 409, "an old form");
+    assert_eq!(status_of(&office, "/contacts/con_7").await, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_creditor_is_changed_and_nobody_writes_over_what_he_has_not_seen() {
+    let office = Office::open().await;
+    let page = office.clerk.page("/creditors/acme").await;
+    let was = hidden(&page, "was").to_owned();
+    assert!(page.contains("value=\"Acme GmbH\""), "{page}");
+    let fields = |name, zone| {
+        [
+            ("creditor_key", "acme"),
+            ("was", was.as_str()),
+            ("name", name),
+            ("sender_role", "first_party"),
+            ("timezone", zone),
+        ]
+    };
+    let (status, page) = office.refused("/page/creditors", &fields("Acme AG", "Mars/Base")).await;
+    assert!(status == 422 && page.contains("id=\"timezone-fault\""), "{page}");
+    assert!(page.contains("value=\"Acme AG\"") && page.contains("value=\"Mars/Base\""), "{page}");
+    office.fill("/page/creditors", &fields("Acme AG", "Europe/Vienna")).await;
+    let page = office.has("/creditors", "Acme AG").await;
+    assert!(page.contains("Europe/Vienna"), "{page}");
+    assert_eq!(office.refused("/page/creditors", &fields("Acme Ltd", "")).await.0, 409);
+}
+
+const SEQUENCE: &str = "[[sequence]]\r\nkey = \"standard\"\r\n\r\n[[sequence.step]]\r\nid = \"one\"\r\n\
+    offset = \"+1d\"\r\nat = \"10:00\"\r\ntemplate = \"due\"\r\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sequence_is_checked_then_saved_as_its_next_version_and_its_faults_name_their_lines() {
+    let office = Office::open().await;
+    let page = office.clerk.page("/sequences/standard/change").await;
+    assert!(page.contains("[[sequence.step]]") && page.contains("version 1"), "{page}");
+    let was = hidden(&page, "was").to_owned();
+    fn fields<'a>(was: &'a str, text: &'a str, what: &'a str) -> [(&'a str, &'a str); 4] {
+        [("name", "standard"), ("was", was), ("text", text), ("do", what)]
+    }
+    let (status, page) = office.refused("/page/sequences", &fields(&was, SEQUENCE, "check")).await;
+    assert!(status == 200 && page.contains("nothing is saved yet") && page.contains("one +1d"), "{page}");
+    for (wrong, right, told) in [
+        ("+1d", "soon", "line 6"),
+        ("template = \"due\"", "template = \"none\"", "there is no template none for step one"),
+        ("\"standard\"", "\"other\"", "its key must stay standard"),
+        ("[[sequence]]", "[[seqence]]", "line 1"),
+    ] {
+        let text = SEQUENCE.replace(wrong, right);
+        let (status, page) = office.refused("/page/sequences", &fields(&was, &text, "save")).await;
+        assert!(
+            status == 422 && page.contains(told) && page.contains("Nothing was saved."),
+            "{told}: {page}"
+        );
+        assert!(page.contains(&right.replace('"', "&#34;")), "the text is kept: {page}");
+    }
+    assert!(office.clerk.page("/sequences/standard").await.contains("version 1"));
+    assert_eq!(office.fill("/page/sequences", &fields(&was, SEQUENCE, "save")).await, "/sequences/standard");
+    office.has("/sequences/standard", "version 2").await;
+    let again = SEQUENCE.replace("+1d", "+2d");
+    assert_eq!(office.refused("/page/sequences", &fields(&was, &again, "save")).await.0, 409, "an old form");
+    let (status, page) = office.refused("/page/sequences", &[("text", SEQUENCE), ("do", "save")]).await;
+    assert!(status == 422 && page.contains("is set up already"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_menu_is_set_up_and_changed_by_its_text() {
+    let office = Office::open().await;
+    let text =
+        "[[menu]]\nkey = \"short\"\noptions = [{ digit = 1, label = \"<i>call</i>\", do = \"pay\" }]\n";
+    let wrong = text.replace("\"pay\"", "\"play\"");
+    let (status, page) = office.refused("/page/menus", &[("text", &wrong), ("do", "save")]).await;
+    assert!(status == 422 && page.contains("line 3") && page.contains("do must be"), "{page}");
+    let (status, page) = office.refused("/page/menus", &[("text", SEQUENCE), ("do", "save")]).await;
+    assert!(status == 422 && page.contains("must hold one [[menu]]"), "{page}");
+    office.fill("/page/menus", &[("text", text), ("do", "save")]).await;
+    let page = office.has("/sequences", "1 = &#60;i&#62;call").await;
+    assert!(page.contains("href=\"/menus/short\""), "{page}");
+    let was = hidden(&office.clerk.page("/menus/short").await, "was").to_owned();
+    let changed = text.replace("<i>call</i>", "ring me");
+    let fields = [("name", "short"), ("was", was.as_str()), ("text", changed.as_str()), ("do", "save")];
+    office.fill("/page/menus", &fields).await;
+    office.has("/sequences", "1 = ring me").await;
+    assert_eq!(office.refused("/page/menus", &fields).await.0, 409, "an old form");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_is_said_with_the_way_to_the_other_pages() {
+    let office = Office::open().await;
+    for path in
+        ["/obligations/7", "/tasks/7", "/contacts/7", "/subscriptions/7", "/creditors/none", "/menus/x"]
+    {
+        assert_eq!(status_of(&office, path).await, 404, "{path}");
+        let page = office.clerk.page(path).await;
+        assert!(page.contains("There is no such page") && page.contains("href=\"/tasks\""), "{path}: {page}");
+    }
+    let page = office.clerk.page("/obligations?status=lost").await;
+    assert!(page.contains("That was not understood") && page.contains("status is no status"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_whose_time_has_passed_is_told_once() {
+    let office = Office::open().await;
+    let late = [&ANNA[..], &[("due_date", "2026-11-23")]].concat();
+    let fields: Vec<_> = CASE.into_iter().filter(|(name, _)| *name != "due_date").chain(late).collect();
+    let path = office.fill("/page/obligations", &fields).await;
+    let page = office.has(&path, "Step week_before: its time passed").await;
+    assert_eq!(page.matches("Step week_before: its time passed").count(), 1, "{page}");
+}
+
+async fn status_of(office: &Office, path: &str) -> u16 {
+    status(office.clerk.request(Method::GET, path)).await
+}
+
+/// The value of a hidden field.
+fn hidden<'p>(page: &'p str, name: &str) -> &'p str {
+    let field = format!("type=\"hidden\" name=\"{name}\" value=\"");
+    let rest = page.split_once(&field).unwrap_or_else(|| panic!("no field {name}: {page}")).1;
+    rest.split_once('"').unwrap().0
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,7 +546,11 @@ async fn hostile_names_are_text_on_every_page() {
     let task = office.clerk.page("/tasks").await;
     let task = task.split_once("href=\"/tasks/tsk_").unwrap().1.split_once('"').unwrap().0.to_owned();
     let task = format!("/tasks/tsk_{task}");
-    for at in [path.as_str(), "/obligations", "/contacts", "/tasks", &task] {
+    let contacts = office.clerk.page("/contacts").await;
+    let contact = contacts.split_once("href=\"/contacts/con_").unwrap().1.split_once('"').unwrap().0;
+    let (contact, plan) = (format!("/contacts/con_{contact}"), format!("{path}/plan"));
+    // A field keeps what it holds as it is; else to save it would change it.
+    for at in [path.as_str(), "/obligations", "/contacts", &contact, "/tasks", &task, &plan] {
         let page = office.clerk.page(at).await;
         assert!(page.contains("&#60;img src=x onerror") || page.contains("&#60;b&#62;INV"), "{at}: {page}");
         assert!(
@@ -224,7 +558,9 @@ async fn hostile_names_are_text_on_every_page() {
             "{at}: {page}"
         );
         assert!(
-            !page.contains('\u{202e}') && !page.contains(" style=") && !page.contains(" onclick="),
+            (at == contact || !page.contains('\u{202e}'))
+                && !page.contains(" style=")
+                && !page.contains(" onclick="),
             "{at}"
         );
     }
@@ -240,19 +576,19 @@ async fn whoever_may_only_read_sees_all_and_changes_nothing() {
     let reader = Visitor::signed_in_at(office.world.address(), &token).await;
     let key = reader.key().await;
     let forms = |page: &str| page.matches("method=\"post\"").count();
-    for at in
-        PAGES.into_iter().chain([path.as_str(), "/templates/due/en", "/sequences/standard", "/creditors"])
-    {
+    let plan = format!("{path}/plan");
+    for at in PAGES.into_iter().chain([path.as_str(), &plan]).chain(WRITTEN) {
         let page = reader.page(at).await;
-        let allowed = if at == "/templates/due/en" { 2 } else { 1 };
+        let allowed = if WRITTEN.contains(&at) { 2 } else { 1 };
+        assert!(!page.contains("class=\"main\""), "{at}");
         assert!(page.contains("Sign out"), "{at}: {page}");
         assert_eq!(forms(&page), allowed, "{at}: only signing out, and a form without a button");
     }
-    for what in ["pay", "promise", "pause", "exit", "status"] {
+    for what in ["pay", "promise", "pause", "exit", "status", "plan"] {
         let request = reader.post(&format!("/page{path}/{what}"), &[("key", &key), ("amount", "1")]);
         assert_eq!(status(request).await, 403, "{what}");
     }
-    for at in ["/page/obligations", "/page/templates", "/page/creditors"] {
+    for at in CHANGES {
         assert_eq!(status(reader.post(at, &[("key", &key)])).await, 403, "{at}");
     }
 }
@@ -261,7 +597,8 @@ async fn whoever_may_only_read_sees_all_and_changes_nothing() {
 async fn without_the_key_of_the_session_no_form_is_taken_and_without_a_session_no_page() {
     let office = Office::open().await;
     let path = office.case(&ANNA).await;
-    for at in [format!("/page{path}/pay"), "/page/obligations".into(), "/page/templates".into()] {
+    let own = ["pay", "plan", "status"].map(|what| format!("/page{path}/{what}"));
+    for at in own.into_iter().chain(CHANGES.map(str::to_owned)) {
         for fields in [&[("amount", "1"), ("once", "p")][..], &[("key", "0"), ("amount", "1"), ("once", "p")]]
         {
             assert_eq!(status(office.clerk.post(&at, fields)).await, 403, "{at}");
@@ -373,4 +710,21 @@ async fn a_creditor_is_set_up_by_form_once() {
     office.has("/creditors", "Solo &#38; Söhne").await;
     assert_eq!(office.refused("/page/creditors", &fields).await.0, 422, "it is there");
     assert_eq!(office.refused("/page/creditors", &[("creditor_key", "x y")]).await.0, 422);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_and_the_api_tell_what_happened_in_the_same_words() {
+    let office = Office::open().await;
+    let path = office.case(&ANNA).await;
+    office.fill(&format!("/page{path}/pay"), &[("amount", "20"), ("reference", "bank 1")]).await;
+    office.fill(&format!("/page{path}/move"), &[("date", "2027-01-15")]).await;
+    office.fill(&format!("/page{path}/dispute"), &[("reason", "never ordered")]).await;
+    let page = office.has(&path, "Task: dispute").await;
+    let told = office.world.get(&format!("/v1{path}/timeline")).await;
+    let sentences: Vec<&str> =
+        told["data"].as_array().unwrap().iter().map(|line| line["sentence"].as_str().unwrap()).collect();
+    assert!(sentences.len() > 5, "{told}");
+    for sentence in sentences {
+        assert!(page.contains(sentence), "{sentence}: {page}");
+    }
 }

@@ -3,11 +3,14 @@
 mod chaos;
 mod cost;
 pub mod firm;
+mod many;
 mod money;
 mod numbers;
 mod recurring;
 mod replies;
+mod routes;
 mod rows;
+mod rules;
 mod steps;
 mod tasks;
 mod wire;

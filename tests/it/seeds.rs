@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::World;
 
-const FILES: [&str; 6] = ["sequences", "templates", "menus", "creditors", "packs", "calendars"];
+const FILES: [&str; 7] = ["sequences", "templates", "menus", "creditors", "packs", "calendars", "rules"];
 
 /// The files as shipped.
 pub fn shipped() -> Value {

@@ -162,6 +162,7 @@ pub fn smpp() -> Smpp {
         enquire_link: Duration::from_secs(30),
         response_timeout: Duration::from_secs(60),
         status: BTreeMap::new(),
+        route_class: None,
     }
 }
 

@@ -34,13 +34,14 @@ pub const DEBTS: usize = 40;
 const OPEN: (i8, i8) = (8, 20);
 
 /// The example that is shipped.
-const SEEDS: [(&str, &str); 6] = [
+const SEEDS: [(&str, &str); 7] = [
     ("calendars.toml", include_str!("../../../config/reminders/calendars.toml")),
     ("packs.toml", include_str!("../../../config/reminders/packs.toml")),
     ("creditors.toml", include_str!("../../../config/reminders/creditors.toml")),
     ("menus.toml", include_str!("../../../config/reminders/menus.toml")),
     ("templates.toml", include_str!("../../../config/reminders/templates.toml")),
     ("sequences.toml", include_str!("../../../config/reminders/sequences.toml")),
+    ("rules.toml", include_str!("../../../config/reminders/rules.toml")),
 ];
 
 /// Where the debtors live: language, country, zone, and the beginning of their numbers.
@@ -211,18 +212,21 @@ password_file = "password"
     config::check(text, &|_| Ok(Secret::unread())).map_err(DemoError::Config)
 }
 
-/// No step twice, nothing after payment or STOP, nothing outside 8-20 where the phone is, one text a phone and day.
+/// No step twice, no reminder after payment and no confirmation before it, nothing after STOP, nothing outside 8-20
+/// where the phone is, one text a phone and day.
 pub fn judge(lines: &[Line], bounds: &Bounds) -> Findings {
     let mut findings = Findings::default();
     let (mut steps, mut days) = (BTreeSet::new(), BTreeSet::new());
     for (at, sent) in reminders(lines) {
-        let (Some(obligation), Some(step)) = (&sent.obligation, &sent.step) else { continue };
-        let what = || format!("{obligation}, step {step}, at {at}");
+        let (Some(obligation), Some(step)) = (&sent.obligation, name(sent)) else { continue };
+        let what = || format!("{obligation}, {step}, at {at}");
         if !steps.insert((obligation, step)) {
             findings.doubled.push(what());
         }
-        if bounds.paid.get(obligation).is_some_and(|paid| at >= *paid) {
-            findings.unaccounted.push(format!("{}: after its payment", what()));
+        let is_paid = bounds.paid.get(obligation).is_some_and(|paid| at >= *paid);
+        if is_paid != sent.rule.is_some() {
+            let side = if is_paid { "after its payment" } else { "before any payment" };
+            findings.unaccounted.push(format!("{}: {side}", what()));
         }
         if bounds.stopped.get(&sent.to).is_some_and(|stopped| at >= *stopped) {
             findings.unaccounted.push(format!("{}: after STOP", what()));
@@ -248,19 +252,24 @@ fn reminders(lines: &[Line]) -> impl Iterator<Item = (Timestamp, &Sent)> {
     })
 }
 
+/// The step of a text, or the rule that sent it.
+fn name(sent: &Sent) -> Option<&str> {
+    sent.step.as_deref().or(sent.rule.as_deref())
+}
+
 fn local(zone: &str, at: Timestamp) -> Option<(i8, Date)> {
     let at = jiff::Timestamp::from_millisecond(i64::try_from(at.as_millis()).ok()?).ok()?;
     let local = at.to_zoned(TimeZone::get(zone).ok()?);
     Some((local.hour(), local.date()))
 }
 
-/// A first text of each step, and what came of all.
+/// A first text of each step and rule, and what came of all.
 fn told(lines: &[Line], bounds: &Bounds) -> String {
     let mut text = format!("\n  reminders of {DEBTS} debts over {WEEKS} weeks, on a clock of their own\n");
     let mut count: BTreeMap<&str, usize> = BTreeMap::new();
     let mut shown = BTreeSet::new();
     for (at, sent) in reminders(lines) {
-        if let Some(step) = sent.step.as_deref().filter(|step| shown.insert((*step).to_owned())) {
+        if let Some(step) = name(sent).filter(|step| shown.insert((*step).to_owned())) {
             let first = sent.text.lines().next().unwrap_or_default();
             text.push_str(&format!("    {at}  {step:<14}{}\n", crate::cli::plain(first)));
         }
@@ -272,7 +281,8 @@ fn told(lines: &[Line], bounds: &Bounds) -> String {
             Said::Refused(_) => "held back",
             Said::Exited(_) => "ended",
             Said::Sent(_) | Said::Optout(_) | Said::Consent(_) => continue,
-            Said::Paused(_) | Said::Promise(_) | Said::Webhook(_) | Said::Bank(_) => continue,
+            Said::Paused(_) | Said::Promise(_) | Said::Webhook(_) => continue,
+            Said::Bank(_) | Said::Rule(_) => continue,
         };
         *count.entry(what).or_default() += 1;
     }
@@ -296,6 +306,7 @@ mod tests {
             text: "x".into(),
             obligation: Some("d".into()),
             step: Some("final".into()),
+            rule: None,
             template: None,
             link: "north".into(),
             segments: 1,
@@ -327,6 +338,12 @@ mod tests {
         assert_eq!(found(&same_day, &bounds()), (1, 1));
         let paid = Bounds { paid: [("d".to_owned(), noon)].into(), ..bounds() };
         assert_eq!(found(&one, &paid), (0, 1));
+        let mut thanks = one[0].clone();
+        if let Said::Sent(sent) = &mut thanks.said {
+            (sent.step, sent.rule) = (None, Some("thanks".into()));
+        }
+        assert_eq!(found(&[thanks.clone()], &paid), (0, 0), "it confirms the payment");
+        assert_eq!(found(&[thanks], &bounds()), (0, 1), "nothing was paid");
         let stopped = Bounds { stopped: [("+491".to_owned(), noon)].into(), ..bounds() };
         assert_eq!(found(&one, &stopped), (0, 1));
     }
@@ -335,7 +352,9 @@ mod tests {
     fn the_weeks_are_played_clean_with_every_step_of_the_example() {
         let (text, findings) = play(NOW).unwrap();
         assert!(findings.is_clean(), "{findings:?}");
-        for step in ["week_before", "days_before", "on_the_day", "overdue", "overdue_again", "final"] {
+        for step in
+            ["week_before", "days_before", "on_the_day", "overdue", "overdue_again", "final", "thanks"]
+        {
             assert!(text.contains(step), "{step}: {text}");
         }
         for kind in ["tasks", "held back", "ended", "payments", "stops"] {

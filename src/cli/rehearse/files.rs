@@ -22,7 +22,7 @@ const FAULTS_TOLD: usize = 20;
 pub struct Args {
     #[command(flatten)]
     path: crate::cli::ConfigPath,
-    /// Directory of the creditors, templates, menus, sequences, packs and calendars
+    /// Directory of the creditors, templates, menus, sequences, rules, packs and calendars
     #[arg(long, value_name = "DIR")]
     reminders: PathBuf,
     /// Cases, as for `nudged import`

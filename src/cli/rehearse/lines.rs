@@ -38,6 +38,7 @@ pub enum Said {
     Exited(Exited),
     Promise(Promised),
     Webhook(Webhook),
+    Rule(RuleLine),
     Bank(Bank),
 }
 
@@ -46,9 +47,11 @@ pub enum Said {
 pub struct Sent {
     pub to: String,
     pub text: String,
-    /// External id; none of the three where it is no reminder.
+    /// External id; none of the four where it is no text about one.
     pub obligation: Option<String>,
     pub step: Option<String>,
+    /// The rule that sent it, where it is no step.
+    pub rule: Option<String>,
     pub template: Option<String>,
     pub link: String,
     pub segments: usize,
@@ -124,6 +127,20 @@ pub struct Webhook {
     pub key: Option<String>,
 }
 
+/// What a rule did, or wanted and did not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RuleLine {
+    pub obligation: String,
+    pub rule: String,
+    /// As the rule writes it; none where it was refused.
+    #[serde(rename = "do")]
+    pub act: Option<String>,
+    /// Gate and reason, where it was refused.
+    pub refused: Option<String>,
+    #[serde(serialize_with = "maybe_rfc3339")]
+    pub next: Option<Timestamp>,
+}
+
 /// What a file of the bank came to, in entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Bank {
@@ -177,6 +194,7 @@ fn maybe_rfc3339<S: Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, 
 pub(super) struct Whose {
     pub obligation: Option<String>,
     pub step: Option<String>,
+    pub rule: Option<String>,
     pub template: Option<String>,
 }
 
@@ -216,10 +234,10 @@ impl Notes {
         }
         let lines = &mut self.lines;
         let writing = self.writing.entry(id).or_insert_with(|| {
-            let Whose { obligation, step, template } = whose();
+            let Whose { obligation, step, rule, template } = whose();
             let (to, link) = (submission.to.to_e164(), link.as_str().to_owned());
             let (text, segments) = (String::new(), 0);
-            let sent = Sent { to, text, obligation, step, template, link, segments, status: "" };
+            let sent = Sent { to, text, obligation, step, rule, template, link, segments, status: "" };
             lines.push(Line { at, said: Said::Sent(sent) });
             Writing { line: lines.len() - 1, id, segments: BTreeMap::new() }
         });
@@ -320,6 +338,17 @@ impl Notes {
             Happened::Asked { event, .. } => {
                 Said::Webhook(Webhook { event: event.to_string(), obligation, amount: None, key: None })
             }
+            Happened::Acted { rule, act } => {
+                let rule = rule.to_string();
+                Said::Rule(RuleLine { obligation, rule, act: Some(act), refused: None, next: None })
+            }
+            Happened::Called { event, .. } => {
+                Said::Webhook(Webhook { event: event.to_string(), obligation, amount: None, key: None })
+            }
+            Happened::Withheld { rule, gate, why, next, .. } => {
+                let (rule, refused) = (rule.to_string(), Some(format!("{gate} {why}")));
+                Said::Rule(RuleLine { obligation, rule, act: None, refused, next })
+            }
             Happened::TaskOpened { task, .. } => {
                 self.tasks.insert(task, Some(obligation));
                 return None;
@@ -412,6 +441,7 @@ mod tests {
         Whose {
             obligation: Some("INV-1".into()),
             step: Some("due".into()),
+            rule: None,
             template: Some("text en 1".into()),
         }
     }

@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 pub use files::{Args, run};
 pub use lines::{
-    Bank, Consent, Exited, Line, OptOut, Paused, Promised, Refused, Said, Sent, Summary, TaskLine, Webhook,
+    Bank, Consent, Exited, Line, OptOut, Paused, Promised, Refused, RuleLine, Said, Sent, Summary, TaskLine,
+    Webhook,
 };
 pub use script::{BadEvent, Event, Jump, What, instant, parse};
 pub use wire::Fate;
@@ -168,6 +169,7 @@ fn name_of(change: &Change) -> String {
     match change {
         Change::Creditor(creditor) => format!("creditor {}", creditor.key),
         Change::Template { template, .. } => format!("template {} {}", template.key, template.language),
+        Change::Rule { key, .. } => format!("rule {key}"),
         Change::Menu(menu) => format!("menu {}", menu.key()),
         Change::Sequence(sequence) => format!("sequence {}", sequence.key),
         Change::Pack(pack) => format!("pack {}", pack.key),

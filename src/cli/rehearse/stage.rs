@@ -473,7 +473,8 @@ fn whose(state: &dyn Read, id: crate::id::MessageId) -> Option<Whose> {
     let body: Body = record::decode(&octets).ok()?;
     let metadata: serde_json::Value = serde_json::from_str(body.metadata.as_deref()?).ok()?;
     let text = |name: &str| metadata.get(name).and_then(|value| value.as_str()).map(str::to_owned);
-    Some(Whose { obligation: text("external_id"), step: text("step"), template: text("template") })
+    let (obligation, template) = (text("external_id"), text("template"));
+    Some(Whose { obligation, step: text("step"), rule: text("rule"), template })
 }
 
 impl What {

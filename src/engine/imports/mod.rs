@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::task::TaskTracker;
 
 use self::dry::{Against, Dry, DryError, Errors};
-use self::estimate::Pace;
+use self::estimate::{Pace, Sending};
 use self::spool::{Spool, SpoolError, Upload};
 use super::{Engine, ReadError, Refusal};
 use crate::clock::{Clock, Timestamp};
@@ -263,7 +263,9 @@ impl Shared {
         let base = Key::parse(crate::reminder::pack::BASE).ok().and_then(|base| catalog.packs.get(&base));
         let hours = base.and_then(|base| base.hours).unwrap_or(WeekHours::ALWAYS);
         let pace = Pace::of(&self.engine.snapshot());
-        dry.finish_estimate = load.finish(pace, &hours, &catalog.home, now);
+        let sending = Sending { pace, hours: &hours, home: &catalog.home };
+        dry.finish_estimate = load.finish(sending, now);
+        dry.warnings.splice(0..0, load.missed(sending, now).map(|missed| missed.to_string()));
         let Wish { by, mapping_name, mapping } = wish;
         let by = by.to_string();
         let note = Note { id, at: now, by, mapping_name, mapping, state: State::Checked, dry };

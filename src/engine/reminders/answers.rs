@@ -25,7 +25,7 @@ use crate::sms::segment;
 use crate::store::{StoreError, keys, record};
 
 /// Whose answers are; no token has a blank in its name.
-const OURS: &str = "nudged answers";
+pub(super) const OURS: &str = "nudged answers";
 /// An answer that comes later is none.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(3_600);
 /// A machine that looks at a link again and again within this is one visit: each is a record and an event.
@@ -74,9 +74,7 @@ impl Core {
     ) -> Result<Result<Timestamp, Refusal>, StoreError> {
         // It goes to the number that asked, which need not be the contact's first.
         situation.phone = work.txn.phone(number)?;
-        let creditor = situation.creditor.clone();
-        let classes: Vec<&str> = creditor.route_class.iter().map(String::as_str).collect();
-        let around = self.around(number, &classes, work.wall());
+        let around = self.around(number, work.wall());
         let judged = situation.judge_answer(obligation, ANSWERS_WITHIN, around);
         Ok(judged.map(|clearance| clearance.until))
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::catalog::Catalog;
 use super::change::{AccountDraft, ChangeRefusal, ObligationDraft, Owner, Who};
-use super::debts::unfit;
+use super::debts::{owed_again, unfit};
 use super::records::{PhoneStatus, Records};
 use crate::clock::Timestamp;
 use crate::message::{Msisdn, TokenName};
@@ -185,6 +185,7 @@ pub fn refusal<R: Records>(
         Some(known) if known.amount.currency() != obligation.amount.currency() => {
             bad("currency", String::from("the currency of an obligation cannot change"))
         }
-        _ => Ok(None),
+        Some(known) => Ok(owed_again(&known, obligation.amount)),
+        None => Ok(None),
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::{ChangeRefusal, Changed, How, Subject};
 use super::debts::Made;
+use super::routes::RouteClasses;
 use crate::engine::core::{Core, Work};
 use crate::reminder::calendar::Calendar;
 use crate::reminder::creditor::Creditor;
@@ -17,6 +18,7 @@ use crate::reminder::name::{Key, Language};
 use crate::reminder::pack::Pack;
 use crate::reminder::sequence::Sequence;
 use crate::reminder::template::{Compiled, Template};
+use crate::reminder::trigger::{Act, ON_ONE_EVENT_MAX, On, RULES_MAX, Trigger};
 use crate::reminder::zone::Zone;
 use crate::store::{Read, StoreError, keys, record};
 
@@ -39,6 +41,7 @@ mod letter {
     pub const PACK: u8 = b'p';
     pub const CALENDAR: u8 = b'k';
     pub const MAPPING: u8 = b'i';
+    pub const RULE: u8 = b'r';
 }
 
 /// A version of something set up; versions begin at 1.
@@ -67,8 +70,11 @@ pub struct Catalog {
     pub calendars: BTreeMap<Key, Arc<Calendar>>,
     /// Formats of the firm's files.
     pub mappings: BTreeMap<Key, Arc<Mapping>>,
+    pub rules: BTreeMap<Key, Arc<Trigger>>,
     /// The firm's own zone.
     pub home: Zone,
+    /// What links are called in packs.
+    pub routes: Arc<RouteClasses>,
 }
 
 impl Catalog {
@@ -84,7 +90,9 @@ impl Catalog {
             packs: packs.map(|pack| (pack.key.clone(), Arc::new(pack))).collect(),
             calendars: calendars.map(|calendar| (calendar.key().clone(), Arc::new(calendar))).collect(),
             mappings: BTreeMap::new(),
+            rules: BTreeMap::new(),
             home,
+            routes: Arc::default(),
         }
     }
 
@@ -100,6 +108,11 @@ impl Catalog {
 
     pub fn sequence_at(&self, key: &Key, version: u32) -> Option<&Arc<Sequence>> {
         self.sequences.get(key)?.get(&version)
+    }
+
+    /// The rules on an event, by key.
+    pub fn rules_on(&self, on: On) -> impl Iterator<Item = &Arc<Trigger>> {
+        self.rules.values().filter(move |rule| rule.on == on)
     }
 
     /// Reads what the firm set up over what is shipped.
@@ -126,6 +139,9 @@ impl Catalog {
         }
         for (name, mapping) in stored::<(Key, Mapping)>(state, letter::MAPPING)? {
             catalog.mappings.insert(name, Arc::new(mapping));
+        }
+        for rule in stored::<Trigger>(state, letter::RULE)? {
+            catalog.rules.insert(rule.key.clone(), Arc::new(rule));
         }
         Ok(catalog)
     }
@@ -169,6 +185,33 @@ fn named(how: How, version: u32) -> Made {
 
 fn bad(field: &'static str, why: &dyn std::fmt::Display) -> Made {
     Ok(Err(ChangeRefusal::Field { field, why: why.to_string() }))
+}
+
+/// Which field of a rule names what is not there, or asks for too much.
+fn unfit_rule(catalog: &Catalog, rule: &Trigger) -> Option<(&'static str, String)> {
+    if let Some(Err(why)) = rule.when.as_ref().map(|when| when.check(super::situation::condition_kind)) {
+        return Some(("when", why.to_string()));
+    }
+    if let Some(creditor) = rule.creditor.as_ref().filter(|key| catalog.creditor(key).is_none()) {
+        return Some(("creditor", format!("there is no creditor {creditor}")));
+    }
+    match &rule.act {
+        Act::Enrol(key) if catalog.sequence(key).is_none() => {
+            return Some(("do", format!("there is no sequence {key}")));
+        }
+        Act::Send(key) => {
+            let Some(languages) = catalog.templates.get(key) else {
+                return Some(("do", format!("there is no template {key}")));
+            };
+            if languages.values().any(|saved| saved.compiled.template().menu.is_some()) {
+                return Some(("do", format!("the template {key} has a menu, and answers belong to steps")));
+            }
+        }
+        _ => {}
+    }
+    let others = catalog.rules_on(rule.on).filter(|other| other.key != rule.key).count();
+    (others >= ON_ONE_EVENT_MAX)
+        .then(|| ("on", format!("{ON_ONE_EVENT_MAX} rules wait for {} already", rule.on.as_str())))
 }
 
 impl Core {
@@ -337,6 +380,34 @@ impl Core {
         }
         work.txn.put(place, &(&name, &mapping));
         self.catalog().mappings.insert(name, Arc::new(mapping));
+        named(how, 1)
+    }
+
+    /// `None`: it ends; what it left to be done later is not done.
+    pub(super) fn set_rule(&mut self, key: Key, rule: Option<Trigger>, work: &mut Work) -> Made {
+        let catalog = &self.reminders.catalog;
+        let known = catalog.rules.get(&key);
+        let place = keys::set_up(letter::RULE, key.as_str());
+        let Some(rule) = rule else {
+            if known.is_none() {
+                return Ok(Err(ChangeRefusal::NotFound { what: "rule" }));
+            }
+            work.txn.delete(place);
+            self.catalog().rules.remove(&key);
+            return named(How::Changed, 0);
+        };
+        if let Some((field, why)) = unfit_rule(catalog, &rule) {
+            return bad(field, &why);
+        }
+        if known.is_some_and(|known| **known == rule) {
+            return named(How::Unchanged, 1);
+        }
+        let how = if known.is_some() { How::Changed } else { How::Created };
+        if known.is_none() && catalog.rules.len() >= RULES_MAX {
+            return Ok(Err(ChangeRefusal::Full(RULES_MAX)));
+        }
+        work.txn.put(place, &rule);
+        self.catalog().rules.insert(key, Arc::new(rule));
         named(how, 1)
     }
 

@@ -25,6 +25,7 @@ use crate::reminder::sequence::Sequence;
 use crate::reminder::subscription::Subscription;
 use crate::reminder::task::TaskOutcome;
 use crate::reminder::template::Template;
+use crate::reminder::trigger::Trigger;
 
 /// Which obligation is meant: ours or the firm's id of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +68,7 @@ pub struct ObligationDraft {
     pub link: Option<String>,
     /// `None`: as it was; for a new one the sequence `standard`, where there is one.
     pub sequence: Option<Key>,
-    /// A moved due date begins a new cycle, and steps that went go again.
+    /// A due date that moves begins a new cycle, and steps that went go again; one that does not changes nothing.
     pub restart: bool,
 }
 
@@ -103,6 +104,11 @@ pub enum Change {
     Sequence(Box<Sequence>),
     Pack(Box<Pack>),
     Calendar(Box<Calendar>),
+    /// What the firm's rule of this key says; `None` ends it.
+    Rule {
+        key: Key,
+        rule: Option<Box<Trigger>>,
+    },
     /// How files of a kind are read; `None` forgets it.
     Mapping {
         name: Key,
@@ -223,6 +229,7 @@ impl Change {
             | Change::Sequence(_)
             | Change::Pack(_)
             | Change::Calendar(_)
+            | Change::Rule { .. }
             | Change::Mapping { .. }
             | Change::Contact(_)
             | Change::Account(_)

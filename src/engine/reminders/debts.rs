@@ -12,20 +12,18 @@ use super::records::{Account, Records};
 
 use crate::engine::core::{Core, Work};
 use crate::id::ObligationId;
-use crate::reminder::enrolment::{Enrolment, EnrolmentState, ExitReason, PauseReason, StepOutcome};
+use crate::reminder::enrolment::{EnrolmentState, ExitReason, PauseReason, StepOutcome};
 use crate::reminder::link::Target;
 use crate::reminder::money::Money;
 use crate::reminder::name::Key;
 use crate::reminder::obligation::{Obligation, ObligationStatus, Origin};
-use crate::reminder::promise::{PROMISE_DAYS_MAX, Promise, PromiseState};
+use crate::reminder::promise::{PROMISE_DAYS_MAX, PROMISE_GRACE_DAYS, Promise, PromiseState};
 use crate::reminder::sequence::Exit;
 use crate::reminder::task::kind;
 use crate::store::{StoreError, keys};
 
 /// The sequence of obligations that name none, where it is set up.
 const STANDARD: &str = "standard";
-/// Gate and rule of a step that a person left out.
-pub(super) const LEFT_OUT: (&str, &str) = ("sequence", "final");
 /// A text with the old amount younger than this is worth a person's look.
 pub(super) const CORRECTION_WITHIN: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
@@ -75,6 +73,13 @@ pub(super) fn unfit(catalog: &Catalog, draft: &ObligationDraft, creditor: &Key) 
         return bad("link", &why.to_string());
     }
     None
+}
+
+/// Why what is paid cannot be owed again by another amount: only money that goes back opens it again.
+pub(super) fn owed_again(known: &Obligation, amount: Money) -> Option<ChangeRefusal> {
+    let is_more = known.status == ObligationStatus::Paid && amount.minor() > known.paid_minor();
+    let why = "is more than was paid, and it is paid: ask for more by an obligation of its own";
+    is_more.then(|| ChangeRefusal::Field { field: "amount", why: why.to_owned() })
 }
 
 /// Whether a sequence that a file names begins at once: it waits for the end of a pause, and what ended stays so
@@ -146,7 +151,7 @@ impl Core {
             origin,
             enrolment: None,
             steps: Vec::new(),
-            cycle: 0,
+            cycle: 1,
             timer: None,
             row,
         };
@@ -178,6 +183,9 @@ impl Core {
         if draft.amount.currency() != old.amount.currency() {
             return refused("amount", "the currency of an obligation cannot change");
         }
+        if let Some(refusal) = owed_again(&old, draft.amount) {
+            return Ok(Err(refusal));
+        }
         new.amount = draft.amount;
         new.min_due = draft.min_due;
         new.description = draft.description;
@@ -191,7 +199,7 @@ impl Core {
         let words = |o: &Obligation| (o.amount, o.min_due, o.description.clone(), o.link.clone(), o.contact);
         let (reworded, moved) = (words(&old) != words(new), old.due_date != draft.due_date);
         let other_sequence = draft.sequence.clone().filter(|wanted| old.sequence.as_ref() != Some(wanted));
-        if !reworded && !moved && other_sequence.is_none() && !draft.restart {
+        if !reworded && !moved && other_sequence.is_none() {
             if new.row != old.row {
                 self.keep(debt, work)?;
             }
@@ -208,10 +216,12 @@ impl Core {
             self.plan_moved(&mut debt);
         }
         self.balance_changed(&mut debt, by, work)?;
-        if let Some(sequence) = other_sequence {
-            self.name_sequence(&mut debt, sequence, by, work);
-        } else if draft.restart {
+        // A restart that is asked for again, by the date that it has by now, is one.
+        if draft.restart && moved {
+            debt.obligation.sequence = other_sequence.or(debt.obligation.sequence);
             self.begin_again(&mut debt, by, work);
+        } else if let Some(sequence) = other_sequence {
+            self.name_sequence(&mut debt, sequence, by, work);
         }
         debt.obligation.version += 1;
         let version = debt.obligation.version;
@@ -223,7 +233,7 @@ impl Core {
     fn begin_again(&mut self, debt: &mut Debt, by: &str, work: &mut Work) {
         let sequence = debt.obligation.sequence.clone().filter(|_| debt.obligation.status.is_open());
         if let Some(sequence) = sequence {
-            self.begin(debt, &sequence, by, work);
+            self.begin_cycle(debt, &sequence, by, work);
         }
     }
 
@@ -242,22 +252,24 @@ impl Core {
     /// Another due date: what its old one made stale, or a gate refused then, may go by the new one. What went does
     /// not go again, and what a person left out stays out.
     fn plan_moved(&self, debt: &mut Debt) {
+        debt.obligation.reconsider();
+        if let Some(enrolment) = &mut debt.obligation.enrolment {
+            enrolment.anchor = None;
+        }
+        self.revive(debt);
+    }
+
+    /// What was completed goes on where a step of it may go after all.
+    pub(super) fn revive(&self, debt: &mut Debt) {
         let obligation = &mut debt.obligation;
-        let cycle = obligation.cycle;
-        obligation.steps.retain(|note| {
-            let over = match &note.how {
-                StepOutcome::Stale { .. } => true,
-                StepOutcome::Skipped { gate, rule, .. } => (gate.as_str(), rule.as_str()) != LEFT_OUT,
-                StepOutcome::Gone { .. } | StepOutcome::Unknown { .. } => false,
-            };
-            note.cycle != cycle || !over
-        });
-        let Some(enrolment) = &mut obligation.enrolment else { return };
-        enrolment.anchor = None;
+        let Some(enrolment) = &obligation.enrolment else { return };
         let sequence = self.reminders.catalog.sequence_at(&enrolment.sequence, enrolment.version);
-        let has_note = |step: &Key| obligation.steps.iter().any(|n| n.cycle == cycle && n.step == *step);
-        let is_left = sequence.is_some_and(|sequence| sequence.steps.iter().any(|s| !has_note(&s.id)));
-        if is_left && matches!(enrolment.state, EnrolmentState::Completed { .. }) {
+        let mut steps = sequence.iter().flat_map(|sequence| &sequence.steps);
+        let is_left = steps.any(|step| obligation.is_left(&step.id));
+        if let Some(enrolment) = &mut obligation.enrolment
+            && is_left
+            && matches!(enrolment.state, EnrolmentState::Completed { .. })
+        {
             enrolment.state = EnrolmentState::Active;
         }
     }
@@ -285,26 +297,25 @@ impl Core {
         Ok(())
     }
 
-    /// Begins a sequence: a new cycle, so that no step key of an older one is used again.
+    /// Begins a new cycle with a sequence: what went goes again, and no step key of an older cycle is used again.
+    pub(super) fn begin_cycle(&mut self, debt: &mut Debt, sequence: &Key, by: &str, work: &mut Work) {
+        if self.reminders.catalog.sequence(sequence).is_some() {
+            self.take_back(debt, work);
+            debt.obligation.cycle += 1;
+            self.begin(debt, sequence, by, work);
+        }
+    }
+
+    /// Begins a sequence within the cycle: a step of it that went in this cycle does not go again, however often
+    /// sequences are named to and fro.
     pub(super) fn begin(&mut self, debt: &mut Debt, sequence: &Key, by: &str, work: &mut Work) {
         let Some(version) = self.reminders.catalog.sequence(sequence).map(|s| s.version) else { return };
         if debt.obligation.enrolment.as_ref().is_some_and(|e| !e.state.is_over()) {
             self.happen(debt.id, Happened::Exited { reason: ExitReason::Superseded }, by, work);
         }
         self.take_back(debt, work);
-        debt.obligation.cycle += 1;
+        debt.obligation.enter(sequence.clone(), version, work.wall());
         let cycle = debt.obligation.cycle;
-        debt.obligation.enrolment = Some(Enrolment {
-            sequence: sequence.clone(),
-            version,
-            since: work.wall(),
-            state: EnrolmentState::Scheduled,
-            reminders_accepted: 0,
-            next: None,
-            refused: None,
-            anchor: None,
-            instead: None,
-        });
         self.happen(debt.id, Happened::Enrolled { sequence: sequence.clone(), version, cycle }, by, work);
     }
 
@@ -374,7 +385,7 @@ impl Core {
             }
             ObligationStatus::Disputed => self.pause_debt(&mut debt, PauseReason::Dispute, None, by, work),
             ObligationStatus::InPlan => self.pause_debt(&mut debt, PauseReason::Plan, None, by, work),
-            _ => self.resume_debt(&mut debt, by, work),
+            _ => self.end_pause_of(from, &mut debt, by, work),
         }
         debt.obligation.version += 1;
         let (id, version) = (debt.id, debt.obligation.version);
@@ -416,6 +427,10 @@ impl Core {
         if amount.is_some_and(|a| a.currency() != debt.obligation.amount.currency() || !a.is_positive()) {
             return refused("amount", "must be more than nothing, and of the obligation's currency");
         }
+        let balance = debt.obligation.balance();
+        if amount.is_some_and(|amount| amount.minor() > balance.minor()) {
+            return refused("amount", format!("is more than is owed, {balance}"));
+        }
         let today = self.today_of(&debt.obligation, work)?;
         let Ok(ahead) = date.since(today).map(|span| span.get_days()) else {
             return refused("date", "is too far away");
@@ -430,7 +445,7 @@ impl Core {
         } else if self.exits_on(&debt.obligation, Exit::Promise) {
             self.exit(&mut debt, ExitReason::Canceled, by, work);
         } else {
-            let until = self.promise_ends(&debt.obligation, date, work)?;
+            let until = self.business_day_ends(&debt.obligation, (date, PROMISE_GRACE_DAYS), work)?;
             self.pause_debt(&mut debt, PauseReason::Promise, Some(until), by, work);
         }
         // The new word takes the place of the old one.
@@ -453,16 +468,13 @@ impl Core {
         work: &mut Work,
     ) -> Made {
         let from = debt.obligation.due_date;
-        if from == date && !restart {
+        // So that a restart that is asked for again is one.
+        if from == date {
             return changed(debt.id, How::Unchanged, debt.obligation.version);
         }
-        if from != date {
-            self.happen(debt.id, Happened::Moved { from, to: date }, by, work);
-        }
+        self.happen(debt.id, Happened::Moved { from, to: date }, by, work);
         debt.obligation.due_date = date;
-        if from != date {
-            self.plan_moved(&mut debt);
-        }
+        self.plan_moved(&mut debt);
         self.take_back(&mut debt, work);
         if restart {
             self.begin_again(&mut debt, by, work);

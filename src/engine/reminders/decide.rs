@@ -4,13 +4,12 @@ use super::catalog::Catalog;
 use super::plan::{Next, plan};
 use super::situation::{Circumstances, Situation};
 use crate::clock::Timestamp;
-use crate::reminder::enrolment::{AskedMenu, StepOutcome};
+use crate::reminder::enrolment::AskedMenu;
 use crate::reminder::gate::Refusal;
 use crate::reminder::menu::Menu;
 use crate::reminder::name::Key;
 use crate::reminder::obligation::Obligation;
 use crate::reminder::schedule;
-use crate::reminder::sequence::Step;
 use crate::reminder::template::Rendered;
 
 /// A text that may go now.
@@ -69,12 +68,12 @@ pub fn decide(
         let (gate, rule) = (String::from("when"), String::from("condition"));
         return Decision::Skip { step: step.id.clone(), gate, rule };
     }
-    let next = next_opening(situation, obligation, step);
+    let next = next_opening(situation, obligation, around.now);
     let Some(until) = schedule::validity(around.now, clearance.until, next, window.stale_after) else {
         let (gate, rule) = (String::from("hours"), String::from("validity"));
         return Decision::Skip { step: step.id.clone(), gate, rule };
     };
-    match render(situation, obligation, catalog, step, (around.now, link)) {
+    match render(situation, obligation, catalog, (&step.template, step.menu.as_ref()), (around.now, link)) {
         Ok((rendered, template, menu)) => {
             Decision::Go(Box::new(Proposal { step: step.id.clone(), rendered, template, menu, until }))
         }
@@ -82,34 +81,29 @@ pub fn decide(
     }
 }
 
-/// When the step after this one opens.
-fn next_opening(situation: &Situation, obligation: &Obligation, step: &Step) -> Option<Timestamp> {
-    let own = situation.window(obligation, step).ok()?.opens;
-    let others = situation.sequence.steps.iter().filter(|other| other.id != step.id);
-    others
-        .filter_map(|other| Some(situation.window(obligation, other).ok()?.opens))
-        .filter(|at| *at > own)
-        .min()
+/// When the next of the steps to come opens; one that is over makes room for none.
+fn next_opening(situation: &Situation, obligation: &Obligation, now: Timestamp) -> Option<Timestamp> {
+    let open = situation.sequence.steps.iter().filter(|step| obligation.is_left(&step.id));
+    open.filter_map(|step| Some(situation.window(obligation, step).ok()?.opens)).filter(|at| *at > now).min()
 }
 
-/// The text of a step, the template's key, language and version, and its menu.
+/// A text, the template's key, language and version, and its menu: `own`, or what the template itself has.
 pub fn render(
     situation: &Situation,
     obligation: &Obligation,
     catalog: &Catalog,
-    step: &Step,
+    (key, own): (&Key, Option<&Key>),
     (now, link): (Timestamp, Option<&str>),
 ) -> Result<(Rendered, String, Option<AskedMenu>), String> {
-    let saved = situation.template(catalog, &step.template).map_err(|e| format!("{}: {e}", step.template))?;
+    let saved = situation.template(catalog, key).map_err(|e| format!("{key}: {e}"))?;
     let template = saved.compiled.template();
-    let menu = step.menu.as_ref().or(template.menu.as_ref());
+    let menu = own.or(template.menu.as_ref());
     let menu = menu.and_then(|key| catalog.menus.get(key));
     let options = menu.map_or_else(Vec::new, |menu| labels(menu));
-    let gone = |note: &&crate::reminder::enrolment::StepNote| matches!(note.how, StepOutcome::Gone { .. });
-    let number = obligation.steps.iter().filter(gone).count() as u32 + 1;
-    let disclosure = situation.disclosure(template.class, &template.language, number);
+    let numbers = situation.numbers(obligation);
+    let disclosure = situation.disclosure(template.class, &template.language, numbers);
     let disclosure = disclosure.map_err(|refusal| refusal.to_string())?;
-    let frame = situation.frame(template.class, number, disclosure.as_deref(), &options);
+    let frame = situation.frame(template.class, numbers, disclosure.as_deref(), &options);
     let fields = situation.fields(obligation, link, now);
     let rendered = saved.compiled.render(&fields, frame).map_err(|e| format!("{}: {e}", e.code()))?;
     let name = format!("{}@{}@{}", template.key, template.language, saved.version);

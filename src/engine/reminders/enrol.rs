@@ -10,7 +10,11 @@ use crate::engine::core::{Core, Work};
 use crate::id::MessageId;
 use crate::link::Control;
 use crate::message::Event;
-use crate::reminder::enrolment::{EnrolmentState, ExitReason, PauseReason, StepNote, StepOutcome};
+use crate::reminder::enrolment::{
+    EnrolmentState, ExitReason, PauseReason, StepNote, StepOutcome, Timer, TimerKind,
+};
+use crate::reminder::obligation::{Obligation, ObligationStatus};
+use crate::reminder::promise::{PROMISE_GRACE_DAYS, PromiseState};
 use crate::store::{StoreError, keys};
 
 impl Debt {
@@ -38,12 +42,35 @@ fn is_settled(how: &StepOutcome, now: Timestamp) -> bool {
     }
 }
 
-/// Whether a pause goes on after `until`, where that is an end at all.
-fn outlasts(now: &EnrolmentState, until: Option<Timestamp>) -> bool {
-    match (now, until) {
-        (EnrolmentState::Paused { until: None, .. }, Some(_)) => true,
-        (EnrolmentState::Paused { until: Some(end), .. }, Some(until)) => *end > until,
-        _ => false,
+/// Business days that books need to find money that somebody says is paid.
+const CLAIM_DAYS: i16 = 5;
+
+/// Whether a pause stands against another that follows from something: one that goes on for longer does; and a
+/// hardship, or a person's own word, against a dispute and a promise, whose end would else be its own. A promise takes
+/// the place of the one before, and answers what waited for a word.
+fn stands_against(
+    (now, end): (PauseReason, Option<Timestamp>),
+    (reason, until): (PauseReason, Option<Timestamp>),
+) -> bool {
+    let is_word = matches!(now, PauseReason::Hardship | PauseReason::Manual);
+    match (end, until) {
+        _ if is_word && reason == PauseReason::Dispute => true,
+        _ if reason == PauseReason::Promise && matches!(now, PauseReason::Promise | PauseReason::Review) => {
+            false
+        }
+        (None, None) => is_word && reason == PauseReason::Promise,
+        (None, Some(_)) => true,
+        (Some(_), None) => false,
+        (Some(end), Some(until)) => end > until,
+    }
+}
+
+/// The pause that a status brings.
+fn own_pause(status: ObligationStatus) -> Option<PauseReason> {
+    match status {
+        ObligationStatus::Disputed => Some(PauseReason::Dispute),
+        ObligationStatus::InPlan => Some(PauseReason::Plan),
+        _ => None,
     }
 }
 
@@ -52,8 +79,40 @@ impl Core {
     pub(super) fn keep(&mut self, mut debt: Debt, work: &mut Work) -> Result<(), StoreError> {
         let timer = self.plan(&mut debt, work)?;
         self.shed_notes(&mut debt, work);
-        self.put_obligation(debt.id, &mut debt.obligation, timer, work);
+        self.write(&mut debt, timer, work)
+    }
+
+    /// Writes an obligation, to be looked at then, or before where a promise is to be judged: whatever became of its
+    /// enrolment.
+    pub(super) fn write(
+        &mut self,
+        debt: &mut Debt,
+        timer: Option<Timer>,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        let judged = self.promise_ends(&debt.obligation, work)?;
+        let judged = judged.map(|at| Timer { kind: TimerKind::Look, at });
+        // A look that falls together with the next step is the look: it plans the step anew.
+        let first = [judged, timer].into_iter().flatten().min_by_key(|timer| timer.at);
+        self.put_obligation(debt.id, &mut debt.obligation, first, work);
         Ok(())
+    }
+
+    /// Until when the money of a promise may come, while somebody waits for it.
+    pub(super) fn promise_ends(
+        &self,
+        obligation: &Obligation,
+        work: &Work,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let made = obligation.promise.as_ref().filter(|promise| promise.state == PromiseState::Made);
+        let Some(promise) = made.filter(|_| obligation.status.is_open()) else { return Ok(None) };
+        self.business_day_ends(obligation, (promise.date, PROMISE_GRACE_DAYS), work).map(Some)
+    }
+
+    /// Until when the money may be found that somebody says is paid.
+    pub(super) fn claim_ends(&self, obligation: &Obligation, work: &Work) -> Result<Timestamp, StoreError> {
+        let today = self.today_of(obligation, work)?;
+        self.business_day_ends(obligation, (today, CLAIM_DAYS), work)
     }
 
     /// Notes of old cycles become history, where there are many: the record is read and written at every look. What is
@@ -92,9 +151,27 @@ impl Core {
         self.happen(debt.id, Happened::Exited { reason }, by, work);
     }
 
-    /// The reminders wait; `until`: `None` for a person's word. What follows by itself (`by` is empty) never brings the
-    /// end of a pause nearer: a menu's two days are no end of a hardship.
+    /// The reminders wait for what happened; `until`: `None` for a person's word. Only a pause that goes on for longer
+    /// takes another's place: a promise, a menu's two days or a dispute that is settled are no end of a hardship.
     pub(super) fn pause_debt(
+        &mut self,
+        debt: &mut Debt,
+        reason: PauseReason,
+        until: Option<Timestamp>,
+        by: &str,
+        work: &mut Work,
+    ) {
+        if let Some(EnrolmentState::Paused { reason: now, until: end }) = debt.state()
+            && stands_against((*now, *end), (reason, until))
+        {
+            self.take_back(debt, work);
+            return;
+        }
+        self.set_pause(debt, reason, until, by, work);
+    }
+
+    /// The reminders wait as somebody asks, whatever pause there was.
+    pub(super) fn set_pause(
         &mut self,
         debt: &mut Debt,
         reason: PauseReason,
@@ -104,12 +181,32 @@ impl Core {
     ) {
         self.take_back(debt, work);
         let state = EnrolmentState::Paused { reason, until };
-        let stands = |now: &EnrolmentState| now.is_over() || *now == state;
-        if debt.state().is_none_or(|now| stands(now) || (by.is_empty() && outlasts(now, until))) {
+        if debt.state().is_none_or(|now| now.is_over() || *now == state) {
             return;
         }
         debt.set_state(state);
         self.happen(debt.id, Happened::Paused { reason, until }, by, work);
+    }
+
+    /// A dispute or a plan is over, and with it its own pause alone.
+    pub(super) fn end_pause_of(&mut self, was: ObligationStatus, debt: &mut Debt, by: &str, work: &mut Work) {
+        if let Some(EnrolmentState::Paused { reason, .. }) = debt.state()
+            && own_pause(was) == Some(*reason)
+        {
+            self.resume_debt(debt, by, work);
+        }
+    }
+
+    /// The end of a pause that had one: what its status holds up waits on.
+    pub(super) fn pause_over(&mut self, debt: &mut Debt, work: &mut Work) {
+        match own_pause(debt.obligation.status) {
+            Some(reason) => {
+                let until = None;
+                debt.set_state(EnrolmentState::Paused { reason, until });
+                self.happen(debt.id, Happened::Paused { reason, until }, "", work);
+            }
+            None => self.resume_debt(debt, "", work),
+        }
     }
 
     pub(super) fn resume_debt(&mut self, debt: &mut Debt, by: &str, work: &mut Work) {

@@ -10,14 +10,15 @@ use std::time::{Duration, Instant};
 use super::debts::Debt;
 use super::decide::{Decision, Proposal, decide};
 use super::happened::Happened;
+use super::records::Records;
 use super::reference::{OURS, Reference};
 use super::situation::{Circumstances, Situation};
 use crate::clock::{Now, Timestamp};
 use crate::engine::Draft;
 use crate::engine::core::{Core, LinkIndex, Work};
 use crate::id::{MessageId, ObligationId};
-use crate::message::{Body, Class, Msisdn, OnUnknown, Priority, Sender};
-use crate::reminder::enrolment::{EnrolmentState, Refused, StepNote, StepOutcome, Timer, TimerKind};
+use crate::message::{Body, Class, Msisdn, OnUnknown, Priority};
+use crate::reminder::enrolment::{EnrolmentState, Refused, StepOutcome, Timer, TimerKind};
 use crate::reminder::gate::{Refusal, Then};
 use crate::reminder::task::kind;
 use crate::route::LaneId;
@@ -112,7 +113,7 @@ impl Feed {
 }
 
 /// What became of one due obligation.
-enum Fed {
+pub(super) enum Fed {
     /// It left the due index, or moved in it.
     Done,
     /// No link that serves its lane can take anything.
@@ -247,15 +248,15 @@ impl Core {
 
     fn feed_key(&mut self, key: &[u8], work: &mut Work) -> Result<Fed, StoreError> {
         let Some((at, id)) = keys::decode_timer(key) else { return Ok(Fed::Done) };
-        let id = ObligationId::from_u64(id);
-        let obligation = work.txn.get(&keys::obligation(id))?;
         let timer = Timer { kind: TimerKind::Step, at };
-        let Some(obligation) =
-            obligation.filter(|o: &crate::reminder::obligation::Obligation| o.timer == Some(timer))
-        else {
+        let Some(obligation) = work.txn.obligation(ObligationId::from_u64(id))? else {
+            return self.feed_firing(id, timer, key, work);
+        };
+        let id = ObligationId::from_u64(id);
+        if obligation.timer != Some(timer) {
             work.txn.delete_if_present(key.to_vec())?;
             return Ok(Fed::Done);
-        };
+        }
         let mut debt = Debt { id, obligation };
         let read =
             Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &debt.obligation)?;
@@ -264,17 +265,11 @@ impl Core {
             return Ok(Fed::Done);
         };
         let draft = self.blank(&debt, &situation);
-        let quota_until = self.quota_until_of(&draft, work)?;
-        let lane = match self.room(&draft, work) {
-            Room::Lane(lane) if self.reminders.feed.is_behind(lane, key) => return Ok(Fed::Later(lane)),
-            Room::Lane(lane) => lane,
-            // Its wait for quota is told.
-            Room::Full(lane) | Room::Dead(lane) if quota_until.is_some() => lane,
-            Room::Full(lane) => return Ok(Fed::Later(lane)),
-            Room::Dead(_) | Room::None => return Ok(Fed::NoRoom),
+        let (lane, quota_until) = match self.place_for(&draft, key, work)? {
+            Ok(place) => place,
+            Err(fed) => return Ok(fed),
         };
-        let classes: Vec<&str> = situation.creditor.route_class.iter().map(String::as_str).collect();
-        let around = Circumstances { quota_until, ..self.around(situation.number, &classes, work.wall()) };
+        let around = Circumstances { quota_until, ..self.around(situation.number, work.wall()) };
         let catalog = self.reminders.catalog.clone();
         let (link, token) = self.link_of(&debt, &situation);
         let decision = decide(&situation, &debt.obligation, &catalog, around, link.as_deref());
@@ -294,36 +289,47 @@ impl Core {
                 let about = Some((debt.id, &debt.obligation));
                 self.open_task(kind::RENDER, about, None, &why, work)?;
                 let next = work.wall().saturating_add(LOOK_AGAIN);
-                self.wait_step(&mut debt, (step, "text", None, why), Some(next), work);
+                self.wait_step(&mut debt, (step, "text", None, why), Some(next), work)?;
             }
         }
         Ok(Fed::Done)
     }
 
+    /// The lane with room for a text now, and until when its links have no quota; `Err`: nothing can be taken.
+    pub(super) fn place_for(
+        &mut self,
+        draft: &Draft,
+        key: &[u8],
+        work: &mut Work,
+    ) -> Result<Result<(LaneId, Option<Timestamp>), Fed>, StoreError> {
+        let quota_until = self.quota_until_of(draft, work)?;
+        Ok(match self.room(draft, work) {
+            Room::Lane(lane) if self.reminders.feed.is_behind(lane, key) => Err(Fed::Later(lane)),
+            Room::Lane(lane) => Ok((lane, quota_until)),
+            // Its wait for quota is told.
+            Room::Full(lane) | Room::Dead(lane) if quota_until.is_some() => Ok((lane, quota_until)),
+            Room::Full(lane) => Err(Fed::Later(lane)),
+            Room::Dead(_) | Room::None => Err(Fed::NoRoom),
+        })
+    }
+
     /// What the gates are told of the core's own memory.
-    pub(super) fn around<'a>(
-        &self,
-        number: Msisdn,
-        classes: &'a [&'a str],
-        now: Timestamp,
-    ) -> Circumstances<'a> {
+    pub(super) fn around(&self, number: Msisdn, now: Timestamp) -> Circumstances {
         Circumstances {
             now,
             is_suppressed: self.opt_outs.of(number).next().is_some(),
             is_held: self.holds.of(number).next().is_some(),
             // Quotas hold back at the lease itself what was queued before they were used up.
             quota_until: None,
-            route_classes: classes,
         }
     }
 
     /// A reminder without its text yet: enough to know its route.
-    fn blank(&self, debt: &Debt, situation: &Situation) -> Draft {
-        let sender = situation.creditor.sender.as_deref().and_then(|sender| Sender::parse(sender).ok());
+    pub(super) fn blank(&self, debt: &Debt, situation: &Situation) -> Draft {
         Draft {
             to: situation.number,
             text: String::new(),
-            sender,
+            sender: situation.sender(),
             link: None,
             class: Class::Reminder,
             priority: Priority::new(PRIORITY).unwrap_or_default(),
@@ -388,22 +394,18 @@ impl Core {
             metadata: Some(metadata(&debt, &step, &template)),
             ..blank
         };
-        let accepted = match self.refusal(&draft, crate::engine::intake::text_digest(&draft.text), work)? {
-            None => self.enqueue(draft, None, work)?,
-            Some(refusal) => Err(refusal),
-        };
-        let message = match accepted {
-            Ok(accepted) => accepted.id,
+        let message = match self.queue_text(draft, work)? {
+            Ok(message) => message,
             Err(crate::engine::Refusal::Duplicate { .. }) => {
                 let next = now.saturating_add(SAME_TEXT);
                 let why = String::from("the same text went to this number of late");
-                self.wait_step(&mut debt, (step, "duplicate", None, why), Some(next), work);
+                self.wait_step(&mut debt, (step, "duplicate", None, why), Some(next), work)?;
                 return Ok(Fed::Done);
             }
             Err(_) => return Ok(Fed::Full),
         };
         self.reminders.feed.waiting.insert(message, lane);
-        situation.phone.ledger.add(now);
+        situation.phone.take(&debt.obligation.creditor, now);
         work.txn.put(keys::phone(situation.number), &situation.phone);
         let how = StepOutcome::Gone {
             message,
@@ -414,7 +416,7 @@ impl Core {
             menu,
             answer: None,
         };
-        debt.obligation.steps.push(StepNote { cycle, step: step.clone(), how });
+        debt.obligation.note(step.clone(), how);
         if let Some(enrolment) = &mut debt.obligation.enrolment {
             enrolment.refused = None;
             enrolment.state = EnrolmentState::Active;
@@ -423,6 +425,19 @@ impl Core {
         self.happen(debt.id, Happened::Gone { step, message, to, template }, "", work);
         self.keep(debt, work)?;
         Ok(Fed::Done)
+    }
+
+    /// Queues a text that passed the gates, unless the queue has something against it.
+    pub(super) fn queue_text(
+        &mut self,
+        draft: Draft,
+        work: &mut Work,
+    ) -> Result<Result<MessageId, crate::engine::Refusal>, StoreError> {
+        let digest = crate::engine::intake::text_digest(&draft.text);
+        if let Some(refusal) = self.refusal(&draft, digest, work)? {
+            return Ok(Err(refusal));
+        }
+        Ok(self.enqueue(draft, None, work)?.map(|accepted| accepted.id))
     }
 
     /// A gate said no: the step waits, is over, or ends it all.
@@ -436,15 +451,15 @@ impl Core {
         let (gate, rule) = (refusal.gate.as_str(), refusal.rule.to_string());
         let said = (step.clone(), gate, refusal.pack.clone(), rule.clone());
         match refusal.then {
-            Then::Wait(next) => self.wait_step(debt, said, Some(next), work),
-            Then::Stay => self.wait_step(debt, said, None, work),
+            Then::Wait(next) => self.wait_step(debt, said, Some(next), work)?,
+            Then::Stay => self.wait_step(debt, said, None, work)?,
             Then::NeedsPerson(task) => {
                 let about = Some((debt.id, &debt.obligation));
                 if task != kind::REVIEW {
                     self.open_task(task, about, None, &format!("{gate}: {rule}"), work)?;
                 }
                 let next = work.wall().saturating_add(LOOK_AGAIN);
-                self.wait_step(debt, said, Some(next), work);
+                self.wait_step(debt, said, Some(next), work)?;
             }
             Then::Skip => {
                 debt.skip_by(step.clone(), work.wall(), gate, &rule);
@@ -472,9 +487,9 @@ impl Core {
         ),
         next: Option<Timestamp>,
         work: &mut Work,
-    ) {
+    ) -> Result<(), StoreError> {
         let (at, gate) = (work.wall(), gate.to_owned());
-        let Some(enrolment) = &mut debt.obligation.enrolment else { return };
+        let Some(enrolment) = &mut debt.obligation.enrolment else { return Ok(()) };
         let told = enrolment.refused.as_ref();
         let told = told.is_some_and(|r| r.step == step && r.gate == gate && r.rule == rule);
         enrolment.refused = Some(Refused {
@@ -488,7 +503,7 @@ impl Core {
             self.happen(debt.id, Happened::Refused { step, gate, pack, rule, next }, "", work);
         }
         let timer = next.map(|at| Timer { kind: TimerKind::Step, at });
-        self.put_obligation(debt.id, &mut debt.obligation, timer, work);
+        self.write(debt, timer, work)
     }
 
     /// Whether a queued reminder may still go now; it was judged when it was queued, and much may have come since.
@@ -498,7 +513,12 @@ impl Core {
         body: &Body,
         work: &Work,
     ) -> Result<bool, StoreError> {
-        let Some(reference) = Reference::of(body) else { return self.may_still_answer(body, work) };
+        let Some(reference) = Reference::of(body) else {
+            return match super::speak::firing_of(body) {
+                Some(firing) => self.may_still_speak(id, firing, body, work),
+                None => self.may_still_answer(body, work),
+            };
+        };
         let Some(obligation) = work
             .txn
             .get::<crate::reminder::obligation::Obligation>(&keys::obligation(reference.obligation))?
@@ -509,7 +529,8 @@ impl Core {
             return Ok(false);
         }
         let gone = obligation.steps.iter().find_map(|note| match note.how {
-            StepOutcome::Gone { message, at, .. } if message == id => Some(at),
+            // One of another cycle or sequence than it is in now goes no more.
+            StepOutcome::Gone { message, at, .. } if message == id && obligation.is_current(note) => Some(at),
             _ => None,
         });
         let Some(at) = gone else { return Ok(false) };
@@ -523,8 +544,7 @@ impl Core {
         let Ok(window) = situation.window(&obligation, step) else { return Ok(false) };
         // Its own place under the caps is not against it.
         situation.phone.ledger.take_back(at);
-        let classes: Vec<&str> = situation.creditor.route_class.iter().map(String::as_str).collect();
-        let around = self.around(situation.number, &classes, work.wall());
+        let around = self.around(situation.number, work.wall());
         let same = reference.version == obligation.version
             && reference.cycle == obligation.cycle
             && situation.number == body.to;
@@ -538,7 +558,7 @@ impl Debt {
     /// A step that is over by a gate's word.
     fn skip_by(&mut self, step: crate::reminder::name::Key, at: Timestamp, gate: &str, rule: &str) {
         let how = StepOutcome::Skipped { at, gate: gate.to_owned(), rule: rule.to_owned() };
-        self.obligation.steps.push(StepNote { cycle: self.obligation.cycle, step, how });
+        self.obligation.note(step, how);
     }
 }
 

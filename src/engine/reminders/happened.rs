@@ -123,4 +123,29 @@ pub enum Happened {
         task: TaskId,
         outcome: String,
     },
+    /// A rule of the firm did this; what follows of it stands behind.
+    Acted {
+        rule: Key,
+        act: String,
+    },
+    /// The firm's own event, asked for by a rule.
+    Called {
+        rule: Key,
+        event: Key,
+    },
+    /// The text of a rule became a message.
+    Spoke {
+        rule: Key,
+        message: MessageId,
+        to: Msisdn,
+        template: String,
+    },
+    /// What a rule wanted was not done, or waits; `next`: when it is asked again.
+    Withheld {
+        rule: Key,
+        gate: String,
+        pack: Option<Key>,
+        why: String,
+        next: Option<Timestamp>,
+    },
 }

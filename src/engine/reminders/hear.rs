@@ -2,6 +2,7 @@
 //! rest, which waits for a person while the number gets no more reminders.
 
 use super::debts::Debt;
+use super::errands::What;
 use super::happened::Happened;
 use super::records::Records;
 use super::reference::Reference;
@@ -11,14 +12,14 @@ use crate::engine::core::{Core, Work};
 use crate::engine::inbound::StoredReply;
 use crate::id::{ContactId, InboundId, MessageId, TaskId};
 use crate::message::{Body, Msisdn};
-use crate::reminder::enrolment::{ExitReason, PauseReason, StepOutcome};
+use crate::reminder::enrolment::{PauseReason, StepOutcome};
 use crate::reminder::menu::{Do, Menu};
 use crate::reminder::obligation::Obligation;
 use crate::reminder::reply::menu::{self, Answer};
 use crate::reminder::reply::{self, Verdict};
-use crate::reminder::sequence::Exit;
 use crate::reminder::suppression::{Party, Source};
 use crate::reminder::task::kind;
+use crate::reminder::trigger::On;
 use crate::store::{StoreError, keys};
 
 /// Automatic answers to one number in a day: two machines must not talk to each other for ever.
@@ -79,7 +80,7 @@ impl Core {
                 phone.last_inbound_at = Some(work.wall());
                 if phone.is_heard() {
                     // A number that was given up may be the one to text again.
-                    work.replan.push(party);
+                    work.along(What::Replan, party, "");
                 }
                 work.txn.put(keys::phone(number), &phone);
             }
@@ -88,9 +89,18 @@ impl Core {
             return self.choose(id, party, chosen, work);
         }
         match verdict {
-            Some(Verdict::OptOut { .. }) => self.exit_all(party, ExitReason::OptedOut, "", work),
+            Some(Verdict::OptOut { .. }) => {
+                work.along(What::Exit, party, "");
+                Ok(())
+            }
             // Its owner wants to be written to: no earlier word holds that up.
-            Some(Verdict::OptIn) => self.let_go_on(party, "", work),
+            Some(Verdict::OptIn) => {
+                self.let_go_on(party, "", work)?;
+                if self.reminders.catalog.rules_on(On::ReplyOptIn).next().is_some() {
+                    work.along(What::OptIn, party, "");
+                }
+                Ok(())
+            }
             Some(Verdict::Other)
                 if stored.text.as_deref().is_some_and(|t| reply::is_machine(t, last_sent)) =>
             {
@@ -123,12 +133,15 @@ impl Core {
             }
             phone.review = Some(id);
             work.txn.put(keys::phone(number), &phone);
-            self.take_back_all(party, work)?;
+            work.along(What::TakeBack, party, "");
         }
         if waits {
             return Ok(());
         }
         let about = about.as_ref().map(|debt| (debt.id, &debt.obligation));
+        if let Some((id, _)) = about {
+            self.raise(id, On::ReplyReview, work);
+        }
         let note = "a reply that a person must read";
         if let Some(task) = self.open_task(kind::REVIEW, about, Some(id), note, work)? {
             work.txn.put(place, &task);
@@ -150,23 +163,8 @@ impl Core {
             let obligation = work.txn.obligation(reference.obligation)?;
             return Ok(obligation.map(|obligation| Debt { id: reference.obligation, obligation }));
         }
-        let obligations = self.obligations_on(party, work)?;
-        let [id] = obligations.as_slice() else { return Ok(None) };
-        Ok(work.txn.obligation(*id)?.map(|obligation| Debt { id: *id, obligation }))
-    }
-
-    /// What waits for a party and is no answer to it is taken back, and judged again when it is due.
-    fn take_back_all(&mut self, party: Party, work: &mut Work) -> Result<(), StoreError> {
-        for id in self.obligations_on(party, work)? {
-            let Some(obligation) = work.txn.obligation(id)? else { continue };
-            let mut debt = Debt { id, obligation };
-            self.take_back(&mut debt, work);
-            if self.exits_on(&debt.obligation, Exit::Reply) {
-                self.exit(&mut debt, ExitReason::Canceled, "", work);
-                self.keep(debt, work)?;
-            }
-        }
-        Ok(())
+        let Some(id) = self.only_obligation_on(party, work)? else { return Ok(None) };
+        Ok(work.txn.obligation(id)?.map(|obligation| Debt { id, obligation }))
     }
 
     /// A person has read it: the number's reminders go on. `from`: who wrote, where the task has it; the reply itself
@@ -199,9 +197,7 @@ impl Core {
         if phone.review.take().is_some() {
             work.txn.put(keys::phone(number), &phone);
         }
-        for id in self.obligations_on(party, work)? {
-            self.replan(id, by, work)?;
-        }
+        work.along(What::Replan, party, by);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::id::{ContactId, ObligationId};
 use crate::message::Msisdn;
 use crate::reminder::consent::Standing;
-use crate::reminder::enrolment::{Enrolment, EnrolmentState};
+use crate::reminder::enrolment::EnrolmentState;
 use crate::reminder::import::case::Case;
 use crate::reminder::link::{Target, Token};
 use crate::reminder::name::{ExternalId, Key};
@@ -101,19 +101,8 @@ impl Imagining<'_> {
 
     fn enrol(&self, obligation: &mut Obligation, sequence: Key) {
         let Some(version) = self.catalog.sequence(&sequence).map(|s| s.version) else { return };
-        obligation.cycle += 1;
         obligation.sequence = Some(sequence.clone());
-        obligation.enrolment = Some(Enrolment {
-            sequence,
-            version,
-            since: self.now,
-            state: EnrolmentState::Scheduled,
-            reminders_accepted: 0,
-            next: None,
-            refused: None,
-            anchor: None,
-            instead: None,
-        });
+        obligation.enter(sequence, version, self.now);
     }
 
     fn outlook(&self, row: &Row<'_>, obligation: &Obligation) -> Result<Outlook, StoreError> {
@@ -135,19 +124,18 @@ impl Imagining<'_> {
         let Next::Step { step, window } = planned.next else { return Ok(Outlook::Nothing) };
         let link = link(&situation, obligation);
         let at = window.opens.max(self.now);
-        let rendered = render(&situation, obligation, self.catalog, step, (at, link.as_deref()));
+        let rendered = render(
+            &situation,
+            obligation,
+            self.catalog,
+            (&step.template, step.menu.as_ref()),
+            (at, link.as_deref()),
+        );
         let segment_count = match rendered {
             Ok((rendered, ..)) => rendered.segment_count,
             Err(why) => return Ok(Outlook::NoText(format!("{}: {why}", step.template))),
         };
-        let classes: Vec<&str> = situation.creditor.route_class.iter().map(String::as_str).collect();
-        let around = Circumstances {
-            now: at,
-            is_suppressed: false,
-            is_held: false,
-            quota_until: None,
-            route_classes: &classes,
-        };
+        let around = Circumstances { now: at, is_suppressed: false, is_held: false, quota_until: None };
         let refused = situation.judge(obligation, window, around).err();
         let refused = refused.map(|refusal| refusal.to_string());
         Ok(Outlook::Text { at, segment_count, refused })
@@ -189,7 +177,7 @@ fn blank(parts: &Parts, now: Timestamp) -> Obligation {
         origin: Origin::Firm,
         enrolment: None,
         steps: Vec::new(),
-        cycle: 0,
+        cycle: 1,
         timer: None,
         row: None,
     }

@@ -1,4 +1,5 @@
-//! What becomes due without a link: the end of a pause, a promise, a subscription's next period, an overdue task.
+//! What becomes due without a link: the end of a pause, a promise, a subscription's next period, an overdue task,
+//! a rule's later look.
 
 use super::debts::Debt;
 use super::happened::Happened;
@@ -66,19 +67,25 @@ impl Core {
     }
 
     fn look_at(&mut self, id: ObligationId, at: Timestamp, work: &mut Work) -> Result<(), StoreError> {
-        let obligation = work.txn.obligation(id)?;
-        let Some(obligation) = obligation.filter(|o| o.timer.is_some_and(|timer| timer.at == at)) else {
+        let Some(obligation) = work.txn.obligation(id)? else {
+            return self.look_at_firing(id.as_u64(), at, work);
+        };
+        if obligation.timer.is_none_or(|timer| timer.at != at) {
             work.txn.delete(keys::timer(TimerKind::Look, at, id.as_u64()));
             return Ok(());
-        };
+        }
         let mut debt = Debt { id, obligation };
+        if self.promise_ends(&debt.obligation, work)?.is_some_and(|ends| ends <= work.wall()) {
+            self.break_promise(&mut debt, work)?;
+        }
         if let Some(EnrolmentState::Paused { reason, until: Some(until) }) = debt.state().cloned()
             && until <= work.wall()
         {
-            if reason == PauseReason::Promise {
-                self.break_promise(&mut debt, work)?;
+            if reason == PauseReason::PaidClaim && debt.obligation.status.is_open() {
+                let about = Some((debt.id, &debt.obligation));
+                self.open_task(kind::PAID_CLAIM, about, None, "it was said to be paid, and is not", work)?;
             }
-            self.resume_debt(&mut debt, "", work);
+            self.pause_over(&mut debt, work);
         }
         self.keep(debt, work)
     }
@@ -86,10 +93,9 @@ impl Core {
     /// The day passed and the money did not come.
     fn break_promise(&mut self, debt: &mut Debt, work: &mut Work) -> Result<(), StoreError> {
         let Some(promise) = &mut debt.obligation.promise else { return Ok(()) };
-        if promise.state != PromiseState::Made {
-            return Ok(());
-        }
         promise.state = PromiseState::Broken;
+        // Its sequence may have a step for it.
+        self.revive(debt);
         self.happen(debt.id, Happened::PromiseBroken, "", work);
         let about = Some((debt.id, &debt.obligation));
         self.open_task(kind::BROKEN_PROMISE, about, None, "the promised day passed without the money", work)?;

@@ -13,10 +13,12 @@
 //! hear.rs          replies: menus, reviews            looks.rs          what is due without a link
 //! tasks.rs         what a person must do              answers.rs        automatic answers, payment links
 //! subscriptions.rs periods                            seeds.rs          seed tables as changes
+//! triggers.rs      the firm's rules on what happens   speak.rs          the texts that rules send
 //! happened.rs      what becomes of obligations        told.rs           the same as the outside reads it
 //! imagine.rs       what a row would come to           simulate.rs       what would go when
 //! reference.rs     the dispatch key                   view.rs           reading it all beside the core
-//! restored.rs      after a backup came back           terms.rs         of which version, once, by whom
+//! restored.rs      after a backup came back           errands.rs         along all that a number owes
+//! routes.rs        what links are called in packs     terms.rs           of which version, once, by whom
 //! ```
 //! Invariants: an obligation's record, the ledger of its steps and its timer change in one batch; a step with a note
 //! of having gone is never queued again in its cycle; nothing is rendered before a link can take it; every decision
@@ -29,6 +31,7 @@ pub mod change;
 pub mod debts;
 pub mod decide;
 pub mod enrol;
+pub mod errands;
 pub mod feed;
 pub mod happened;
 pub mod hear;
@@ -42,16 +45,20 @@ pub mod plan;
 pub mod records;
 pub mod reference;
 pub mod restored;
+pub mod routes;
 pub mod seeds;
 pub mod settle;
 pub mod simulate;
 pub mod situation;
+pub mod speak;
 pub mod subscriptions;
 pub mod tasks;
 pub mod terms;
 pub mod told;
+pub mod triggers;
 pub mod view;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -62,11 +69,16 @@ pub use change::{Change, ChangeAnswer, ChangeRefusal, Changed, Subject};
 pub use happened::Happened;
 
 use crate::clock::{Now, Timestamp};
+use crate::message::LinkName;
 use crate::reminder::enrolment::{Timer, TimerKind};
+use crate::reminder::name::Key;
 use crate::reminder::obligation::ObligationStatus;
 use crate::reminder::zone::Zone;
+use crate::route::Router;
 use crate::store::{Read, StoreError};
+use errands::Errands;
 use feed::Feed;
+use routes::RouteClasses;
 use situation::RulesCache;
 
 /// What the reminder side needs of the configuration.
@@ -80,12 +92,20 @@ pub struct ReminderSettings {
     pub redirect: Option<String>,
     /// Some webhook takes `payment.requested`.
     pub takes_payments: bool,
+    /// The class of carrier route that a link belongs to, where it has one.
+    pub route_classes: BTreeMap<LinkName, Key>,
 }
 
 impl ReminderSettings {
     /// A firm in UTC that nobody takes payments for.
     pub fn for_tests() -> ReminderSettings {
-        ReminderSettings { home: Zone::utc(), link_secret: [7; 32], redirect: None, takes_payments: false }
+        ReminderSettings {
+            home: Zone::utc(),
+            link_secret: [7; 32],
+            redirect: None,
+            takes_payments: false,
+            route_classes: BTreeMap::new(),
+        }
     }
 }
 
@@ -104,6 +124,7 @@ pub struct Reminders {
     pub catalog: Arc<Catalog>,
     pub rules: RulesCache,
     pub feed: Feed,
+    pub errands: Errands,
     /// The counters as they were last written.
     pub counted: Option<ReminderCounters>,
     /// The first timer of each kind; [`Timestamp::MIN`] where it was not looked at yet.
@@ -112,19 +133,23 @@ pub struct Reminders {
 
 impl Reminders {
     /// As before a state was read.
-    pub fn new(home: Zone) -> Reminders {
+    pub fn new(settings: &ReminderSettings, router: &Router) -> Reminders {
+        let routes = RouteClasses::new(settings.route_classes.clone(), router.clone());
+        let catalog = Catalog { routes: Arc::new(routes), ..Catalog::shipped(settings.home.clone()) };
         Reminders {
-            catalog: Arc::new(Catalog::shipped(home)),
+            catalog: Arc::new(catalog),
             rules: RulesCache::default(),
             feed: Feed::default(),
+            errands: Errands::default(),
             counted: None,
             next: [Some(Timestamp::MIN); TimerKind::COUNT],
         }
     }
 
     /// Reads what was set up.
-    pub fn load(&mut self, home: Zone, state: &dyn Read) -> Result<(), StoreError> {
-        self.catalog = Arc::new(Catalog::load(home, state)?);
+    pub fn load(&mut self, state: &dyn Read) -> Result<(), StoreError> {
+        let Catalog { home, routes, .. } = Catalog::clone(&self.catalog);
+        self.catalog = Arc::new(Catalog { routes, ..Catalog::load(home, state)? });
         Ok(())
     }
 

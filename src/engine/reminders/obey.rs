@@ -3,10 +3,11 @@
 use super::ChangeAnswer;
 use super::change::{Change, ChangeRefusal, Changed, How, Subject, Which};
 use super::debts::{Debt, Made, changed};
+use crate::clock::Timestamp;
 use crate::engine::Refusal;
 use crate::engine::core::{Core, Work};
 use crate::id::ObligationId;
-use crate::reminder::enrolment::{EnrolmentState, ExitReason};
+use crate::reminder::enrolment::{Enrolment, EnrolmentState, ExitReason, PauseReason};
 use crate::reminder::name::Key;
 use crate::reminder::obligation::Obligation;
 use crate::reminder::sequence::Exit;
@@ -40,8 +41,8 @@ impl Core {
     fn make_whole(&mut self, change: Change, by: &str, work: &mut Work) -> Made {
         let counters = self.counters.reminders.clone();
         let (events, reminded) = (work.txn.batch.events.len(), work.reminded.len());
-        let (withdraw, replan, stopped) = (work.withdraw.len(), work.replan.len(), work.stopped.len());
-        let (controls, contacts) = (work.controls.len(), work.replan_contacts.len());
+        let (withdraw, errands, controls) = (work.withdraw.len(), work.errands.len(), work.controls.len());
+        let raised = work.raised.len();
         work.txn.begin();
         let made = self.make(change, by, work)?;
         if made.is_err() {
@@ -50,10 +51,9 @@ impl Core {
             work.txn.batch.events.truncate(events);
             work.reminded.truncate(reminded);
             work.withdraw.truncate(withdraw);
-            work.replan.truncate(replan);
-            work.replan_contacts.truncate(contacts);
-            work.stopped.truncate(stopped);
+            work.errands.truncate(errands);
             work.controls.truncate(controls);
+            work.raised.truncate(raised);
         }
         work.txn.end();
         Ok(made)
@@ -75,6 +75,7 @@ impl Core {
             Change::Sequence(sequence) => self.set_sequence(*sequence, work),
             Change::Pack(pack) => self.set_pack(*pack, work),
             Change::Calendar(calendar) => self.set_calendar(*calendar, work),
+            Change::Rule { key, rule } => self.set_rule(key, rule.map(|own| *own), work),
             Change::Mapping { name, mapping } => self.set_mapping(name, mapping.map(|own| *own), work),
             Change::Contact(contact) => self.change_contact(*contact, by, work),
             Change::Account(account) => self.change_account(account, work),
@@ -112,13 +113,7 @@ impl Core {
                 self.with(&which, work, |core, debt, work| core.enrol(debt, &sequence, by, work))
             }
             Change::PauseEnrolment { which, reason, until } => {
-                self.with(&which, work, |core, mut debt, work| {
-                    if let Some(refusal) = is_over(&debt) {
-                        return Ok(Err(refusal));
-                    }
-                    core.pause_debt(&mut debt, reason, until, by, work);
-                    core.kept(debt, work)
-                })
+                self.with(&which, work, |core, debt, work| core.ask_pause(debt, reason, until, by, work))
             }
             Change::ResumeEnrolment { which } => self.with(&which, work, |core, mut debt, work| {
                 if let Some(refusal) = is_over(&debt) {
@@ -162,6 +157,29 @@ impl Core {
         changed(id, How::Changed, version)
     }
 
+    fn ask_pause(
+        &mut self,
+        mut debt: Debt,
+        reason: PauseReason,
+        until: Option<Timestamp>,
+        by: &str,
+        work: &mut Work,
+    ) -> Made {
+        if let Some(refusal) = is_over(&debt) {
+            return Ok(Err(refusal));
+        }
+        let until = match until {
+            None if reason == PauseReason::PaidClaim => Some(self.claim_ends(&debt.obligation, work)?),
+            until => until,
+        };
+        let before = debt.state().cloned();
+        self.set_pause(&mut debt, reason, until, by, work);
+        if debt.state() == before.as_ref() {
+            return changed(debt.id, How::Unchanged, debt.obligation.version);
+        }
+        self.kept(debt, work)
+    }
+
     fn enrol(&mut self, mut debt: Debt, sequence: &Key, by: &str, work: &mut Work) -> Made {
         let Some(latest) = self.reminders.catalog.sequence(sequence).map(|found| found.version) else {
             return Ok(Err(ChangeRefusal::NotFound { what: "sequence" }));
@@ -169,8 +187,9 @@ impl Core {
         if !debt.obligation.status.is_open() {
             return Ok(Err(ChangeRefusal::State(format!("it is {}", debt.obligation.status.as_str()))));
         }
-        // Asked twice it is one enrolment: a new cycle would send again what went.
-        let enrolment = debt.obligation.enrolment.as_ref().filter(|enrolment| !enrolment.state.is_over());
+        // Asked twice it is one enrolment; one that is completed has no step left.
+        let exited = |e: &Enrolment| matches!(e.state, EnrolmentState::Exited { .. });
+        let enrolment = debt.obligation.enrolment.as_ref().filter(|enrolment| !exited(enrolment));
         if enrolment.is_some_and(|e| e.sequence == *sequence && e.version == latest && e.instead.is_none()) {
             return changed(debt.id, How::Unchanged, debt.obligation.version);
         }

@@ -122,7 +122,7 @@ impl Core {
         let returned = returned.filter(|key| self.reminders.catalog.sequence(key).is_some());
         let anchor = returned.as_ref().map(|_| today);
         if let Some(sequence) = returned.or_else(|| debt.obligation.sequence.clone()) {
-            self.begin(debt, &sequence, by, work);
+            self.begin_cycle(debt, &sequence, by, work);
         }
         if let Some(enrolment) = &mut debt.obligation.enrolment {
             enrolment.anchor = anchor;
@@ -165,12 +165,13 @@ impl Core {
         let promise = obligation.promise.as_ref().filter(|promise| promise.state == PromiseState::Made);
         let Some(promise) = promise else { return Ok(()) };
         let enough = match promise.amount {
+            _ if !obligation.balance().is_positive() => true,
             Some(amount) => {
                 let since = self.promise_counts_from(obligation, promise.made_at, work)?;
                 let since = obligation.payments.iter().filter(|p| !p.reversed && p.at >= since);
                 since.map(|p| p.amount.minor()).sum::<i64>() >= amount.minor()
             }
-            None => !obligation.balance().is_positive(),
+            None => false,
         };
         if !enough {
             return Ok(());

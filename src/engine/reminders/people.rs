@@ -2,20 +2,20 @@
 
 use super::change::{AccountDraft, ChangeRefusal, Changed, How, Owner, Subject, Who};
 use super::debts::Made;
+use super::errands::{Along, What};
 use super::records::{Account, CONTACTS_MAX, PhoneStatus, Records, StoredContact};
 use crate::engine::core::{Core, Work};
 use crate::id::{ContactId, InboundId, ObligationId};
 use crate::message::Msisdn;
 use crate::reminder::consent::{Actor, ConsentEvent, ConsentKind, Standing};
 use crate::reminder::contact::{Contact, ContactPhone, PHONES_MAX};
-use crate::reminder::enrolment::ExitReason;
 use crate::reminder::import::case::Case;
 use crate::reminder::name::Key;
 use crate::reminder::suppression::Party;
 use crate::store::{StoreError, keys};
 
 /// Tags of one account at most.
-const TAGS_MAX: usize = 32;
+pub(super) const TAGS_MAX: usize = 32;
 
 impl Core {
     /// Makes a contact, or changes the one of its external id.
@@ -45,7 +45,7 @@ impl Core {
         let version = stored.version;
         work.txn.put(keys::contact(id), &stored);
         // Once a step, however many rows of it speak of this contact.
-        work.replan_contacts.push(id);
+        work.along_contact(What::Replan, id);
         Ok(Ok(Changed { subject: Subject::Contact(id), how: How::Changed, version }))
     }
 
@@ -83,21 +83,8 @@ impl Core {
         Ok(())
     }
 
-    /// Where and when a contact may be texted has changed.
-    pub(super) fn replan_contact(
-        &mut self,
-        id: ContactId,
-        by: &str,
-        work: &mut Work,
-    ) -> Result<(), StoreError> {
-        for id in work.txn.obligations_of(id)? {
-            self.replan(id, by, work)?;
-        }
-        Ok(())
-    }
-
     /// Plans an obligation's next step anew, whatever waits of it made anew too.
-    pub(super) fn replan(&mut self, id: ObligationId, _by: &str, work: &mut Work) -> Result<(), StoreError> {
+    pub(super) fn replan(&mut self, id: ObligationId, work: &mut Work) -> Result<(), StoreError> {
         let Some(obligation) = work.txn.obligation(id)? else { return Ok(()) };
         if obligation.enrolment.as_ref().is_none_or(|enrolment| enrolment.state.is_over()) {
             return Ok(());
@@ -251,8 +238,8 @@ impl Core {
         work.txn.put_new(keys::consent(number, self.counters.ids.next(work.wall())), &(creditor, event));
         work.txn.put(keys::phone(number), &phone);
         // What it was missing for may go now, and what rested on it may not; what this step makes later knows it.
-        if !self.obligations_on(Party::Number(number), work)?.is_empty() {
-            work.replan.push(Party::Number(number));
+        if !Core::obligations_along(Along::Number(number), None, 1, work)?.is_empty() {
+            work.along(What::Replan, Party::Number(number), "");
         }
         Ok(Ok(Changed { subject: Subject::Named, how: How::Created, version: 0 }))
     }
@@ -295,7 +282,7 @@ impl Core {
             phone.status = PhoneStatus::Wrong;
             work.txn.put(keys::phone(wrong), &phone);
             // Whoever else has it: what is on its way there would reach a stranger too.
-            work.replan.push(Party::Number(wrong));
+            work.along(What::Replan, Party::Number(wrong), "");
             contact.phones.retain(|phone| phone.number != wrong);
         }
         let verified = contact.phones.iter().any(|phone| phone.number == number && phone.verified);
@@ -309,39 +296,9 @@ impl Core {
         contact.phones.truncate(PHONES_MAX - 1);
         contact.phones.insert(0, ContactPhone { number, primary: true, verified });
         // The contact may be as it was, and its number is not.
-        work.replan_contacts.push(id);
+        work.along_contact(What::Replan, id);
         // It was a contact before and is one now.
         self.change_contact(contact, "", work).map(|_| ())
-    }
-
-    /// Obligations of every contact on a party's numbers.
-    pub(super) fn obligations_on(&self, party: Party, work: &Work) -> Result<Vec<ObligationId>, StoreError> {
-        let Some(number) = party.number() else { return Ok(Vec::new()) };
-        let mut obligations = Vec::new();
-        for contact in work.txn.phone(number)?.contacts {
-            obligations.extend(work.txn.obligations_of(contact)?);
-        }
-        Ok(obligations)
-    }
-
-    /// Ends every enrolment on a party's numbers.
-    pub(super) fn exit_all(
-        &mut self,
-        party: Party,
-        reason: ExitReason,
-        by: &str,
-        work: &mut Work,
-    ) -> Result<(), StoreError> {
-        for id in self.obligations_on(party, work)? {
-            let Some(obligation) = work.txn.obligation(id)? else { continue };
-            let running = obligation.enrolment.as_ref().is_some_and(|e| !e.state.is_over());
-            if running {
-                let mut debt = super::debts::Debt { id, obligation };
-                self.exit(&mut debt, reason, by, work);
-                self.keep(debt, work)?;
-            }
-        }
-        Ok(())
     }
 
     /// One row of a file: everything it names, as one change.

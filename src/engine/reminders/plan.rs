@@ -8,12 +8,12 @@ use crate::engine::core::{Core, Work};
 use crate::message::{Head, State};
 use crate::reminder::calendar::business_days_from;
 use crate::reminder::enrolment::{
-    EnrolmentState, ExitReason, NextStep, PauseReason, StepNote, StepOutcome, Timer, TimerKind,
+    EnrolmentState, ExitReason, LEFT_OUT, NextStep, PauseReason, StepOutcome, Timer, TimerKind,
 };
 use crate::reminder::name::Key;
 use crate::reminder::obligation::Obligation;
 use crate::reminder::schedule::NoWindow;
-use crate::reminder::sequence::Step;
+use crate::reminder::sequence::{BROKEN_PROMISE, Step};
 use crate::reminder::task::kind;
 use crate::store::StoreError;
 
@@ -32,12 +32,13 @@ pub enum Next<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan<'a> {
     pub next: Next<'a>,
-    /// Steps whose time is over: they passed, or a later one takes their place.
+    /// Steps whose time is over: it passed, or a later one went.
     pub stale: Vec<&'a Key>,
 }
 
 /// Looks at every step of the sequence that has no note in this cycle. Of those that are due only the latest goes;
-/// where none is due, the first to come. None goes after one that lies later.
+/// where none is due, the first to come. What opened before a step of the sequence went is over with it: where the
+/// due date moves, what comes by the new one is not.
 ///
 /// # Errors
 /// No hour of any day is lawful where the contact may live.
@@ -46,28 +47,22 @@ pub fn plan<'a>(
     obligation: &Obligation,
     now: Timestamp,
 ) -> Result<Plan<'a>, NoWindow> {
-    let note_of = |step: &Step| {
-        obligation.steps.iter().find(|note| note.cycle == obligation.cycle && note.step == step.id)
-    };
     let (mut open, mut last_gone) = (Vec::new(), None);
     for step in &situation.sequence.steps {
         let window = situation.window(obligation, step)?;
-        match note_of(step).map(|note| &note.how) {
-            None => open.push((window, step)),
-            Some(StepOutcome::Gone { .. }) => last_gone = last_gone.max(Some(window.opens)),
-            Some(_) => {}
+        match obligation.note_of(&step.id).map(|note| &note.how) {
+            None if obligation.is_left(&step.id) => open.push((window, step)),
+            Some(StepOutcome::Gone { at, .. }) => last_gone = last_gone.max(Some(*at)),
+            None | Some(_) => {}
         }
     }
     // By time, and what the sequence names first where two fall together.
     open.sort_by_key(|(window, _)| window.opens);
-    let passed = |window: &Window| Some(window.opens) < last_gone;
-    let is_due = |window: &Window| window.opens <= now && now < window.stale_after && !passed(window);
-    let due = open.iter().rposition(|(window, _)| is_due(window));
-    let ahead = |window: &Window| window.opens > now && !passed(window);
-    let first_ahead = open.iter().position(|(window, _)| ahead(window)).unwrap_or(open.len());
-    let chosen = due.unwrap_or(first_ahead);
-    let stale = open.iter().take(chosen).map(|(_, step)| &step.id).collect();
-    let next = match open.get(chosen) {
+    let is_over = |window: &Window| now >= window.stale_after || Some(window.opens) <= last_gone;
+    let stale = open.iter().filter(|(window, _)| is_over(window)).map(|(_, step)| &step.id).collect();
+    open.retain(|(window, _)| !is_over(window));
+    let due = open.iter().rposition(|(window, _)| window.opens <= now);
+    let next = match open.get(due.unwrap_or(0)) {
         Some(&(window, step)) => Next::Step { step, window },
         None => Next::Done,
     };
@@ -122,11 +117,9 @@ impl Core {
             // What is over by a clock in doubt may not be over: looked at again as soon as a clock is believed.
             return Ok(Some(Timer { kind: TimerKind::Step, at: Timestamp::MIN }));
         }
-        let cycle = debt.obligation.cycle;
         for step in plan.stale {
             self.happen(debt.id, Happened::Stale { step: step.clone() }, "", work);
-            let how = StepOutcome::Stale { at: now };
-            debt.obligation.steps.push(StepNote { cycle, step: step.clone(), how });
+            debt.obligation.note(step.clone(), StepOutcome::Stale { at: now });
         }
         let Next::Step { step, window } = plan.next else {
             // What is on its way may come back and go again.
@@ -199,16 +192,16 @@ impl Core {
         Ok(read.map_or_else(|_| self.reminders.catalog.home.local(now).date(), |s| s.today(now)))
     }
 
-    /// The end of the business day after a promised date, where the contact lives.
-    pub(super) fn promise_ends(
+    /// The end of the `count`-th business day after a date, where the contact lives.
+    pub(super) fn business_day_ends(
         &self,
         obligation: &Obligation,
-        date: jiff::civil::Date,
+        (date, count): (jiff::civil::Date, i16),
         work: &Work,
     ) -> Result<Timestamp, StoreError> {
         let read = Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, obligation)?;
         let calendar = read.as_ref().ok().and_then(|s| s.calendar.clone());
-        let after = business_days_from(calendar.as_deref(), date, 1).unwrap_or(date);
+        let after = business_days_from(calendar.as_deref(), date, count).unwrap_or(date);
         let zones = match read {
             Ok(situation) => situation.zones.zones,
             Err(_) => crate::reminder::zone::ZoneSet::one(self.reminders.catalog.home.clone()),
@@ -220,28 +213,24 @@ impl Core {
     pub(super) fn last_step(&self, obligation: &Obligation) -> Option<Key> {
         let enrolment = obligation.enrolment.as_ref()?;
         let sequence = self.reminders.catalog.sequence_at(&enrolment.sequence, enrolment.version)?;
-        sequence.steps.last().map(|step| step.id.clone())
+        let mut dated = sequence.steps.iter().filter(|step| step.id.as_str() != BROKEN_PROMISE);
+        dated.next_back().map(|step| step.id.clone())
     }
 
-    pub(super) fn steps_before(&self, obligation: &Obligation, last: &Key) -> Vec<Key> {
+    pub(super) fn steps_besides(&self, obligation: &Obligation, last: &Key) -> Vec<Key> {
         let Some(enrolment) = &obligation.enrolment else { return Vec::new() };
         let sequence = self.reminders.catalog.sequence_at(&enrolment.sequence, enrolment.version);
         let steps = sequence.iter().flat_map(|sequence| &sequence.steps).map(|step| step.id.clone());
-        steps.take_while(|id| id != last).collect()
+        steps.filter(|id| id != last).collect()
     }
 }
 
 impl Debt {
     /// A step that a person left out.
-    pub(super) fn skip(&mut self, cycle: u32, step: Key, at: Timestamp) {
-        let noted = self.obligation.steps.iter().any(|note| note.cycle == cycle && note.step == step);
-        if !noted {
-            let (gate, rule) = (super::debts::LEFT_OUT.0.to_owned(), super::debts::LEFT_OUT.1.to_owned());
-            self.obligation.steps.push(StepNote {
-                cycle,
-                step,
-                how: StepOutcome::Skipped { at, gate, rule },
-            });
+    pub(super) fn skip(&mut self, step: Key, at: Timestamp) {
+        if self.obligation.note_of(&step).is_none() {
+            let (gate, rule) = (LEFT_OUT.0.to_owned(), LEFT_OUT.1.to_owned());
+            self.obligation.note(step, StepOutcome::Skipped { at, gate, rule });
         }
     }
 }

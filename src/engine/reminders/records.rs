@@ -153,6 +153,8 @@ pub struct Phone {
     pub last_inbound_at: Option<Timestamp>,
     /// Reminders that went to it of late, of all creditors.
     pub ledger: Ledger,
+    /// How many ever went to it, by creditor: what texts must say first or again goes by them.
+    pub reminders: Vec<(Key, u32)>,
     /// A reply that a person must read before reminders go on.
     pub review: Option<InboundId>,
     /// What its owner agreed to, with each creditor; folded from the consent events.
@@ -162,6 +164,28 @@ pub struct Phone {
 }
 
 impl Phone {
+    /// A reminder goes to it.
+    pub fn take(&mut self, creditor: &Key, at: Timestamp) {
+        self.ledger.add(at);
+        match self.reminders.iter_mut().find(|(of, _)| of == creditor) {
+            Some((_, count)) => *count = count.saturating_add(1),
+            None => self.reminders.push((creditor.clone(), 1)),
+        }
+    }
+
+    /// It never went: its place under the caps is free.
+    pub fn give_back(&mut self, creditor: &Key, at: Timestamp) {
+        self.ledger.take_back(at);
+        if let Some((_, count)) = self.reminders.iter_mut().find(|(of, _)| of == creditor) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// Reminders of a creditor that went to it.
+    pub fn reminders_of(&self, creditor: &Key) -> u32 {
+        self.reminders.iter().find(|(of, _)| of == creditor).map_or(0, |(_, count)| *count)
+    }
+
     /// It wrote to us, so that it lives, whatever the network said of it; whose it is, is another matter. Whether
     /// that is news that may let reminders go.
     pub fn is_heard(&mut self) -> bool {
@@ -243,6 +267,7 @@ impl Core {
             let line = HistoryLine { at, what: what.clone(), by: by.to_owned() };
             work.txn.put_new(keys::history(id, self.counters.ids.next(at)), &line);
         }
+        super::triggers::events_of(&what).iter().for_each(|on| self.raise(id, *on, work));
         let notice = Notice { at, kind: NoticeKind::Obligation { id, what } };
         work.txn.batch.events.push(record::encode(&notice));
     }

@@ -4,7 +4,7 @@
 //! themselves from the list beside the store (`engine/suppressions.rs`). Every step whose time came in the gap counts
 //! as gone, of whichever obligation: one that was paused may have been resumed, and subscriptions made theirs. So do
 //! texts that waited: noted as unknown, reminders under the caps and each obligation with a task, other messages as
-//! unknown until a person settles them.
+//! unknown until a person settles them. Texts of rules that waited, or were to be decided on in the gap, do not go.
 
 use std::collections::BTreeSet;
 
@@ -12,13 +12,15 @@ use super::debts::Debt;
 use super::records::Records;
 use super::reference::Reference;
 use super::situation::Situation;
+use super::speak::firing_of;
 use crate::clock::{Now, Timestamp};
 use crate::engine::Pause;
 use crate::engine::core::{Core, PAUSES, Work};
 use crate::id::{MessageId, ObligationId};
 use crate::message::{Body, Event, Head, LinkName, State, UnknownWhy};
-use crate::reminder::enrolment::{EnrolmentState, StepNote, StepOutcome, TimerKind};
+use crate::reminder::enrolment::{EnrolmentState, StepOutcome, TimerKind};
 use crate::reminder::name::Key;
+use crate::reminder::sequence::BROKEN_PROMISE;
 use crate::reminder::task::kind;
 use crate::store::keys::{self, LaneKey, family};
 use crate::store::{Batch, Read, StoreError, record};
@@ -52,6 +54,14 @@ impl Core {
             let Some((last, _)) = page.last().filter(|_| page.len() == PAGE) else { break };
             from = [last.as_slice(), &[0]].concat();
         }
+        for kind in [TimerKind::Step, TimerKind::Look] {
+            let to = keys::timer(kind, now.wall, u64::MAX);
+            for (key, _) in state.scan(&keys::timers(kind), &to, usize::MAX)? {
+                if let Some((_, id)) = keys::decode_timer(&key) {
+                    self.doubt_firing(id, &mut work)?;
+                }
+            }
+        }
         self.settle_reminders(&mut work)?;
         self.seal(&mut work);
         Ok(work.txn.batch)
@@ -79,6 +89,11 @@ impl Core {
         for (key, _) in work.txn.scan(&from, &to, usize::MAX)? {
             let Some(LaneKey { id, .. }) = LaneKey::decode(&key) else { continue };
             let Some((body, head)) = self.load(id, work)? else { continue };
+            if let Some(firing) = firing_of(&body) {
+                self.forget_speech(firing, work)?;
+                self.close_waiting(id, &body, &head, Event::Cancel, work)?;
+                continue;
+            }
             let Some(reference) = Reference::of(&body) else {
                 self.doubt_waiting(id, &body, &head, work)?;
                 continue;
@@ -131,13 +146,14 @@ impl Core {
         let read =
             Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &debt.obligation)?;
         let Ok(mut situation) = read else { return Ok(()) };
-        let cycle = debt.obligation.cycle;
         let mut doubtful: Vec<(Key, Timestamp)> = Vec::new();
         for step in &situation.sequence.steps {
-            let noted = |note: &StepNote| note.cycle == cycle && note.step == step.id;
+            // A promise that was open then may have been broken since.
+            let never = step.id.as_str() == BROKEN_PROMISE && debt.obligation.promise.is_none();
+            let noted = never || debt.obligation.note_of(&step.id).is_some();
             let Ok(window) = situation.window(&debt.obligation, step) else { continue };
             let in_gap = window.opens <= work.wall() && window.stale_after > since;
-            if in_gap && !debt.obligation.steps.iter().any(noted) {
+            if in_gap && !noted {
                 doubtful.push((step.id.clone(), window.opens));
             }
         }
@@ -146,7 +162,7 @@ impl Core {
         }
         for (step, at) in doubtful {
             situation.phone.ledger.add(at);
-            debt.obligation.steps.push(StepNote { cycle, step, how: StepOutcome::Unknown { at } });
+            debt.obligation.note(step, StepOutcome::Unknown { at });
         }
         work.txn.put(keys::phone(situation.number), &situation.phone);
         let about = Some((debt.id, &debt.obligation));

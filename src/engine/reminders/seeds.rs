@@ -12,5 +12,6 @@ pub fn change(table: Table) -> Change {
         Table::Menu(menu) => Change::Menu(*menu),
         Table::Template(template) => Change::Template { template, expect: None },
         Table::Sequence(sequence) => Change::Sequence(sequence),
+        Table::Rule(rule) => Change::Rule { key: rule.key.clone(), rule: Some(rule) },
     }
 }

@@ -11,10 +11,11 @@ use super::situation::{Lack, Situation};
 use crate::engine::core::{Core, Work};
 use crate::id::MessageId;
 use crate::message::{Body, Cause, Final, Head, Msisdn, Reason, State, Status};
-use crate::reminder::enrolment::{EnrolmentState, ExitReason, PauseReason, StepOutcome};
+use crate::reminder::enrolment::{CANCELED, EnrolmentState, ExitReason, PauseReason, StepOutcome};
 use crate::reminder::name::Key;
 use crate::reminder::obligation::Obligation;
 use crate::reminder::task::kind;
+use crate::reminder::trigger::On;
 use crate::store::{StoreError, keys};
 
 /// Failed deliveries in a row after which a person looks at a number.
@@ -25,17 +26,26 @@ const SUSPECT_FAILURES: u8 = 3;
 pub struct Settled {
     pub id: MessageId,
     pub to: Msisdn,
-    pub reference: Reference,
+    pub of: Whose,
     pub status: Status,
     pub cause: Option<Cause>,
     /// A byte of it may have left.
     pub went: bool,
 }
 
+/// Whose text a message is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Step(Reference),
+    /// Of the rule at work under this id.
+    Rule(u64),
+}
+
 impl Settled {
-    /// Of a message that is a reminder.
+    /// Of a message that is a reminder, or a rule's text.
     pub fn of(id: MessageId, body: &Body, head: &Head, status: Status) -> Option<Settled> {
-        let reference = Reference::of(body)?;
+        let step = Reference::of(body).map(Whose::Step);
+        let of = step.or_else(|| super::speak::firing_of(body).map(Whose::Rule))?;
         let cause = match &head.state {
             State::Closed {
                 how: Final::Failed(cause) | Final::Blocked(cause) | Final::Undelivered(cause),
@@ -43,7 +53,7 @@ impl Settled {
             } => Some(cause.clone()),
             _ => None,
         };
-        Some(Settled { id, to: body.to, reference, status, cause, went: may_have_gone(head) })
+        Some(Settled { id, to: body.to, of, status, cause, went: may_have_gone(head) })
     }
 }
 
@@ -53,7 +63,7 @@ fn may_have_gone(head: &Head) -> bool {
 }
 
 /// Nobody has the number, or it takes no texts: another one of the contact may.
-fn is_numbers_fault(settled: &Settled) -> bool {
+pub(super) fn is_numbers_fault(settled: &Settled) -> bool {
     let reason = settled.cause.as_ref().map(|cause| cause.reason);
     // That a network does not carry to a number may be a fault of the account.
     matches!(reason, Some(Reason::NetworkBadNumber | Reason::SmscBadDestination))
@@ -62,24 +72,14 @@ fn is_numbers_fault(settled: &Settled) -> bool {
 impl Core {
     /// After everything else in a step: obligations learn what became of their messages.
     pub(in crate::engine) fn settle_reminders(&mut self, work: &mut Work) -> Result<(), StoreError> {
-        // Each once, however often it was named in this step.
-        work.replan.sort_unstable();
-        work.replan.dedup();
-        work.replan_contacts.sort_unstable();
-        work.replan_contacts.dedup();
         loop {
             self.withdraw(work)?;
             if let Some(settled) = work.reminded.pop_front() {
                 self.settle_reminder(settled, work)?;
-            } else if let Some(party) = work.stopped.pop() {
-                self.exit_all(party, ExitReason::OptedOut, "", work)?;
-            } else if let Some(party) = work.replan.pop() {
-                for id in self.obligations_on(party, work)? {
-                    self.replan(id, "", work)?;
-                }
-            } else if let Some(contact) = work.replan_contacts.pop() {
-                self.replan_contact(contact, "", work)?;
-            } else if work.withdraw.is_empty() {
+            } else if let Some((id, on)) = work.raised.pop_front() {
+                self.judge_raised(id, on, work)?;
+            } else if !self.run_errands(work)? && work.withdraw.is_empty() {
+                self.keep_errands(work);
                 return Ok(());
             }
         }
@@ -89,7 +89,10 @@ impl Core {
         if settled.status.is_closed() {
             self.reminders.feed.waiting.remove(&settled.id);
         }
-        let id = settled.reference.obligation;
+        let id = match &settled.of {
+            Whose::Step(reference) => reference.obligation,
+            Whose::Rule(firing) => return self.settle_speech(*firing, &settled, work),
+        };
         let Some(obligation) = work.txn.obligation(id)? else { return Ok(()) };
         let mut debt = Debt { id, obligation };
         let note = debt.obligation.steps.iter().position(|note| match note.how {
@@ -134,13 +137,13 @@ impl Core {
         settled: &Settled,
         work: &mut Work,
     ) -> Result<bool, StoreError> {
+        let current = debt.obligation.steps.get(at).is_some_and(|note| debt.obligation.is_current(note));
         let Some(note) = debt.obligation.steps.get_mut(at) else { return Ok(false) };
-        let (cycle, step) = (note.cycle, note.step.clone());
+        let step = note.step.clone();
         let StepOutcome::Gone { accepted, .. } = &mut note.how else { return Ok(false) };
         if std::mem::replace(accepted, true) {
             return Ok(false);
         }
-        let current = cycle == debt.obligation.cycle;
         let Some(enrolment) = debt.obligation.enrolment.as_mut().filter(|_| current) else { return Ok(true) };
         enrolment.reminders_accepted += 1;
         if enrolment.state == EnrolmentState::Scheduled {
@@ -154,7 +157,7 @@ impl Core {
     }
 
     /// A number that takes texts is one.
-    fn delivered(&mut self, settled: &Settled, work: &mut Work) -> Result<(), StoreError> {
+    pub(super) fn delivered(&mut self, settled: &Settled, work: &mut Work) -> Result<(), StoreError> {
         if settled.status != Status::Delivered {
             return Ok(());
         }
@@ -179,7 +182,7 @@ impl Core {
             && let Some(StepOutcome::Gone { at, .. }) = debt.obligation.steps.get(at).map(|note| &note.how)
         {
             let mut phone = work.txn.phone(settled.to)?;
-            phone.ledger.take_back(*at);
+            phone.give_back(&debt.obligation.creditor, *at);
             work.txn.put(keys::phone(settled.to), &phone);
         }
         self.delivery_failed(debt, settled, work)
@@ -195,12 +198,12 @@ impl Core {
     ) -> Result<(), StoreError> {
         let now = work.wall();
         let Some(note) = debt.obligation.steps.get_mut(at) else { return Ok(()) };
-        let (gate, rule) = (String::from("person"), String::from("canceled"));
+        let (gate, rule) = (CANCELED.0.to_owned(), CANCELED.1.to_owned());
         let step = note.step.clone();
         let how = StepOutcome::Skipped { at: now, gate: gate.clone(), rule: rule.clone() };
         if let StepOutcome::Gone { at, .. } = std::mem::replace(&mut note.how, how) {
             let mut phone = work.txn.phone(settled.to)?;
-            phone.ledger.take_back(at);
+            phone.give_back(&debt.obligation.creditor, at);
             work.txn.put(keys::phone(settled.to), &phone);
         }
         self.happen(debt.id, Happened::Skipped { step, gate, rule }, "", work);
@@ -215,12 +218,12 @@ impl Core {
         work: &mut Work,
     ) -> Result<(), StoreError> {
         let note = debt.obligation.steps.remove(at);
+        let current = debt.obligation.is_current(&note);
         let mut phone = work.txn.phone(settled.to)?;
         if let StepOutcome::Gone { at, .. } = note.how {
-            phone.ledger.take_back(at);
+            phone.give_back(&debt.obligation.creditor, at);
             work.txn.put(keys::phone(settled.to), &phone);
         }
-        let current = note.cycle == debt.obligation.cycle;
         let what = Happened::TakenBack { step: note.step, message: settled.id };
         self.happen(debt.id, what, "", work);
         if let Some(enrolment) = debt.obligation.enrolment.as_mut().filter(|_| current)
@@ -239,12 +242,13 @@ impl Core {
     }
 
     /// A number that takes no texts gets no more of them; a person is asked for another.
-    fn delivery_failed(
+    pub(super) fn delivery_failed(
         &mut self,
         debt: &mut Debt,
         settled: &Settled,
         work: &mut Work,
     ) -> Result<(), StoreError> {
+        self.raise(debt.id, On::MessageUndelivered, work);
         let mut phone = work.txn.phone(settled.to)?;
         let dead = is_numbers_fault(settled);
         phone.status = match phone.status {

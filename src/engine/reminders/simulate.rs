@@ -20,7 +20,7 @@ use crate::engine::ReadError;
 use crate::engine::view::View;
 use crate::id::{ContactId, MessageId, ObligationId};
 use crate::message::Msisdn;
-use crate::reminder::enrolment::{EnrolmentState, PauseReason, StepNote, StepOutcome, TimerKind};
+use crate::reminder::enrolment::{EnrolmentState, PauseReason, StepOutcome, TimerKind};
 use crate::reminder::gate::{Refusal, Then};
 use crate::reminder::link::{Target, Token};
 use crate::reminder::name::Key;
@@ -279,9 +279,7 @@ impl<R: Records> Walk<'_, R> {
         }
         let Some(situation) = self.situation(&walker.obligation)? else { return Ok(None) };
         let (is_suppressed, is_held) = self.quiet(situation.number)?;
-        let classes: Vec<&str> = situation.creditor.route_class.iter().map(String::as_str).collect();
-        let around =
-            Circumstances { now, is_suppressed, is_held, quota_until: None, route_classes: &classes };
+        let around = Circumstances { now, is_suppressed, is_held, quota_until: None };
         let link = link(&situation, &walker.obligation);
         match decide(&situation, &walker.obligation, self.catalog, around, link.as_deref()) {
             Decision::NotDue => self.plan(walker, now),
@@ -354,7 +352,7 @@ impl<R: Records> Walk<'_, R> {
         self.texts.insert((to, rendered.text.clone()), now);
         let goes = Foreseen::Goes { to, template: template.clone(), rendered, until };
         self.tell(walker, &situation, (step.clone(), now), goes);
-        situation.phone.ledger.add(now);
+        situation.phone.take(&walker.obligation.creditor, now);
         self.phones.borrow_mut().insert(to, situation.phone.clone());
         let message = MessageId::from_u64(0);
         let how = StepOutcome::Gone { message, to, at: now, template, accepted: true, menu, answer: None };
@@ -441,8 +439,7 @@ impl<R: Records> Walk<'_, R> {
 }
 
 fn note(walker: &mut Walker, step: Key, how: StepOutcome) {
-    let cycle = walker.obligation.cycle;
-    walker.obligation.steps.push(StepNote { cycle, step, how });
+    walker.obligation.note(step, how);
 }
 
 /// The payment link as long as the real one, with a token that nobody has.

@@ -10,23 +10,28 @@ use jiff::civil::Date;
 
 use super::catalog::{Catalog, Saved};
 use super::records::{Account, Phone, PhoneStatus, Records, StoredContact};
+use super::reference::OURS;
+use super::routes::RouteClasses;
 use crate::clock::Timestamp;
-use crate::message::Msisdn;
-use crate::reminder::calendar::Calendar;
+use crate::message::{Class, Msisdn, Sender, TokenName};
+use crate::reminder::calendar::{Calendar, business_days_from};
 use crate::reminder::condition::{self, Value};
 use crate::reminder::consent::Standing;
 use crate::reminder::creditor::Creditor;
+use crate::reminder::enrolment::{StepNote, StepOutcome};
 use crate::reminder::gate::{self, Aim, Clearance, Facts, NumberState, Refusal, StepWindow};
 use crate::reminder::hours::WeekHours;
 use crate::reminder::money::Money;
 use crate::reminder::name::{Country, Key, Language};
 use crate::reminder::obligation::{Obligation, Origin};
 use crate::reminder::pack::{Duty, Residence};
+use crate::reminder::promise::PROMISE_GRACE_DAYS;
 use crate::reminder::rules::Rules;
 use crate::reminder::schedule::{self, NoWindow, StepTiming};
-use crate::reminder::sequence::{Sequence, Step};
-use crate::reminder::template::{Class, Field, FieldName, Fields, Frame, pick};
+use crate::reminder::sequence::{BROKEN_PROMISE, Sequence, Step};
+use crate::reminder::template::{self, Field, FieldName, Fields, Frame, pick};
 use crate::reminder::zone::{self, Derived, ZoneSet};
+use crate::route::Way;
 use crate::store::StoreError;
 
 /// Rules by creditor and place: few, and asked for each step.
@@ -78,6 +83,7 @@ pub struct Situation {
     pub hours: WeekHours,
     pub wishes: WeekHours,
     pub calendar: Option<Arc<Calendar>>,
+    routes: Arc<RouteClasses>,
 }
 
 /// Why there is none: something is missing that only a person can give.
@@ -92,14 +98,26 @@ pub enum Lack {
     Number,
 }
 
+impl Lack {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Lack::Contact => "its contact is not there",
+            Lack::Account => "its account is not there",
+            Lack::Creditor => "its creditor is not set up",
+            Lack::Sequence => "it is in no sequence",
+            Lack::Rules => "the packs of its creditor cannot be found",
+            Lack::Number => "no number of the contact can be texted",
+        }
+    }
+}
+
 /// What the gates are told besides: it lives in the core's memory, or is imagined.
 #[derive(Clone, Copy, Debug)]
-pub struct Circumstances<'a> {
+pub struct Circumstances {
     pub now: Timestamp,
     pub is_suppressed: bool,
     pub is_held: bool,
     pub quota_until: Option<Timestamp>,
-    pub route_classes: &'a [&'a str],
 }
 
 /// When one step may go.
@@ -151,6 +169,7 @@ impl Situation {
             wishes,
             calendar,
             contact,
+            routes: catalog.routes.clone(),
         }))
     }
 
@@ -166,7 +185,11 @@ impl Situation {
     /// # Errors
     /// No hour of any day is lawful in all of its zones.
     pub fn window(&self, obligation: &Obligation, step: &Step) -> Result<Window, NoWindow> {
-        let anchor = obligation.enrolment.as_ref().and_then(|enrolment| enrolment.anchor);
+        let promised = obligation.promise.as_ref().filter(|_| step.id.as_str() == BROKEN_PROMISE);
+        let anchor = match promised {
+            Some(promise) => business_days_from(self.calendar.as_deref(), promise.date, PROMISE_GRACE_DAYS),
+            None => obligation.enrolment.as_ref().and_then(|enrolment| enrolment.anchor),
+        };
         let timing = StepTiming {
             due: anchor.unwrap_or(obligation.due_date),
             offset: step.offset,
@@ -189,8 +212,7 @@ impl Situation {
         window: Window,
         around: Circumstances,
     ) -> Result<Clearance, Refusal> {
-        let is_held = around.is_held || self.phone.review.is_some();
-        self.judge_for(Aim::Reminder, obligation, window, Circumstances { is_held, ..around })
+        self.judge_as(Aim::Reminder, obligation, window, around)
     }
 
     /// What they say of an answer to somebody who has just asked for it, and who need not wait until a person has read
@@ -205,10 +227,14 @@ impl Situation {
         around: Circumstances,
     ) -> Result<Clearance, Refusal> {
         let window = Window { opens: around.now, stale_after: around.now.saturating_add(within) };
-        self.judge_for(Aim::Answer, obligation, window, around)
+        self.judge_as(Aim::Answer, obligation, window, around)
     }
 
-    fn judge_for(
+    /// The same of a text that is no step.
+    ///
+    /// # Errors
+    /// The first gate that refuses.
+    pub fn judge_as(
         &self,
         aim: Aim,
         obligation: &Obligation,
@@ -224,12 +250,18 @@ impl Situation {
         let standing = said.fold(Standing::default(), |all, (_, own)| all.joined(*own));
         let holiday =
             |date: Date| self.calendar.as_ref().is_some_and(|calendar| calendar.holiday(date).is_some());
+        let route_classes = match aim {
+            Aim::Answer => self.route_classes(Class::Reply, None, super::answers::OURS),
+            Aim::Reminder | Aim::Confirmation => {
+                self.route_classes(Class::Reminder, self.sender().as_ref(), OURS)
+            }
+        };
         gate::judge(&Facts {
             now: around.now,
             aim,
             step: StepWindow { from: window.opens, until: window.stale_after },
             is_suppressed: around.is_suppressed,
-            is_held: around.is_held,
+            is_held: around.is_held || (aim != Aim::Answer && self.phone.review.is_some()),
             number: number_state(self.phone.status),
             has_attorney: self.contact.contact.custom.get("attorney").is_some_and(|v| !v.is_empty()),
             status: obligation.status,
@@ -244,8 +276,20 @@ impl Situation {
             wishes: Some(&self.wishes),
             ledger: &self.phone.ledger,
             quota_until: around.quota_until,
-            route_classes: around.route_classes,
+            route_classes: &route_classes,
         })
+    }
+
+    /// Sender address of its texts, where the creditor has one.
+    pub fn sender(&self) -> Option<Sender> {
+        self.creditor.sender.as_deref().and_then(|sender| Sender::parse(sender).ok())
+    }
+
+    /// Classes of every route that a text may take: the creditor's own, and those of all links that may carry it.
+    pub fn route_classes(&self, class: Class, sender: Option<&Sender>, token: &str) -> Vec<&str> {
+        let token = TokenName::from(token);
+        let links = self.routes.met(Way { to: self.number, class, sender, token: &token });
+        self.creditor.route_class.as_deref().into_iter().chain(links).collect()
     }
 
     /// The account's own field `initial_notice_sent_at`, a date or an instant.
@@ -316,9 +360,71 @@ impl Situation {
 
     /// What a step's `when` may ask.
     pub fn value(&self, obligation: &Obligation, name: &str, now: Timestamp) -> Option<Value> {
+        let today = self.today(now);
+        Asked { obligation, contact: &self.contact, account: &self.account, today }.value(name)
+    }
+
+    /// Which reminder the next one is, from 1: of its obligation, and of its creditor to this phone. What texts must
+    /// say is owed to the person, who may have several debts, and for each debt, which may come to another phone: what
+    /// either count makes due is said.
+    pub fn numbers(&self, obligation: &Obligation) -> [u32; 2] {
+        let gone = |note: &&StepNote| matches!(note.how, StepOutcome::Gone { .. });
+        let of_debt = obligation.steps.iter().filter(gone).count() as u32;
+        [of_debt + 1, self.phone.reminders_of(&obligation.creditor).saturating_add(1)]
+    }
+
+    /// What stands around the body; `numbers` as [`Situation::numbers`] has them.
+    pub fn frame<'a>(
+        &'a self,
+        class: template::Class,
+        numbers: [u32; 2],
+        disclosure: Option<&'a str>,
+        menu: &'a [(u8, &'a str)],
+    ) -> Frame<'a> {
+        let asks = class.asks_for_money();
+        Frame {
+            disclosure,
+            menu,
+            footer: asks && numbers.into_iter().any(|number| self.rules.needs_footer(number)),
+            spare_names: self.rules.demands(Duty::KeepNames).is_some(),
+        }
+    }
+
+    /// What packs want said of the sender, in one text that asks for money.
+    ///
+    /// # Errors
+    /// A pack has nothing to say in that language.
+    pub fn disclosure(
+        &self,
+        class: template::Class,
+        language: &Language,
+        numbers: [u32; 2],
+    ) -> Result<Option<String>, Refusal> {
+        if !class.asks_for_money() {
+            return Ok(None);
+        }
+        let first = numbers.into_iter().fold(u32::MAX, u32::min);
+        let texts = self.rules.disclosures(language, first).map_err(|breach| gate::disclosure(&breach))?;
+        Ok(Some(texts.join(" ")).filter(|text| !text.is_empty()))
+    }
+}
+
+/// What conditions are asked of; steps' and rules' alike.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub obligation: &'a Obligation,
+    pub contact: &'a StoredContact,
+    pub account: &'a Account,
+    /// Where the contact lives.
+    pub today: Date,
+}
+
+impl Asked<'_> {
+    pub fn value(&self, name: &str) -> Option<Value> {
+        let Asked { obligation, contact, account, today } = *self;
         let money = |money: Money| Some(Value::from(money));
         let text = |text: &str| Some(Value::Text(text.to_owned()));
-        let person = &self.contact.contact;
+        let person = &contact.contact;
         match name {
             "balance" => money(obligation.balance()),
             "amount" => money(obligation.amount),
@@ -326,9 +432,9 @@ impl Situation {
             "min_due" => obligation.min_due.and_then(money),
             "reminders" => obligation.enrolment.as_ref().map(|e| Value::from(e.reminders_accepted)),
             "stage" | "status" => text(obligation.status.as_str()),
-            "overdue" => Some(Value::Bool(obligation.is_overdue(self.today(now)))),
+            "overdue" => Some(Value::Bool(obligation.is_overdue(today))),
             "days_overdue" => {
-                let days = self.today(now).since(obligation.due_date).map_or(0, |span| span.get_days());
+                let days = today.since(obligation.due_date).map_or(0, |span| span.get_days());
                 Some(Value::from(days.max(0).unsigned_abs()))
             }
             "due_date" => Some(Value::Date(obligation.due_date)),
@@ -341,47 +447,13 @@ impl Situation {
                 crate::reminder::contact::ContactKind::B2b => "b2b",
             }),
             "has_link" => Some(Value::Bool(obligation.link.is_some())),
-            "case_manager" => self.account.case_manager.as_deref().and_then(text),
+            "case_manager" => account.case_manager.as_deref().and_then(text),
             _ => {
                 let own = name.strip_prefix("custom.")?;
-                let custom = self.account.custom.get(own).or_else(|| person.custom.get(own))?;
+                let custom = account.custom.get(own).or_else(|| person.custom.get(own))?;
                 text(custom)
             }
         }
-    }
-
-    /// What stands around the body. `number` from 1: which reminder of this phone it is.
-    pub fn frame<'a>(
-        &'a self,
-        class: Class,
-        number: u32,
-        disclosure: Option<&'a str>,
-        menu: &'a [(u8, &'a str)],
-    ) -> Frame<'a> {
-        let asks = class.asks_for_money();
-        Frame {
-            disclosure,
-            menu,
-            footer: asks && self.rules.needs_footer(number),
-            spare_names: self.rules.demands(Duty::KeepNames).is_some(),
-        }
-    }
-
-    /// What packs want said of the sender, in one text that asks for money.
-    ///
-    /// # Errors
-    /// A pack has nothing to say in that language.
-    pub fn disclosure(
-        &self,
-        class: Class,
-        language: &Language,
-        number: u32,
-    ) -> Result<Option<String>, Refusal> {
-        if !class.asks_for_money() {
-            return Ok(None);
-        }
-        let texts = self.rules.disclosures(language, number).map_err(|breach| gate::disclosure(&breach))?;
-        Ok(Some(texts.join(" ")).filter(|text| !text.is_empty()))
     }
 }
 

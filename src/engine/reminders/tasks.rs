@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::change::{ChangeRefusal, Changed, How, Subject, Which};
 use super::debts::{Debt, Made};
+use super::errands::What;
 use super::happened::Happened;
 use super::records::Records;
 use crate::clock::Timestamp;
@@ -15,6 +16,7 @@ use crate::reminder::name::Key;
 use crate::reminder::obligation::{Obligation, ObligationStatus};
 use crate::reminder::suppression::{Party, Source, Suppression};
 use crate::reminder::task::{Task, TaskOutcome, TaskState};
+use crate::reminder::trigger::On;
 use crate::store::{StoreError, keys, record};
 
 /// How long a task may wait before it says so.
@@ -219,7 +221,7 @@ impl Core {
                 let Some(party) = self.party_of(contact, from, work)? else { return needs("number") };
                 let source = Source::Token { by: by.into(), note: String::from("a task") };
                 self.opt_out(party, Suppression { at: work.wall(), source, confirmation: None }, work);
-                self.exit_all(party, ExitReason::OptedOut, by, work)?;
+                work.along(What::Exit, party, by);
                 // It was read: what is held up after it opted in again would be held up for ever.
                 self.let_go_on(party, by, work)?;
                 return Ok(Ok(()));
@@ -313,6 +315,9 @@ impl Core {
         task.escalated = true;
         task.version += 1;
         work.txn.put(keys::task(id), &task);
+        if let Some(obligation) = task.obligation {
+            self.raise(obligation, On::TaskOverdue, work);
+        }
         let notice = Notice { at: work.wall(), kind: NoticeKind::TaskOverdue { id, kind: task.kind } };
         work.txn.batch.events.push(record::encode(&notice));
         Ok(())
@@ -321,9 +326,8 @@ impl Core {
     /// An enrolment that is over goes on for a person's word: only the last step is left.
     fn only_final(&mut self, debt: &mut Debt, by: &str, work: &mut Work) {
         let Some(last) = self.last_step(&debt.obligation) else { return };
-        let cycle = debt.obligation.cycle;
-        for step in self.steps_before(&debt.obligation, &last) {
-            debt.skip(cycle, step, work.wall());
+        for step in self.steps_besides(&debt.obligation, &last) {
+            debt.skip(step, work.wall());
         }
         if let Some(enrolment) = &mut debt.obligation.enrolment
             && !matches!(enrolment.state, EnrolmentState::Exited { .. })

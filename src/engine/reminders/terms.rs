@@ -109,6 +109,7 @@ impl Core {
             Change::Menu(it) => catalog.menus.get(it.key()).map(|known| tag(&**known)),
             Change::Pack(it) => catalog.packs.get(&it.key).map(|known| tag(&**known)),
             Change::Calendar(it) => catalog.calendars.get(it.key()).map(|known| tag(&**known)),
+            Change::Rule { key, .. } => catalog.rules.get(key).map(|known| tag(&**known)),
             Change::Sequence(it) => catalog.sequence(&it.key).map(|known| u64::from(known.version)),
             other => match other.which() {
                 Some(which) => self.version_of(which, work)?,

@@ -10,7 +10,7 @@ use crate::reminder::name::Key;
 /// What it is called outside; `None`: the message's own events tell it.
 pub fn event(what: &Happened) -> Option<EventName> {
     Some(match what {
-        Happened::Gone { .. } => return None,
+        Happened::Gone { .. } | Happened::Spoke { .. } => return None,
         Happened::Created => EventName::ObligationCreated,
         Happened::Changed | Happened::Moved { .. } | Happened::Status { .. } => EventName::ObligationChanged,
         Happened::Paid { .. } => EventName::PaymentReceived,
@@ -33,6 +33,9 @@ pub fn event(what: &Happened) -> Option<EventName> {
         Happened::Replied { .. } => EventName::MenuChosen,
         Happened::Asked { .. } => EventName::MenuAsked,
         Happened::Clicked { .. } => EventName::LinkClicked,
+        Happened::Acted { .. } => EventName::RuleActed,
+        Happened::Called { .. } => EventName::RuleAsked,
+        Happened::Withheld { .. } => EventName::RuleRefused,
         // Tasks have events of their own.
         Happened::TaskOpened { .. } | Happened::TaskDone { .. } => return None,
     })
@@ -123,6 +126,18 @@ fn rest(what: &Happened) -> (&'static str, Value) {
         Happened::TaskDone { task, outcome } => {
             ("task_done", json!({"task": task.to_string(), "outcome": outcome}))
         }
+        Happened::Acted { rule, act } => ("rule_acted", json!({"rule": rule.as_str(), "do": act})),
+        Happened::Called { rule, event } => {
+            ("rule_asked", json!({"rule": rule.as_str(), "event": event.as_str()}))
+        }
+        Happened::Spoke { rule, message, template, .. } => (
+            "rule_text",
+            json!({"rule": rule.as_str(), "message": message.to_string(), "template": template}),
+        ),
+        Happened::Withheld { rule, gate, pack, why, next } => (
+            "rule_refused",
+            json!({"rule": rule.as_str(), "gate": gate, "pack": key(pack), "why": why, "next": at(next)}),
+        ),
         _ => ("happened", json!({})),
     }
 }

@@ -224,7 +224,8 @@ fn a_damaged_list_lifts_nothing_is_kept_aside_and_written_anew() {
 #[test]
 fn a_list_that_is_gone_is_written_from_the_state_and_nothing_is_lost() {
     let mut desk = Desk::new();
-    (desk.add(ANN), desk.add(BEN));
+    desk.add(ANN);
+    desk.add(BEN);
     std::fs::remove_file(desk.path()).unwrap();
     let state = desk.state.clone();
     assert_eq!(desk.start_on(state).len(), 2);
@@ -236,7 +237,9 @@ fn a_list_that_is_gone_is_written_from_the_state_and_nothing_is_lost() {
 fn a_list_many_times_longer_than_what_it_says_is_written_anew_and_says_the_same() {
     let mut desk = Desk::new();
     let backup = desk.state.clone();
-    (desk.add(ANN), desk.add(BEN), desk.lift(BEN));
+    desk.add(ANN);
+    desk.add(BEN);
+    desk.lift(BEN);
     let again = vec![desk.lines()[0].clone(); SHORT as usize];
     desk.list.0.append(&again).unwrap();
     let state = desk.state.clone();

@@ -16,7 +16,7 @@ use crate::engine::{Change, ChangeRefusal, Changed, Idempotency, Refusal};
 use crate::http::auth::Scope;
 use crate::http::fields::first_16;
 use crate::http::listing::Wish;
-use crate::http::messages::idempotency_key;
+use crate::http::messages::{idempotency_key, no_idempotency_key};
 use crate::http::problem::Problem;
 use crate::http::{App, BODY_WITHIN, NO_BODY, Segment, json, query, read_body, read_json, wrong_type};
 use crate::message::TokenName;
@@ -33,6 +33,12 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Of a call whose body is no JSON, or none: it keeps no key.
+    pub fn without_body(name: TokenName, parts: &Parts) -> Result<Caller, Problem> {
+        no_idempotency_key(&parts.headers)?;
+        Caller::of(name, parts, &[])
+    }
+
     fn of(name: TokenName, parts: &Parts, body: &[u8]) -> Result<Caller, Problem> {
         let key = idempotency_key(&parts.headers)?;
         let once = key.map(|key| Idempotency { key, body: digest(parts, body) });

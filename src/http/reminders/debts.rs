@@ -203,10 +203,10 @@ struct PatchBody {
     reason: Option<String>,
     #[serde(default)]
     due_date: Option<Date>,
-    /// With `due_date`: what went goes again, in a new cycle.
+    /// With another `due_date`: what went goes again, in a new cycle.
     #[serde(default)]
     restart: bool,
-    /// Begins this sequence anew.
+    /// Begins this sequence; what went of it does not go again.
     #[serde(default)]
     sequence: Option<Key>,
 }

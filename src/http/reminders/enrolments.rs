@@ -76,7 +76,7 @@ struct EnrolBody {
     sequence: Key,
 }
 
-/// Begins a sequence anew: what went of an older one does not keep it from going again.
+/// Begins a sequence: what went of it in this cycle does not go again.
 async fn enrol(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let (parts, by, body) = written::<EnrolBody>(&app, request).await?;
     no_query(&parts.uri)?;

@@ -28,6 +28,7 @@ use crate::reminder::creditor::Creditor;
 use crate::reminder::menu::Menu;
 use crate::reminder::obligation::Obligation;
 use crate::reminder::pack::Pack;
+use crate::reminder::trigger::Trigger;
 
 /// Rows read at once.
 const AT_ONCE: usize = 500;
@@ -47,7 +48,7 @@ struct Resource {
     read: Read,
 }
 
-const RESOURCES: [Resource; 17] = [
+const RESOURCES: [Resource; 18] = [
     Resource {
         name: "creditors",
         columns: &[
@@ -222,6 +223,11 @@ const RESOURCES: [Resource; 17] = [
         },
     },
     Resource { name: "menus", columns: &["key", "options", "ttl"], read: set_up::<Menu> },
+    Resource {
+        name: "rules",
+        columns: &["key", "on", "when", "after", "creditor", "do"],
+        read: set_up::<Trigger>,
+    },
     Resource {
         name: "sequences",
         columns: &["key", "version", "steps", "exits", "escalate"],

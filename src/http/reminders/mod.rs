@@ -8,6 +8,7 @@ pub mod body;
 mod debts;
 mod enrolments;
 mod exports;
+mod holidays;
 mod people;
 pub mod setup;
 pub mod shown;

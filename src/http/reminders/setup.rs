@@ -1,5 +1,5 @@
-//! What a firm sets up by key and once: creditors, menus, sequences, packs, calendars. All five have the same
-//! calls; a sequence has its versions and its steps for a due date besides.
+//! What a firm sets up by key and once: creditors, menus, sequences, packs, calendars, rules. All six have the same
+//! calls; a sequence has its versions and its steps for a due date besides, and a rule can be deleted.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::body::{Caller, answer, change, key, only, page, tagged, written_by};
+use super::holidays;
 use crate::engine::Change;
 use crate::engine::reminders::catalog::Catalog;
 use crate::engine::reminders::terms;
@@ -33,6 +34,7 @@ use crate::reminder::pack::{Pack, Residence};
 use crate::reminder::rules::Rules;
 use crate::reminder::schedule::{self, StepTiming};
 use crate::reminder::sequence::Sequence;
+use crate::reminder::trigger::Trigger;
 use crate::reminder::zone::{Zone, ZoneSet};
 
 /// One kind of what is set up.
@@ -90,6 +92,9 @@ set_up! {
     Menu, menus, Reminders, |it| it.key(), Change::Menu;
     Pack, packs, Admin, |it| &it.key, |it| Change::Pack(Box::new(it));
     Calendar, calendars, Reminders, |it| it.key(), |it| Change::Calendar(Box::new(it));
+    Trigger, rules, Reminders, |it| &it.key, |it: Trigger| {
+        Change::Rule { key: it.key.clone(), rule: Some(Box::new(it)) }
+    };
 }
 
 impl SetUp for Sequence {
@@ -127,16 +132,16 @@ pub fn sequence_json(version: u32, sequence: &Sequence) -> Value {
 }
 
 pub fn routes() -> Router<App> {
-    kind::<Creditor>("/v1/creditors")
-        .merge(kind::<Menu>("/v1/menus"))
-        .merge(kind::<Pack>("/v1/packs"))
-        .merge(kind::<Calendar>("/v1/calendars"))
-        .merge(
-            Router::new()
-                .route("/v1/sequences", get(list::<Sequence>).post(make::<Sequence>))
-                .route("/v1/sequences/{key}", get(look_sequence).put(put::<Sequence>))
-                .route("/v1/sequences/{key}/simulate", get(steps)),
-        )
+    kind::<Creditor>("/v1/creditors").merge(kind::<Menu>("/v1/menus")).merge(kind::<Pack>("/v1/packs")).merge(
+        Router::new()
+            .route("/v1/calendars", get(list::<Calendar>).post(make::<Calendar>))
+            .route("/v1/calendars/{key}", get(look::<Calendar>).put(put_calendar))
+            .route("/v1/rules", get(list::<Trigger>).post(make::<Trigger>))
+            .route("/v1/rules/{key}", get(look::<Trigger>).put(put::<Trigger>).delete(remove_rule))
+            .route("/v1/sequences", get(list::<Sequence>).post(make::<Sequence>))
+            .route("/v1/sequences/{key}", get(look_sequence).put(put::<Sequence>))
+            .route("/v1/sequences/{key}/simulate", get(steps)),
+    )
 }
 
 fn kind<T: SetUp>(path: &str) -> Router<App> {
@@ -200,12 +205,39 @@ async fn put<T: SetUp>(State(app): State<App>, key: Segment, request: Request) -
     keep(&app, wanted, by).await
 }
 
+/// As JSON the whole calendar; as a file of holidays those alone.
+async fn put_calendar(State(app): State<App>, key: Segment, request: Request) -> Result<Response, Problem> {
+    let Some(file) = holidays::kind_of(request.headers()) else {
+        return put::<Calendar>(State(app), key, request).await;
+    };
+    let (parts, body) = request.into_parts();
+    let name = app.allow(&parts, Scope::Reminders).await?;
+    no_query(&parts.uri)?;
+    let by = Caller::without_body(name, &parts)?;
+    let holidays = holidays::read(&app, &parts.headers, body, file).await?;
+    let name = Key::parse(&key.0).map_err(|why| Problem::field("key", why.to_string()))?;
+    let catalog = app.engine().view().catalog()?;
+    let known = catalog.calendars.get(&name).map(|calendar| Calendar::clone(calendar));
+    let calendar = known.unwrap_or_else(|| Calendar::blank(name)).with_holidays(holidays);
+    keep(&app, calendar.map_err(|why| Problem::field("holidays", why.to_string()))?, by).await
+}
+
 async fn keep<T: SetUp>(app: &App, wanted: T, by: Caller) -> Result<Response, Problem> {
     let key = wanted.key().clone();
     let changed = change(app, wanted.change(), by, "").await?;
     let catalog = app.engine().view().catalog()?;
     let tag = T::tag(&catalog, key.as_str()).unwrap_or_default();
     Ok(tagged(answer(changed.how, T::find(&catalog, key.as_str()).unwrap_or_default()), tag))
+}
+
+/// Rules alone can be deleted: nothing else names them.
+async fn remove_rule(State(app): State<App>, wanted: Segment, parts: Parts) -> Result<Response, Problem> {
+    let name = app.allow(&parts, Scope::Reminders).await?;
+    no_query(&parts.uri)?;
+    let by = Caller::without_body(name, &parts)?;
+    let key = Key::parse(&wanted.0).map_err(|_| Problem::not_found())?;
+    change(&app, Change::Rule { key, rule: None }, by, "rule").await?;
+    Ok(crate::http::json(StatusCode::OK, &json!({})))
 }
 
 /// The latest version, or the one that the query names.

@@ -144,6 +144,7 @@ pub mod tests {
             enquire_link: Duration::from_secs(30),
             response_timeout: Duration::from_secs(60),
             status: BTreeMap::new(),
+            route_class: None,
         }
     }
 

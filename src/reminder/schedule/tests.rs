@@ -177,7 +177,7 @@ fn the_grace_counts_from_the_slot_and_bounds_the_jitter() {
     let timing = StepTiming { grace: Term::parse("30m").unwrap(), ..step(date(2026, 6, 1), "0d", "morning") };
     let found = step_window(&timing, &berlin, &hours, &LAST).unwrap();
     assert_eq!(found.stale_after, at("2026-06-01T07:30:00Z"));
-    assert_eq!(found.opens, at("2026-06-01T07:29:59.999Z"));
+    assert_eq!(found.opens, at("2026-06-01T07:19:59.999Z"), "and it leaves time to go");
     let two_days = step_window(&step(date(2026, 6, 1), "0d", "morning"), &berlin, &hours, &LAST).unwrap();
     assert_eq!(two_days.stale_after, at("2026-06-03T07:00:00Z"));
 }
@@ -234,6 +234,7 @@ proptest! {
         let begins = step_window(&timing, &zones, &hours, &FIRST).unwrap().opens;
         prop_assert!(begins <= found.opens && found.opens < begins.saturating_add(timing.slot.span()));
         prop_assert!(found.opens < found.closes && found.opens < found.stale_after);
+        prop_assert!(found.closes.since(found.opens) >= VALIDITY_MIN, "time to go on its day");
         prop_assert_eq!(crate::reminder::hours::open_at(&zones, &hours, found.opens), Some(found.closes));
         prop_assert_eq!(today(&zones, found.opens), found.date);
     }

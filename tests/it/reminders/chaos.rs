@@ -1,6 +1,7 @@
 //! Whatever comes in which order, with crashes anywhere: what must hold holds, and what is counted is there.
 //!
-//! Two creditors, eight debts, four phones of which two are shared. The links' own list of what left decides.
+//! Two creditors, eight debts, four phones of which two are shared, and rules that text, begin and look later. The
+//! links' own list of what left decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use jiff::tz::TimeZone;
 use nudged::clock::Timestamp;
 use nudged::engine::core::Input;
 use nudged::engine::reminders::change::{ObligationDraft, Owner, Which};
+use nudged::engine::reminders::triggers::{Firing, FiringState, RuleNote};
 use nudged::engine::reminders::{Change, ReminderCounters};
 use nudged::id::{MessageId, ObligationId};
 use nudged::link::{LinkEvent, Outcome, Submission};
@@ -17,14 +19,36 @@ use nudged::reminder::enrolment::{EnrolmentState, PauseReason, StepNote, StepOut
 use nudged::reminder::obligation::ObligationStatus;
 use nudged::reminder::task::{TaskOutcome, TaskState};
 use nudged::retry::RetryClass;
-use nudged::store::keys;
 use nudged::store::keys::family;
+use nudged::store::{keys, record};
 use proptest::prelude::*;
 
 use super::firm::*;
+use super::rules::{FIRM, THANKS};
 
+const RULES: &str = r#"
+[[rule]]
+key = "went_back"
+on = "payment.reversed"
+after = "5h"
+do = "task:went_back"
+
+[[rule]]
+key = "firm"
+on = "promise.broken"
+do = "enrol:firm"
+
+[[rule]]
+key = "rest"
+on = "reply.review"
+when = "balance < 120"
+do = "pause:48h"
+"#;
 const DEBTS: u64 = 8;
 const PHONES: u64 = 4;
+
+/// Enrolled to and fro, no step of either goes twice.
+const OTHER: &str = "[[sequence]]\nkey = \"other\"\n[[sequence.step]]\nid = \"another\"\noffset = \"+1d\"\nat = \"10:00\"\ntemplate = \"late\"\ngrace = \"9d\"\n";
 
 /// One thing that happens; the numbers choose which debt, phone, or answer.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +72,7 @@ enum Act {
     Dispute(u8),
     Task(u8, u8),
     Owe(u8, u8),
+    Enrol(u8, bool),
 }
 
 /// Obligation, cycle, step, number, and when it left.
@@ -75,6 +100,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => byte().prop_map(Act::Dispute),
         2 => (byte(), byte()).prop_map(|(n, outcome)| Act::Task(n, outcome)),
         1 => (byte(), byte()).prop_map(|(n, amount)| Act::Owe(n, amount)),
+        1 => (byte(), any::<bool>()).prop_map(|(n, other)| Act::Enrol(n, other)),
     ]
 }
 
@@ -91,7 +117,7 @@ struct Chaos {
 impl Chaos {
     fn new() -> Chaos {
         let mut chaos = Chaos {
-            firm: Firm::new(),
+            firm: Firm::with(&format!("{SET_UP}{FIRM}{OTHER}{THANKS}{RULES}")),
             left: BTreeMap::new(),
             seen: 0,
             stopped: BTreeSet::new(),
@@ -123,15 +149,29 @@ impl Chaos {
         let fresh = self.firm.sent[self.seen..].to_vec();
         self.seen = self.firm.sent.len();
         for sent in fresh {
-            let Some(reference) = &sent.reference else { continue };
+            if sent.reference.is_none() && sent.rule.is_none() {
+                continue;
+            }
             assert!(!self.stopped.contains(&sent.to), "a text after STOP: {sent:?}");
-            let debt = self.firm.obligation(reference.obligation);
             let local = jiff::Timestamp::from_millisecond(sent.at.as_millis() as i64).unwrap();
             let local = local.to_zoned(TimeZone::get("Europe/Berlin").unwrap());
             assert!((8..20).contains(&local.hour()), "at {local}");
-            assert!(debt.status.is_open(), "a text for what is {}", debt.status.as_str());
-            assert_eq!(reference.cycle, debt.cycle, "of the cycle that runs");
-            let went = (reference.obligation, reference.cycle, reference.step.to_string(), sent.to, sent.at);
+            let (id, cycle, step) = match (&sent.reference, sent.rule) {
+                (Some(reference), _) => (reference.obligation, reference.cycle, reference.step.to_string()),
+                (None, Some((id, firing))) => (id, 0, format!("rule {firing}")),
+                (None, None) => continue,
+            };
+            let debt = self.firm.obligation(id);
+            if sent.reference.is_some() {
+                assert!(debt.status.is_open(), "a text for what is {}", debt.status.as_str());
+                assert_eq!(cycle, debt.cycle, "of the cycle that runs");
+            } else {
+                assert!(
+                    debt.payments.iter().any(|payment| !payment.reversed),
+                    "thanks for nothing: {sent:?}"
+                );
+            }
+            let went = (id, cycle, step, sent.to, sent.at);
             let place = self.left.keys().filter(|(id, _)| *id == sent.id).count() as u64;
             self.left.insert((sent.id, place), went);
         }
@@ -172,7 +212,34 @@ impl Chaos {
             self.firm.state.map.range(from..to).count()
         });
         let held = debts.values().filter(|debt| debt.timer.is_some()).count();
-        assert_eq!(timers.iter().sum::<usize>(), held, "a timer a debt");
+        assert_eq!(timers.iter().sum::<usize>(), held + self.count_firings(), "a timer a debt, and a firing");
+    }
+
+    /// Firings that look or wait: each has its timer, and is the one that its rule remembers.
+    fn count_firings(&self) -> usize {
+        let all = |family| {
+            let (from, to) = keys::all(family);
+            self.firm.state.map.range(from..to)
+        };
+        let mut waiting = BTreeSet::new();
+        for (key, value) in all(family::FIRING) {
+            let id = keys::decode_id(key).unwrap();
+            let firing: Firing = record::decode(value).unwrap();
+            let (kind, at) = match firing.state {
+                FiringState::Looks { at } => (TimerKind::Look, at),
+                FiringState::Waits { at, .. } => (TimerKind::Step, at),
+                FiringState::Gone { .. } => continue,
+            };
+            assert!(self.firm.state.map.contains_key(&keys::timer(kind, at, id)), "{id} has no timer");
+            let note: RuleNote = self.firm.get(&keys::rule_note(firing.obligation, &firing.rule)).unwrap();
+            assert_eq!(note.waiting, Some(id));
+            waiting.insert(id);
+        }
+        for (_, value) in all(family::RULE_NOTE) {
+            let note: RuleNote = record::decode(value).unwrap();
+            assert!(note.waiting.is_none_or(|id| waiting.contains(&id)) && note != RuleNote::default());
+        }
+        waiting.len()
     }
 
     /// What is in hand goes back unwritten: no byte left.
@@ -246,6 +313,11 @@ impl Chaos {
                 let _may_be_closed = self.firm.change(Change::Dispute { which, reason: String::from("no") });
             }
             Act::Task(n, outcome) => self.task(n, outcome),
+            Act::Enrol(n, other) => {
+                let (which, sequence) =
+                    (Which::Id(self.debt(n)), key(if other { "other" } else { "standard" }));
+                let _may_be_closed = self.firm.change(Change::Enrol { which, sequence });
+            }
             Act::Owe(n, amount) => self.owe(u64::from(n) % DEBTS, 12_000 + i64::from(amount)),
         }
         self.look();

@@ -130,6 +130,8 @@ pub struct Sent {
     pub text: String,
     /// `None`: no reminder.
     pub reference: Option<Reference>,
+    /// The text of a rule: about what, and of which firing.
+    pub rule: Option<(ObligationId, u64)>,
 }
 
 impl Firm {
@@ -196,27 +198,31 @@ impl Firm {
     /// One step, and those that it asks for at once.
     pub fn step(&mut self, mut inputs: Vec<Input>) {
         for _ in 0..1_000 {
-            let mut step =
-                self.core.step(&self.state, std::mem::take(&mut inputs), self.clock.now()).unwrap();
-            self.state.apply(&step.batch);
-            let notices = step.batch.events.iter().map(|event| record::decode::<Notice>(event).unwrap().kind);
-            self.notices.extend(notices);
-            std::mem::take(&mut step.answers).into_iter().for_each(Answer::send);
-            self.recalled.extend(step.controls.iter().filter_map(|(_, control)| match control {
-                Control::Recall(id) => Some(*id),
-                _ => None,
-            }));
-            for (link, submission) in std::mem::take(&mut step.submissions) {
-                self.note_sent(&submission);
-                self.open.push((link, submission));
-            }
-            let again = step.wake_at.is_none_or(|at| at <= self.clock.now().mono);
-            self.last = step;
-            if !again {
+            if !self.one_step(std::mem::take(&mut inputs)) {
                 return;
             }
         }
         panic!("the core never comes to rest");
+    }
+
+    /// One step alone; whether it asks for the next at once.
+    pub fn one_step(&mut self, inputs: Vec<Input>) -> bool {
+        let mut step = self.core.step(&self.state, inputs, self.clock.now()).unwrap();
+        self.state.apply(&step.batch);
+        let notices = step.batch.events.iter().map(|event| record::decode::<Notice>(event).unwrap().kind);
+        self.notices.extend(notices);
+        std::mem::take(&mut step.answers).into_iter().for_each(Answer::send);
+        self.recalled.extend(step.controls.iter().filter_map(|(_, control)| match control {
+            Control::Recall(id) => Some(*id),
+            _ => None,
+        }));
+        for (link, submission) in std::mem::take(&mut step.submissions) {
+            self.note_sent(&submission);
+            self.open.push((link, submission));
+        }
+        let again = step.wake_at.is_none_or(|at| at <= self.clock.now().mono);
+        self.last = step;
+        again
     }
 
     fn note_sent(&mut self, submission: &Submission) {
@@ -227,6 +233,7 @@ impl Firm {
             to: submission.to,
             text: submission.text.clone(),
             reference: Reference::of(&body),
+            rule: rule_of(&body),
         });
     }
 
@@ -378,6 +385,14 @@ impl Firm {
 
     /// `number`: `None` where the wire does not say that the sender's digits are international.
     pub fn hear(&mut self, from: &str, number: Option<Msisdn>, text: &str) {
+        let heard = self.heard(from, number, text);
+        self.step(vec![heard]);
+        let token = InboundToken(self.replies);
+        self.step(vec![Input::Link { link: 0, event: LinkEvent::Answered { token } }]);
+    }
+
+    /// The same as it comes in, for whoever makes the steps himself.
+    pub fn heard(&mut self, from: &str, number: Option<Msisdn>, text: &str) -> Input {
         self.replies += 1;
         let reply = RawReply {
             from: from.to_owned(),
@@ -390,8 +405,7 @@ impl Firm {
             repeat: Repeat::UntilAnswered([self.replies as u8; 16]),
         };
         let token = InboundToken(self.replies);
-        self.step(vec![Input::Inbound { link: 0, token, inbound: Inbound::Reply(reply) }]);
-        self.step(vec![Input::Link { link: 0, event: LinkEvent::Answered { token } }]);
+        Input::Inbound { link: 0, token, inbound: Inbound::Reply(reply) }
     }
 
     /// A plain message of the firm's.
@@ -489,6 +503,13 @@ impl Firm {
     pub fn counters(&self) -> ReminderCounters {
         self.get(&keys::core("reminders")).unwrap_or_default()
     }
+}
+
+/// As it stands in the message, read without the code under test.
+fn rule_of(body: &Body) -> Option<(ObligationId, u64)> {
+    let client_ref = body.client_ref.as_deref().filter(|_| body.token.as_str() == "nudged rules")?;
+    let (obligation, firing) = client_ref.split_once('/').unwrap();
+    Some((obligation.parse().unwrap(), firing.parse().unwrap()))
 }
 
 pub fn number(n: u64) -> Msisdn {

@@ -1,6 +1,6 @@
 //! Money, promises, disputes and what people say: what they do to reminders that are planned, queued, and on their way.
 
-use nudged::engine::reminders::change::{ObligationDraft, Which};
+use nudged::engine::reminders::change::{How, ObligationDraft, Which};
 use nudged::engine::reminders::{Change, ChangeRefusal, Happened};
 use nudged::reminder::enrolment::{EnrolmentState, ExitReason, PauseReason};
 use nudged::reminder::obligation::ObligationStatus;
@@ -103,6 +103,41 @@ fn a_partial_payment_ends_it_where_the_sequence_says_so() {
     firm.pay(id, "p1", 2_000);
     firm.live(DAY * 20);
     assert!(firm.sent.is_empty());
+}
+
+/// Only money that goes back opens it again: what is asked for besides is another obligation.
+#[test]
+fn what_is_paid_is_not_owed_again_by_another_amount() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.pay(id, "p1", 12_000);
+    let with = |minor| ObligationDraft { amount: eur(minor), ..draft("inv-1", 1, november(25)) };
+    let refused = firm.try_owe(with(15_000)).unwrap_err();
+    assert!(matches!(refused, ChangeRefusal::Field { field: "amount", .. }), "{refused:?}");
+    assert_eq!(
+        (firm.obligation(id).amount, firm.obligation(id).status),
+        (eur(12_000), ObligationStatus::Paid)
+    );
+    firm.try_owe(with(11_000)).unwrap();
+    assert_eq!(firm.obligation(id).status, ObligationStatus::Paid, "less is no debt");
+    firm.try_owe(with(12_000)).unwrap();
+    firm.reverse(id, "p1", 12_000);
+    firm.try_owe(with(15_000)).unwrap();
+    assert_eq!(firm.obligation(id).balance(), eur(15_000));
+}
+
+#[test]
+fn an_amount_that_is_lowered_to_what_was_paid_settles_it() {
+    for lowered in [5_000, 4_000] {
+        let mut firm = Firm::new();
+        let id = firm.owe("inv-1", 1, november(25));
+        firm.pay(id, "p1", 5_000);
+        firm.try_owe(ObligationDraft { amount: eur(lowered), ..draft("inv-1", 1, november(25)) }).unwrap();
+        assert_eq!(firm.obligation(id).status, ObligationStatus::Paid);
+        assert_eq!((paid(&firm, id), firm.next_at(id), firm.obligation(id).timer), (true, None, None));
+        firm.live(DAY * 20);
+        assert!(firm.sent.is_empty(), "{:?}", firm.texts());
+    }
 }
 
 #[test]
@@ -492,4 +527,143 @@ fn money_and_stops_are_taken_while_the_disk_is_low() {
     let payment = firm.payment("late", 1_000);
     let refused = firm.change(Change::Pay { which: Which::Id(id), payment });
     assert!(matches!(refused, Err(ChangeRefusal::Closed(_))), "{refused:?}");
+}
+
+#[test]
+fn a_promise_after_the_last_step_is_judged_too() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.live(DAY * 14);
+    assert!(matches!(firm.state_of(id), EnrolmentState::Completed { .. }), "{:?}", firm.steps_sent());
+    let promised = Change::Promise { which: Which::Id(id), date: november(40), amount: None };
+    firm.change(promised).unwrap();
+    firm.live(DAY * 20);
+    let promise = firm.obligation(id).promise.unwrap();
+    assert_eq!(promise.state, PromiseState::Broken, "tasks: {:?}", firm.open_kinds());
+    assert!(firm.open_kinds().contains(&String::from("broken_promise")));
+}
+
+#[test]
+fn a_promise_whose_pause_a_person_ended_is_judged_too() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.change(Change::Promise { which: Which::Id(id), date: november(26), amount: None }).unwrap();
+    firm.change(Change::ResumeEnrolment { which: Which::Id(id) }).unwrap();
+    firm.live(DAY * 10);
+    assert_ne!(firm.obligation(id).promise.unwrap().state, PromiseState::Made, "{:?}", firm.open_kinds());
+}
+
+#[test]
+fn a_promise_after_an_exit_is_judged_too() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    let reason = ExitReason::Canceled;
+    firm.change(Change::ExitEnrolment { which: Which::Id(id), reason }).unwrap();
+    firm.change(Change::Promise { which: Which::Id(id), date: november(26), amount: None }).unwrap();
+    firm.live(DAY * 10);
+    assert_eq!(firm.obligation(id).promise.unwrap().state, PromiseState::Broken, "{:?}", firm.open_kinds());
+}
+
+#[test]
+fn a_promise_of_more_than_is_owed_is_refused_and_all_of_it_keeps_any() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    let promise =
+        |minor| Change::Promise { which: Which::Id(id), date: november(24), amount: Some(eur(minor)) };
+    let refused = firm.change(promise(12_001));
+    assert!(matches!(refused, Err(ChangeRefusal::Field { field: "amount", .. })), "{refused:?}");
+    firm.change(promise(12_000)).unwrap();
+    // Part of it is forgiven: less than was promised is all there is to pay.
+    firm.try_owe(ObligationDraft { amount: eur(5_000), ..draft("inv-1", 1, november(25)) }).unwrap();
+    firm.pay(id, "p1", 5_000);
+    assert_eq!(firm.obligation(id).promise.unwrap().state, PromiseState::Kept);
+}
+
+#[test]
+fn a_dispute_that_ends_does_not_end_a_hardship() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    let reason = PauseReason::Hardship;
+    firm.change(Change::PauseEnrolment { which: Which::Id(id), reason, until: None }).unwrap();
+    firm.change(Change::Dispute { which: Which::Id(id), reason: "amount".into() }).unwrap();
+    let open = Change::Status { which: Which::Id(id), to: ObligationStatus::Open, reason: "right".into() };
+    firm.change(open).unwrap();
+    firm.live(DAY * 2);
+    assert!(firm.sent.is_empty(), "{:?}", firm.texts());
+}
+
+#[test]
+fn a_promise_does_not_end_a_hardship() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    let reason = PauseReason::Hardship;
+    firm.change(Change::PauseEnrolment { which: Which::Id(id), reason, until: None }).unwrap();
+    firm.change(Change::Promise { which: Which::Id(id), date: november(24), amount: None }).unwrap();
+    firm.live(DAY * 8);
+    assert!(firm.sent.is_empty(), "{:?}", firm.texts());
+}
+
+#[test]
+fn a_paid_claim_without_an_end_is_a_task_after_five_business_days_and_the_reminders_go_on() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(30));
+    let reason = PauseReason::PaidClaim;
+    firm.change(Change::PauseEnrolment { which: Which::Id(id), reason, until: None }).unwrap();
+    // Monday the 23rd; the weekend does not count.
+    firm.live(DAY * 7);
+    assert!(matches!(firm.state_of(id), EnrolmentState::Paused { reason: PauseReason::PaidClaim, .. }));
+    firm.live(DAY * 23);
+    assert_eq!(firm.open_kinds(), ["paid_claim", "escalation"]);
+    assert_eq!(firm.steps_sent(), ["after", "last"]);
+}
+
+#[test]
+fn a_pause_may_end_sooner_where_somebody_asks_for_it_and_not_by_a_promise() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    let until = |firm: &Firm, days: u32| Some(firm.clock.now().wall.saturating_add(DAY * days));
+    let pause = |reason, until| Change::PauseEnrolment { which: Which::Id(id), reason, until };
+    let long = until(&firm, 9);
+    firm.change(pause(PauseReason::Hardship, long)).unwrap();
+    assert_eq!(firm.change(pause(PauseReason::Hardship, long)).unwrap().how, How::Unchanged);
+    firm.change(Change::Promise { which: Which::Id(id), date: november(24), amount: None }).unwrap();
+    assert_eq!(firm.state_of(id), EnrolmentState::Paused { reason: PauseReason::Hardship, until: long });
+    let short = until(&firm, 2);
+    firm.change(pause(PauseReason::Hardship, short)).unwrap();
+    assert_eq!(firm.state_of(id), EnrolmentState::Paused { reason: PauseReason::Hardship, until: short });
+}
+
+#[test]
+fn a_pause_that_ends_in_a_dispute_leaves_the_disputes_own() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    let until = Some(firm.clock.now().wall.saturating_add(DAY));
+    let reason = PauseReason::Hardship;
+    firm.change(Change::PauseEnrolment { which: Which::Id(id), reason, until }).unwrap();
+    firm.change(Change::Dispute { which: Which::Id(id), reason: "amount".into() }).unwrap();
+    firm.live(DAY * 2);
+    let waits = EnrolmentState::Paused { reason: PauseReason::Dispute, until: None };
+    assert_eq!((firm.state_of(id), firm.sent.len()), (waits, 0));
+    firm.done("dispute", TaskOutcome::Resume).unwrap();
+    assert_eq!(firm.state_of(id), EnrolmentState::Active);
+}
+
+#[test]
+fn a_step_for_a_broken_promise_goes_once_after_one_and_never_without() {
+    let step =
+        "[[sequence.step]]\nid = \"broken_promise\"\noffset = \"+1d\"\nat = \"10:00\"\ntemplate = \"late\"\n";
+    let mut firm = Firm::with(&format!("{SET_UP}{step}"));
+    let (id, other) = (firm.owe("inv-1", 1, november(25)), firm.owe("inv-2", 2, november(25)));
+    firm.live(DAY * 14);
+    assert_eq!(firm.gone(other), ["before", "after", "last"]);
+    assert!(matches!(firm.state_of(id), EnrolmentState::Completed { .. }));
+    // Friday the 11th: the money may come until Monday, and the text goes on Tuesday.
+    let date = november(41);
+    firm.change(Change::Promise { which: Which::Id(id), date, amount: None }).unwrap();
+    firm.live(DAY * 12);
+    assert_eq!(firm.gone(id), ["before", "after", "last", "broken_promise"]);
+    assert_eq!(firm.sent.last().unwrap().at.to_rfc3339()[..10], *"2026-12-15");
+    firm.change(Change::Promise { which: Which::Id(id), date: november(51), amount: None }).unwrap();
+    firm.live(DAY * 12);
+    assert_eq!(firm.gone(id).len(), 4, "once");
 }

@@ -31,6 +31,55 @@ fn a_dead_number_is_a_task_and_the_other_one_is_next() {
     assert_eq!(firm.gone(id), ["before"]);
 }
 
+/// What was said of one number is said of no other one.
+#[test]
+fn the_other_number_is_texted_only_where_it_has_a_basis_of_its_own() {
+    const PACK: &str =
+        "[[pack]]\nkey = \"asks\"\ntitle = \"x\"\nsource = \"x\"\napplies = {}\nconsent = \"any\"\n";
+    for own in [false, true] {
+        let mut firm = Firm::with(&format!("{PACK}{SET_UP}"));
+        let agree = |firm: &mut Firm, n| {
+            let (at, actor) = (firm.clock.now().wall, Actor::Contact);
+            let kind = ConsentKind::Given;
+            let event = ConsentEvent { kind, at, channel: None, wording: None, evidence: None, actor };
+            let creditor = Some(key("acme"));
+            firm.change(Change::Consent { phone: number(n), creditor, event }).unwrap();
+        };
+        let id = owe_on(&mut firm, &[1, 2]);
+        agree(&mut firm, 1);
+        if own {
+            agree(&mut firm, 2);
+        }
+        firm.reach_next(id);
+        firm.refuse(Reason::NetworkBadNumber);
+        firm.live(DAY);
+        let to: Vec<_> = firm.sent.iter().map(|sent| sent.to).collect();
+        let kinds = firm.open_kinds();
+        match own {
+            true => assert_eq!((to, kinds.len()), (vec![number(1), number(2)], 1), "{kinds:?}"),
+            false => assert_eq!((to, kinds), (vec![number(1)], vec!["delivery".into(), "consent".into()])),
+        }
+    }
+}
+
+/// That a network does not carry to it, or its owner's phone was off for days, may pass.
+#[test]
+fn a_number_is_dead_or_suspect_by_what_was_said_of_it() {
+    for (reason, status) in [
+        (Reason::NetworkBadNumber, PhoneStatus::Dead),
+        (Reason::SmscBadDestination, PhoneStatus::Dead),
+        (Reason::NetworkRefused, PhoneStatus::Suspect { failures: 1 }),
+        (Reason::NetworkRejected, PhoneStatus::Suspect { failures: 1 }),
+    ] {
+        let mut firm = Firm::new();
+        let id = owe_on(&mut firm, &[1, 2]);
+        firm.reach_next(id);
+        firm.refuse(reason);
+        assert_eq!(firm.phone(1).status, status, "{reason:?}");
+        assert_eq!(firm.phone(2).status, PhoneStatus::Unverified);
+    }
+}
+
 #[test]
 fn without_another_number_it_ends() {
     let mut firm = Firm::new();
@@ -216,6 +265,7 @@ fn notes_of_old_cycles_become_history_and_those_of_this_one_stay() {
     let mut obligation = firm.obligation(id);
     let note = |cycle, n: u32| StepNote {
         cycle,
+        left: None,
         step: key(&format!("s{n}")),
         // What another due date does not make open again.
         how: StepOutcome::Unknown { at: MONDAY },

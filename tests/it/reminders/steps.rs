@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nudged::engine::core::Input;
-use nudged::engine::reminders::change::{ObligationDraft, Owner, Which};
+use nudged::engine::reminders::change::{How, ObligationDraft, Owner, Which};
 use nudged::engine::reminders::{Change, Happened};
 use nudged::engine::{Command, Draft};
 use nudged::message::{OnUnknown, Resolution, Status};
@@ -267,7 +267,7 @@ fn an_exit_ends_it_for_good() {
 }
 
 #[test]
-fn another_sequence_begins_a_new_cycle_and_ends_the_old_one() {
+fn another_sequence_begins_and_ends_the_old_one() {
     let other = "[[sequence]]\nkey = \"other\"\n[[sequence.step]]\nid = \"only\"\noffset = \"0d\"\nat = \"10:00\"\ntemplate = \"due\"\n";
     let mut firm = Firm::with(&format!("{SET_UP}{other}"));
     let id = firm.owe("inv-1", 1, november(25));
@@ -337,6 +337,27 @@ fn the_same_text_to_the_same_number_of_late_is_not_sent_twice() {
     firm.accept();
     firm.send(Draft { allow_duplicate: false, ..message(number(1), &text) });
     assert_eq!(firm.sent.len(), 1);
+}
+
+#[test]
+fn what_somebody_sent_by_hand_an_hour_before_is_not_said_again_by_a_step() {
+    let words = |firm: &mut Firm| {
+        let id = firm.owe("inv-1", 1, november(25));
+        firm.reach_next(id);
+        firm.sent.last().unwrap().text.clone()
+    };
+    let text = words(&mut Firm::new());
+    let mut firm = Firm::new();
+    firm.pass(HOUR);
+    firm.send(message(number(1), &text));
+    firm.accept();
+    let by_hand = words(&mut firm);
+    assert_eq!((by_hand, firm.sent.len()), (text, 1));
+    let id = *firm.obligations().keys().next().unwrap();
+    let refused = firm.obligation(id).enrolment.unwrap().refused.unwrap();
+    assert_eq!((refused.step.as_str(), refused.gate.as_str()), ("before", "duplicate"));
+    firm.live(DAY * 2);
+    assert_eq!(firm.sent.len(), 2, "a day later it goes: {:?}", firm.texts());
 }
 
 #[test]
@@ -503,4 +524,168 @@ fn what_waits_for_a_full_lane_goes_in_its_order_each_once_whatever_its_link_does
     let to: Vec<_> = firm.sent.iter().skip(1).map(|sent| sent.to).collect();
     assert_eq!(to, due.into_iter().map(|(_, to)| to).collect::<Vec<_>>());
     assert!(owed.iter().all(|(_, id)| firm.gone(*id) == ["before"]));
+}
+
+const HOW_TO_STOP: &str = "Reply STOP";
+
+fn says_how_to_stop(firm: &Firm) -> Vec<bool> {
+    firm.texts().iter().map(|text| text.contains(HOW_TO_STOP)).collect()
+}
+
+/// `base` wants it in the first and every third text, which the person counts, whatever they are about.
+#[test]
+fn two_debts_of_one_creditor_say_how_to_stop_as_often_as_their_number_is_owed_it() {
+    let mut firm = Firm::with(&SET_UP.replace("offset = \"+3d\"\n", "offset = \"+3d\"\ngrace = \"9d\"\n"));
+    firm.owe("inv-1", 1, november(25));
+    firm.owe("inv-2", 1, november(27));
+    firm.live(DAY * 10);
+    assert_eq!(firm.steps_sent(), ["before", "before", "after", "after"]);
+    assert_eq!(says_how_to_stop(&firm), [true, true, true, false], "{:?}", firm.texts());
+}
+
+#[test]
+fn another_number_of_a_debt_is_told_how_to_stop_in_its_first_text() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.reach_next(id);
+    firm.accept();
+    let moved = nudged::reminder::contact::Contact { external_id: external("con-1"), ..contact(&[5]) };
+    firm.change(Change::Contact(Box::new(moved))).unwrap();
+    firm.live(DAY * 6);
+    assert_eq!(firm.sent.iter().map(|sent| sent.to).collect::<Vec<_>>(), [number(1), number(5)]);
+    assert_eq!(says_how_to_stop(&firm), [true, true], "{:?}", firm.texts());
+}
+
+#[test]
+fn what_never_went_counts_for_nothing() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.reach_next(id);
+    firm.pay(id, "p1", 100);
+    firm.hand_back();
+    assert_eq!(firm.phone(1).reminders_of(&key("acme")), 1, "it goes anew: {:?}", firm.texts());
+    firm.live(HOUR);
+    assert_eq!(says_how_to_stop(&firm), [true, true], "{:?}", firm.texts());
+}
+
+#[test]
+fn the_latest_step_that_applies_goes_where_a_later_ones_condition_does_not_hold() {
+    let set_up = SET_UP.split("[[sequence]]").next().unwrap().to_owned()
+        + "[[sequence]]\nkey = \"standard\"\n\
+           [[sequence.step]]\nid = \"one\"\noffset = \"0d\"\nat = \"10:00\"\ngrace = \"6d\"\ntemplate = \"due\"\n\
+           [[sequence.step]]\nid = \"two\"\noffset = \"+1d\"\nat = \"10:00\"\ngrace = \"6d\"\ntemplate = \"late\"\n\
+           when = \"balance > 1000000\"\n";
+    let mut firm = Firm::without_link(&set_up);
+    firm.owe("inv-1", 1, november(23));
+    firm.pass(DAY * 2);
+    firm.up();
+    firm.live(HOUR * 8);
+    assert_eq!(firm.steps_sent(), ["one"], "it is of Monday, and may go until Saturday");
+}
+
+#[test]
+fn a_new_version_of_its_sequence_repeats_no_step_that_went() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.reach_next(id);
+    firm.accept();
+    assert_eq!(firm.steps_sent(), ["before"]);
+    let enrol = || Change::Enrol { which: Which::Id(id), sequence: key("standard") };
+    firm.change(enrol()).unwrap();
+    // Somebody moves the last step by a day; the firm's program enrols as it does each night.
+    firm.set_up(&SET_UP.replace("+10d", "+11d"));
+    firm.change(enrol()).unwrap();
+    firm.live(DAY * 2);
+    assert_eq!(firm.steps_sent(), ["before"], "{:?}", firm.texts());
+}
+
+#[test]
+fn a_sequence_named_to_and_fro_by_files_repeats_no_step_that_went() {
+    let other = "[[sequence]]\nkey = \"other\"\n[[sequence.step]]\nid = \"another\"\noffset = \"+30d\"\nat = \"10:00\"\ntemplate = \"due\"\n";
+    let mut firm = Firm::with(&format!("{SET_UP}{other}"));
+    let named = |firm: &mut Firm, name: &str| {
+        let draft = ObligationDraft { sequence: Some(key(name)), ..draft("inv-1", 1, november(25)) };
+        firm.try_owe(draft).unwrap()
+    };
+    named(&mut firm, "standard");
+    firm.live(HOUR * 4);
+    assert_eq!(firm.steps_sent(), ["before"]);
+    named(&mut firm, "other");
+    named(&mut firm, "standard");
+    firm.live(DAY * 2);
+    assert_eq!(firm.steps_sent(), ["before"], "{:?}", firm.texts());
+}
+
+#[test]
+fn the_same_restart_twice_is_one() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.reach_next(id);
+    firm.accept();
+    let again = || Change::DueDate { which: Which::Id(id), date: november(27), restart: true };
+    firm.change(again()).unwrap();
+    firm.live(DAY * 2);
+    // The answer was lost, or a program puts the same body each night.
+    let second = firm.change(again()).unwrap();
+    assert_eq!(second.how, How::Unchanged);
+}
+
+#[test]
+fn a_later_due_date_is_reminded_of_even_where_a_late_step_went() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(20));
+    firm.live(HOUR * 4);
+    assert_eq!(firm.steps_sent(), ["after"], "of the 23rd; the one before was over");
+    firm.move_due(id, november(51), false);
+    firm.live(DAY * 30);
+    assert_eq!(firm.steps_sent(), ["after", "before"], "two days before the new date, the 19th");
+}
+
+#[test]
+fn what_a_person_canceled_stays_so_when_a_file_moves_the_due_date() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.reach_next(id);
+    let message = firm.sent[0].id;
+    let (reply, _answer) = oneshot::channel();
+    firm.step(vec![nudged::engine::core::Input::Command(Command::Cancel { id: message, reply })]);
+    firm.hand_back();
+    firm.move_due(id, november(26), false);
+    firm.live(DAY * 2);
+    assert_eq!(firm.sent.len(), 1, "{:?}", firm.texts());
+}
+
+/// Five seconds at a time, so that every instant of a slot is met.
+fn through(firm: &mut Firm, from: &str, to: &str) {
+    let at = |text: &str| nudged::clock::Timestamp::parse_rfc3339(text).unwrap();
+    firm.pass_until(at(from));
+    while firm.clock.now().wall < at(to) {
+        firm.clock.advance(std::time::Duration::from_secs(5));
+        firm.step(Vec::new());
+        firm.accept();
+    }
+}
+
+#[test]
+fn jitter_leaves_every_recipient_time_for_a_step_of_two_hours_grace() {
+    let evening = SET_UP.replacen("at = \"10:00\"", "at = \"evening\"\ngrace = \"2h\"", 1);
+    let mut firm = Firm::make(&evening, 200, MONDAY);
+    firm.up();
+    for n in 1..=120 {
+        firm.owe(&format!("inv-{n}"), n, november(25));
+    }
+    through(&mut firm, "2026-11-23T16:29:00Z", "2026-11-23T19:00:00Z");
+    assert_eq!(firm.sent.len(), 120);
+}
+
+#[test]
+fn jitter_near_the_closing_hour_moves_nobody_to_another_day() {
+    let late = SET_UP.replacen("at = \"10:00\"", "at = \"19:40\"", 1);
+    let mut firm = Firm::make(&late, 200, MONDAY);
+    firm.up();
+    for n in 1..=120 {
+        firm.owe(&format!("inv-{n}"), n, november(25));
+    }
+    through(&mut firm, "2026-11-23T18:39:00Z", "2026-11-23T20:00:00Z");
+    assert_eq!(firm.sent.len(), 120, "the others would go on another day");
 }

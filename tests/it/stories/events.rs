@@ -61,6 +61,65 @@ fn paid_in_full_before_the_next_step_ends_it() {
     assert!(told.tasks().is_empty());
 }
 
+const THANKS: &str = r#"
+    [[template]]
+    key = "thanks"
+    language = "en"
+    class = "confirmation"
+    body = "{{ creditor }}: {{ paid }} for {{ reference }} came, thank you."
+    [[rule]]
+    key = "thanks"
+    on = "payment.received"
+    when = "reminders > 0"
+    do = "send:thanks"
+"#;
+
+/// `rule day` of every text that no step sent, by the day in Berlin.
+fn thanks(told: &super::Told) -> Vec<String> {
+    let sent = told.sent().into_iter().filter_map(|(at, sent)| {
+        Some(format!("{} {}", sent.rule.as_ref()?, super::referee::local(at, "Europe/Berlin").date()))
+    });
+    sent.collect()
+}
+
+#[test]
+fn a_payment_of_somebody_who_was_reminded_is_confirmed_once() {
+    let told = march().set(THANKS).paid("2026-03-10T12:00Z", "A", "120.50").tell();
+    assert_eq!(told.reminders(), ["A before 2026-03-09"]);
+    assert_eq!(thanks(&told), ["thanks 2026-03-10"]);
+    let again = march().set(THANKS).paid("2026-03-10T12:00Z", "A", "120.50");
+    let again = again.paid("2026-03-11T12:00Z", "A", "120.50").tell();
+    assert_eq!(thanks(&again), ["thanks 2026-03-10"], "the same payment told twice");
+}
+
+#[test]
+fn a_confirmation_waits_for_the_morning_and_for_its_turn() {
+    let night = march().set(THANKS).paid("2026-03-10T22:00Z", "A", "120.50").tell();
+    assert_eq!(thanks(&night), ["thanks 2026-03-11"]);
+    let same_day = march().set(THANKS).paid("2026-03-09T14:00Z", "A", "120.50").tell();
+    assert_eq!(thanks(&same_day), ["thanks 2026-03-10"]);
+    let unasked = march().set(THANKS).paid("2026-03-05T14:00Z", "A", "120.50").tell();
+    assert_eq!(thanks(&unasked), [""; 0], "nobody had reminded him");
+    let stopped = march().set(THANKS).paid("2026-03-10T22:00Z", "A", "120.50");
+    let stopped = stopped.replies("2026-03-10T23:00Z", ONE, "STOP").tell();
+    assert_eq!(thanks(&stopped), [""; 0]);
+    let refused = stopped.lines.iter().any(|line| {
+        matches!(&line.said, Said::Rule(rule) if rule.refused.as_deref() == Some("suppression opted_out"))
+    });
+    assert!(refused, "{:?}", stopped.lines);
+}
+
+#[test]
+fn a_confirmation_survives_a_crash_and_an_outage() {
+    let told = march()
+        .set(THANKS)
+        .outage("2026-03-10T06:00Z", "2026-03-11T09:00Z")
+        .paid("2026-03-10T12:00Z", "A", "120.50")
+        .when("2026-03-10T18:00Z", What::Crash)
+        .tell();
+    assert_eq!(thanks(&told), ["thanks 2026-03-11"]);
+}
+
 #[test]
 fn paid_between_lease_and_bytes_is_not_reminded() {
     let undisturbed = ten().tell().reminders();

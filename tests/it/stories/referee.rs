@@ -48,7 +48,14 @@ struct Reminder<'a> {
     at: Timestamp,
     sent: &'a Sent,
     obligation: &'a str,
+    /// Or the rule that sent it.
     step: &'a str,
+}
+
+impl Reminder<'_> {
+    fn is_step(&self) -> bool {
+        self.sent.step.is_some()
+    }
 }
 
 pub fn judge(cases: &[Case], events: &[Event], lines: &[Line], law: &Law) {
@@ -56,7 +63,8 @@ pub fn judge(cases: &[Case], events: &[Event], lines: &[Line], law: &Law) {
         .iter()
         .filter_map(|line| match &line.said {
             Said::Sent(sent) => {
-                let (obligation, step) = (sent.obligation.as_deref()?, sent.step.as_deref()?);
+                let step = sent.step.as_deref().or(sent.rule.as_deref())?;
+                let obligation = sent.obligation.as_deref()?;
                 Some(Reminder { at: line.at, sent, obligation, step })
             }
             _ => None,
@@ -68,6 +76,7 @@ pub fn judge(cases: &[Case], events: &[Event], lines: &[Line], law: &Law) {
     caps(&reminders, law);
     no_step_twice(&reminders, events, law);
     nothing_after_payment(&reminders, cases, events);
+    one_confirmation_a_payment(&reminders, events);
     nothing_after_the_bank_paid(&reminders, lines);
     nothing_after_stop(&reminders, lines, events);
     no_blank_is_left(lines);
@@ -128,7 +137,8 @@ fn caps(reminders: &[Reminder], law: &Law) {
 fn no_step_twice(reminders: &[Reminder], events: &[Event], law: &Law) {
     let mut counts = BTreeMap::<(&str, &str), usize>::new();
     // What the network refused for certain is with nobody.
-    for reminder in reminders.iter().filter(|reminder| reminder.sent.status != "failed") {
+    let steps = reminders.iter().filter(|reminder| reminder.is_step());
+    for reminder in steps.filter(|reminder| reminder.sent.status != "failed") {
         let count = counts.entry((reminder.obligation, reminder.step)).or_default();
         *count += 1;
         let reversed = changes(events).filter(|(at, change)| {
@@ -154,7 +164,7 @@ fn is(which: &Which, obligation: &str) -> bool {
 fn nothing_after_payment(reminders: &[Reminder], cases: &[Case], events: &[Event]) {
     for case in cases {
         let id = case.external_id.as_str();
-        for reminder in reminders.iter().filter(|reminder| reminder.obligation == id) {
+        for reminder in reminders.iter().filter(|reminder| reminder.obligation == id && reminder.is_step()) {
             let mut paid = BTreeMap::new();
             for (_, change) in changes(events).filter(|(at, _)| *at < reminder.at) {
                 match change {
@@ -171,6 +181,27 @@ fn nothing_after_payment(reminders: &[Reminder], cases: &[Case], events: &[Event
             let (step, at) = (reminder.step, reminder.at);
             assert!(paid < case.amount.minor(), "{id} {step} went at {at} though it was paid");
         }
+    }
+}
+
+/// The rules of stories confirm payments: never more texts than payments that came before, and three days late at most.
+fn one_confirmation_a_payment(reminders: &[Reminder], events: &[Event]) {
+    for (n, text) in reminders.iter().enumerate().filter(|(_, text)| !text.is_step()) {
+        let before =
+            reminders[..n].iter().filter(|other| !other.is_step() && other.obligation == text.obligation);
+        let mut paid = std::collections::BTreeSet::new();
+        let mut last = None;
+        for (at, change) in changes(events).filter(|(at, _)| *at <= text.at) {
+            if let Change::Pay { which, payment } = change
+                && is(which, text.obligation)
+                && paid.insert(&payment.external_id)
+            {
+                last = Some(at);
+            }
+        }
+        let what = format!("{} to {} at {}", text.step, text.obligation, text.at);
+        assert!(before.count() < paid.len(), "{what}: no payment of its own");
+        assert!(last.is_some_and(|last| text.at.since(last).as_secs() <= 3 * 86_400), "{what}: too late");
     }
 }
 
@@ -192,7 +223,8 @@ fn nothing_after_the_bank_paid(reminders: &[Reminder], lines: &[Line]) {
         }
         let until = files.iter().find(|(when, reversed)| *when > at && *reversed > 0).map(|(when, _)| *when);
         let late = reminders.iter().find(|reminder| {
-            reminder.obligation == obligation
+            reminder.is_step()
+                && reminder.obligation == obligation
                 && reminder.at > at
                 && until.is_none_or(|until| reminder.at < until)
         });

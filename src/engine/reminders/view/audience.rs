@@ -8,7 +8,6 @@ use crate::engine::reminders::catalog::Catalog;
 use crate::engine::reminders::records::Applied;
 use crate::engine::reminders::situation::{RulesCache, Situation};
 use crate::engine::view::View;
-use crate::reminder::enrolment::StepOutcome;
 use crate::reminder::link::{Target, Token};
 use crate::reminder::name::Language;
 use crate::reminder::obligation::Obligation;
@@ -74,10 +73,8 @@ impl Told {
         if !gets(compiled, catalog, situation) {
             return;
         }
-        let gone =
-            |note: &&crate::reminder::enrolment::StepNote| matches!(note.how, StepOutcome::Gone { .. });
-        let number = obligation.steps.iter().filter(gone).count() as u32 + 1;
-        let Ok(disclosure) = situation.disclosure(template.class, &template.language, number) else {
+        let numbers = situation.numbers(obligation);
+        let Ok(disclosure) = situation.disclosure(template.class, &template.language, numbers) else {
             self.without_disclosure += 1;
             return;
         };
@@ -85,7 +82,7 @@ impl Told {
         let options: Vec<(u8, &str)> = menu
             .map(|menu| menu.options().iter().map(|o| (o.digit, o.label.as_str())).collect())
             .unwrap_or_default();
-        let frame = situation.frame(template.class, number, disclosure.as_deref(), &options);
+        let frame = situation.frame(template.class, numbers, disclosure.as_deref(), &options);
         let link = link_like(situation, obligation);
         self.counter.add(compiled, frame, &situation.fields(obligation, link.as_deref(), now));
     }

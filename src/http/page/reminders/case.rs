@@ -5,23 +5,19 @@
 
 use askama::Template;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
 
 use super::entries::Entries;
-use super::forms::{FORM_MAX, SAID_MAX, amount, day, make as change};
+use super::forms::{FORM_MAX, SAID_MAX, amount, day, make as change, number};
 use super::obligations::{Choice, creditors};
-use super::{Asked, Frame, Look, look, page};
+use super::{Frame, Look, again, filled, page};
 use crate::clock::Timestamp;
 use crate::engine::reminders::change::{ObligationDraft, Owner, Subject, Which};
 use crate::engine::{Change, ReadError, View};
 use crate::http::App;
-use crate::http::auth::Scope;
-use crate::http::page::forms::{admitted_with, answer, see};
-use crate::http::page::{html, refused};
+use crate::http::page::forms::see;
 use crate::http::problem::Problem;
-use crate::http::session::Signed;
 use crate::message::{Msisdn, TokenName};
 use crate::reminder::consent::{Actor, ConsentEvent, ConsentKind};
 use crate::reminder::contact::{Contact, ContactKind, ContactPhone};
@@ -62,34 +58,22 @@ fn form(look: Look, entries: Entries) -> New {
 
 /// `POST /page/obligations`
 pub async fn make(State(app): State<App>, request: Request) -> Response {
-    let (signed, form) = match admitted_with(&app, request, Scope::Reminders, FORM_MAX).await {
-        Ok(admitted) => admitted,
-        Err(problem) => return refused(problem),
+    let (signed, mut entries) = match filled(&app, request, FORM_MAX).await {
+        Ok(filled) => filled,
+        Err(answer) => return answer,
     };
-    let mut entries = Entries::of(form);
     match enter(&app, &mut entries, signed.name.clone()).await {
-        Ok(Some(back)) => see(&back),
-        Ok(None) => again(&app, &signed, entries).await,
-        Err(problem) if !problem.errors().is_empty() => {
-            entries.faults.extend(problem.errors().iter().cloned());
-            again(&app, &signed, entries).await
-        }
-        Err(problem) => answer(Err(problem)),
+        Ok(back) => see(&back),
+        Err(problem) => again(&app, &signed, problem, entries, |look, entries| Ok(form(look, entries))).await,
     }
 }
 
-/// The form as it was filled in, with what is wrong.
-async fn again(app: &App, signed: &Signed, entries: Entries) -> Response {
-    match look(app, signed, Asked(Vec::new()), |look| Ok(form(look, entries))).await {
-        Ok(page) => html(StatusCode::UNPROCESSABLE_ENTITY, &page),
-        Err(problem) => refused(problem),
-    }
-}
-
-/// Where the new obligation is; `None`: what is wrong stands in the entries.
-async fn enter(app: &App, entries: &mut Entries, by: TokenName) -> Result<Option<String>, Problem> {
+/// Where the new obligation is.
+async fn enter(app: &App, entries: &mut Entries, by: TokenName) -> Result<String, Problem> {
     let view = app.engine().view();
-    let Some(entered) = read(view, entries, &by, app.now().wall)? else { return Ok(None) };
+    let entered = read(view, entries, &by, app.now().wall)?;
+    entries.check()?;
+    let entered = entered.ok_or_else(Problem::internal)?;
     let creditor = match &entered.draft.owner {
         Owner::Inline { creditor, .. } => creditor.clone(),
         Owner::Account { .. } => return Err(Problem::internal()),
@@ -99,7 +83,7 @@ async fn enter(app: &App, entries: &mut Entries, by: TokenName) -> Result<Option
         change(app, Change::Consent { phone, creditor: Some(creditor), event }, by).await?;
     }
     match made.subject {
-        Subject::Obligation(id) => Ok(Some(format!("/obligations/{id}"))),
+        Subject::Obligation(id) => Ok(format!("/obligations/{id}")),
         _ => Err(Problem::internal()),
     }
 }
@@ -195,13 +179,6 @@ fn contact(view: &View, entries: &mut Entries) -> Result<Option<Contact>, ReadEr
         entries.refuse(field, bad);
     }
     Ok(phone.map(|_| contact))
-}
-
-/// A number with its country, as people write it.
-fn number(text: &str) -> Result<Msisdn, String> {
-    let digits: String = text.chars().filter(|c| !" -/().\u{a0}".contains(*c)).collect();
-    let plus = digits.strip_prefix("00").map_or_else(|| digits.clone(), |rest| format!("+{rest}"));
-    Msisdn::parse_e164(&plus).map_err(|bad| bad.to_string())
 }
 
 fn consent(entries: &mut Entries, by: &TokenName, now: Timestamp) -> ConsentEvent {

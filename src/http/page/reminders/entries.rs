@@ -10,17 +10,25 @@ use crate::http::problem::{FieldError, Problem};
 pub struct Entries {
     values: Vec<(String, String)>,
     pub faults: Vec<FieldError>,
+    /// What is wrong and no field's.
+    pub wrong: Option<String>,
 }
 
 impl Entries {
     pub fn of(form: Form) -> Entries {
-        Entries { values: form.0, faults: Vec::new() }
+        Entries { values: form.0, ..Entries::default() }
     }
 
     /// As they stand in a form nobody filled in yet.
     pub fn with(values: &[(&str, &str)]) -> Entries {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Entries { values: values.iter().map(own).collect(), faults: Vec::new() }
+        Entries { values: values.iter().map(own).collect(), ..Entries::default() }
+    }
+
+    /// Another value for a field.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.values.retain(|(n, _)| n != name);
+        self.values.push((name.to_owned(), value.into()));
     }
 
     /// As it was entered, to show it again.
@@ -78,9 +86,52 @@ impl Entries {
         })
     }
 
+    /// A text of any length, as it stands there.
+    pub fn words(&mut self, name: &str) -> Option<String> {
+        self.required(name, |text| Ok::<_, String>(text.to_owned()))
+    }
+
+    pub fn is_refused(&self) -> bool {
+        self.wrong.is_some() || !self.faults.is_empty()
+    }
+
+    /// Takes what a problem says to the fields it names; what names none stands by itself.
+    pub fn take(&mut self, problem: &Problem) {
+        if problem.errors().is_empty() {
+            self.wrong = Some(problem.detail().to_owned());
+        }
+        for error in problem.errors() {
+            if !self.faults.contains(error) {
+                self.faults.push(error.clone());
+            }
+        }
+    }
+
     /// The problem of everything that is wrong so far, if something is.
     pub fn check(&self) -> Result<(), Problem> {
         if self.faults.is_empty() { Ok(()) } else { Err(Problem::fields(self.faults.clone())) }
+    }
+}
+
+/// One of the forms of a page with what was entered in it; the others stand as nobody filled them in.
+#[derive(Default)]
+pub struct Tried {
+    pub what: String,
+    pub entries: Entries,
+}
+
+impl Tried {
+    pub fn is(&self, what: &str) -> bool {
+        self.what == what
+    }
+
+    /// `usual`: what stands there before somebody enters something.
+    pub fn value<'a>(&'a self, what: &str, name: &str, usual: &'a str) -> &'a str {
+        if self.is(what) { self.entries.value(name) } else { usual }
+    }
+
+    pub fn fault(&self, what: &str, name: &str) -> Option<&str> {
+        self.entries.fault(name).filter(|_| self.is(what))
     }
 }
 
@@ -98,5 +149,28 @@ mod tests {
         let names: Vec<&str> = entries.faults.iter().map(|fault| fault.field.as_str()).collect();
         assert_eq!(names, ["n", "m", "long"]);
         assert_eq!(entries.check().unwrap_err().status(), 422);
+    }
+
+    #[test]
+    fn a_problem_is_told_at_its_fields_once_or_by_itself() {
+        let mut entries = Entries::default();
+        entries.refuse("amount", "is required");
+        let known = entries.check().unwrap_err();
+        entries.take(&known);
+        assert_eq!((entries.faults.len(), &entries.wrong), (1, &None));
+        entries.take(&Problem::not_found());
+        assert!(entries.faults.len() == 1 && entries.wrong.is_some());
+    }
+
+    #[test]
+    fn what_was_entered_in_one_form_stands_in_no_other() {
+        let mut entries = Entries::with(&[("amount", "1,2,3")]);
+        entries.refuse("amount", "must be an amount");
+        let tried = Tried { what: String::from("pay"), entries };
+        assert_eq!(
+            (tried.value("pay", "amount", "7"), tried.value("promise", "amount", "7")),
+            ("1,2,3", "7")
+        );
+        assert!(tried.fault("pay", "amount").is_some() && tried.fault("promise", "amount").is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! What people say of one obligation: paid, promised, disputed, paused, moved, closed. Each form is one change of
-//! the engine's, the same that the API makes.
+//! the engine's, the same that the API makes. One that is not taken comes back on the obligation's page as it was
+//! filled in; what cannot be taken back is asked twice.
 
 use axum::extract::{FromRequestParts, Path as PathParam, Request, State};
 use axum::http::StatusCode;
@@ -7,16 +8,20 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use jiff::civil::Date;
 
-use super::entries::Entries;
+use super::confirm::{self, Confirm, SURE};
+use super::entries::{Entries, Tried};
+use super::words::plain;
+use super::{Look, again, filled, obligation};
 use crate::clock::Timestamp;
 use crate::engine::reminders::change::Which;
 use crate::engine::{Change, ChangeRefusal, Changed, Refusal};
 use crate::http::App;
-use crate::http::auth::Scope;
-use crate::http::page::forms::{admitted_with, answer};
+use crate::http::page::forms::see;
+use crate::http::page::html;
+use crate::http::page::say::visible;
 use crate::http::problem::Problem;
 use crate::id::ObligationId;
-use crate::message::TokenName;
+use crate::message::{Msisdn, TokenName};
 use crate::reminder::enrolment::{ExitReason, PauseReason};
 use crate::reminder::money::{Currency, Money};
 use crate::reminder::name::{ExternalId, Key};
@@ -48,37 +53,121 @@ pub async fn make(app: &App, change: Change, by: TokenName) -> Result<Changed, P
 }
 
 fn refused(refusal: ChangeRefusal) -> Problem {
-    let detail = format!("It was not done: {refusal}.");
     match refusal {
-        ChangeRefusal::NotFound { .. } => Problem::new(StatusCode::NOT_FOUND, "not_found", detail),
-        ChangeRefusal::Field { field, why } => Problem::field(field, why),
-        ChangeRefusal::Conflict { .. } => {
-            let detail = "Somebody else has changed it meanwhile: look at it again.";
-            Problem::new(StatusCode::CONFLICT, "version_conflict", detail)
+        ChangeRefusal::NotFound { what } => {
+            let detail = format!("There is no such {what}.");
+            Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
         }
-        ChangeRefusal::Held => Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail),
-        ChangeRefusal::State(_) => Problem::new(StatusCode::CONFLICT, "state_forbids", detail),
-        ChangeRefusal::Full(_) => Problem::new(StatusCode::CONFLICT, "too_many", detail),
+        ChangeRefusal::Field { field, why } => Problem::field(field, why),
+        ChangeRefusal::Conflict { .. } => meanwhile(),
+        ChangeRefusal::State(why) => {
+            let detail = format!("Its state does not allow that: {}.", plain(&why));
+            Problem::new(StatusCode::CONFLICT, "state_forbids", detail)
+        }
+        ChangeRefusal::Full(most) => {
+            let detail = format!("There are too many of them already: at most {most}.");
+            Problem::new(StatusCode::CONFLICT, "too_many", detail)
+        }
+        held @ ChangeRefusal::Held => {
+            let detail = format!("It was not done: {held}.");
+            Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail)
+        }
         ChangeRefusal::Closed(refusal) => refusal.into(),
     }
 }
 
+/// What was seen is not what is there any more.
+pub fn meanwhile() -> Problem {
+    let detail = "Somebody else has changed it meanwhile: look at it again.";
+    Problem::new(StatusCode::CONFLICT, "version_conflict", detail)
+}
+
 /// `POST /page/obligations/{id}/{what}`
 pub async fn change(State(app): State<App>, path: Two, request: Request) -> Response {
-    let done = async {
-        let (signed, form) = admitted_with(&app, request, Scope::Reminders, FORM_MAX).await?;
-        let id: ObligationId = path.0.parse().map_err(|_| Problem::not_found())?;
-        let (obligation, home) =
-            app.read(move |view| Ok((view.obligation(id)?, view.catalog()?.home.clone()))).await?;
-        let obligation = obligation.ok_or_else(Problem::not_found)?;
-        let said = Said { which: Which::Id(id), obligation, home, now: app.now().wall };
-        let mut entries = Entries::of(form);
-        let change = said.change(&path.1, &mut entries);
-        entries.check()?;
-        make(&app, change.ok_or_else(Problem::not_found)?, signed.name).await?;
-        Ok(format!("/obligations/{id}"))
+    let (signed, mut entries) = match filled(&app, request, FORM_MAX).await {
+        Ok(filled) => filled,
+        Err(answer) => return answer,
     };
-    answer(done.await)
+    let Two(id, what) = path;
+    let Ok(id) = id.parse::<ObligationId>() else { return super::told(&app, &signed, Problem::not_found()) };
+    match said(&app, id, &what, &mut entries, signed.name.clone()).await {
+        Ok(Done::Changed) => see(&format!("/obligations/{id}")),
+        Ok(Done::Asked) => {
+            match super::look(&app, &signed, super::Asked::none(), move |look| asked(look, id, entries)).await
+            {
+                Ok(page) => html(StatusCode::OK, &page),
+                Err(problem) => super::told(&app, &signed, problem),
+            }
+        }
+        Err(problem) if problem.status() == StatusCode::NOT_FOUND => super::told(&app, &signed, problem),
+        Err(problem) if entries.is(SURE, "yes") => {
+            again(&app, &signed, problem, entries, move |look, entries| asked(look, id, entries)).await
+        }
+        Err(problem) => {
+            let make = move |look, entries| obligation::with(id, look, Tried { what: what.clone(), entries });
+            again(&app, &signed, problem, entries, make).await
+        }
+    }
+}
+
+enum Done {
+    Changed,
+    /// It cannot be taken back: first somebody must say that he means it.
+    Asked,
+}
+
+async fn said(
+    app: &App,
+    id: ObligationId,
+    what: &str,
+    entries: &mut Entries,
+    by: TokenName,
+) -> Result<Done, Problem> {
+    let read = app.read(move |view| Ok((view.obligation(id)?, view.catalog()?.home.clone())));
+    let (obligation, home) = read.await?;
+    let obligation = obligation.ok_or_else(Problem::not_found)?;
+    let version = obligation.version.to_string();
+    let said = Said { which: Which::Id(id), obligation, home, now: app.now().wall };
+    let change = said.change(what, entries);
+    entries.check()?;
+    let change = change.ok_or_else(Problem::not_found)?;
+    if let Change::Status { to, .. } = &change
+        && confirm::closing(to.as_str()).is_some()
+    {
+        if !entries.is(SURE, "yes") {
+            return Ok(Done::Asked);
+        }
+        if !entries.is("version", &version) {
+            return Err(meanwhile());
+        }
+    }
+    make(app, change, by).await?;
+    Ok(Done::Changed)
+}
+
+/// Whether an obligation is to be closed for good.
+fn asked(look: Look, id: ObligationId, entries: Entries) -> Result<Confirm, Problem> {
+    let o = look.view.obligation(id)?.ok_or_else(Problem::not_found)?;
+    let to = entries.value("to").to_owned();
+    let (question, button, follows) = confirm::closing(&to).ok_or_else(Problem::not_found)?;
+    Ok(Confirm {
+        here: "/obligations",
+        question: question.to_owned(),
+        follows,
+        facts: vec![
+            confirm::fact("Obligation", visible(o.external_id.as_str(), super::SHOWN)),
+            confirm::fact("Left to pay", o.balance().to_string()),
+            confirm::fact("Due", o.due_date.to_string()),
+            confirm::status(o.status.as_str()),
+        ],
+        action: format!("/page/obligations/{id}/status"),
+        held: vec![("to", to), ("version", o.version.to_string())],
+        button,
+        back: format!("/obligations/{id}"),
+        asks_why: true,
+        entries,
+        frame: look.frame,
+    })
 }
 
 /// An obligation of which something is said.
@@ -122,7 +211,7 @@ impl Said {
             "enrol" => Change::Enrol { which, sequence: entries.required("sequence", Key::parse)? },
             "status" => {
                 let to = entries.required("to", status)?;
-                Change::Status { which, to, reason: String::from("said on the page") }
+                Change::Status { which, to, reason: entries.short("reason", SAID_MAX).unwrap_or_default() }
             }
             _ => return None,
         })
@@ -174,6 +263,13 @@ pub fn amount(text: &str, currency: Currency) -> Result<Money, String> {
         Ok(_) => Err(String::from("must be more than nothing")),
         Err(bad) => Err(bad.to_string()),
     }
+}
+
+/// A number with its country, as people write it.
+pub fn number(text: &str) -> Result<Msisdn, String> {
+    let digits: String = text.chars().filter(|c| !" -/().\u{a0}".contains(*c)).collect();
+    let plus = digits.strip_prefix("00").map_or_else(|| digits.clone(), |rest| format!("+{rest}"));
+    Msisdn::parse_e164(&plus).map_err(|bad| bad.to_string())
 }
 
 fn pause_reason(text: &str) -> Result<PauseReason, &'static str> {

@@ -6,10 +6,12 @@ use axum::extract::State;
 use axum::http::request::Parts;
 use axum::response::Response;
 
+use super::entries::Tried;
 use super::words::{self, Waits, When, plain};
 use super::{Frame, Look, SHOWN, in_path, name_of, page, tasks};
 use crate::clock::Timestamp;
 use crate::engine::reminders::Happened;
+use crate::engine::reminders::change::Which;
 use crate::engine::reminders::records::StoredContact;
 use crate::engine::reminders::view::{Line, LineKind, Stretch, TaskFilter};
 use crate::engine::{MessageView, ReadError, ReplyView, View};
@@ -18,19 +20,35 @@ use crate::http::problem::Problem;
 use crate::http::{App, Segment};
 use crate::id::ObligationId;
 use crate::message::Msisdn;
+use crate::reminder::name::ExternalId;
 use crate::reminder::obligation::{Obligation, ObligationStatus, Payment};
+use crate::reminder::plan::PlanPart;
 use crate::reminder::promise::PromiseState;
 use crate::reminder::task::TaskState;
 use crate::reminder::zone::ZoneSet;
 
 /// Characters of a text: a message of ten segments has fewer.
 const WHOLE: usize = 4_000;
+/// Why a person may pause reminders, and end them.
+const PAUSES: [(&str, &str); 5] = [
+    ("manual", "by hand"),
+    ("paid_claim", "says it is paid"),
+    ("hardship", "hardship"),
+    ("review", "review"),
+    ("delivery_problem", "delivery problem"),
+];
+const EXITS: [(&str, &str); 4] = [
+    ("canceled", "not wanted any more"),
+    ("wrong_number", "wrong number"),
+    ("deceased", "deceased"),
+    ("attorney", "attorney"),
+];
 /// Open tasks of one obligation that are shown.
 const TASKS: usize = 20;
 
 #[derive(Template)]
 #[template(path = "reminders/obligation.html", config = "src/http/page/askama.toml")]
-struct One {
+pub struct One {
     frame: Frame,
     here: &'static str,
     id: String,
@@ -40,7 +58,7 @@ struct One {
     balance: String,
     /// The same without its currency, to begin a form with.
     balance_value: String,
-    currency: String,
+    amount_label: String,
     amount: String,
     due: String,
     overdue: Option<String>,
@@ -52,15 +70,20 @@ struct One {
     reminders: Option<u32>,
     payments: Vec<Paid>,
     promise: Option<String>,
-    plan: Vec<(String, String)>,
+    /// Due date, amount, and the instalment's own obligation.
+    plan: Vec<(String, String, Option<String>)>,
     tasks: Vec<tasks::Row>,
     lines: Vec<Told>,
     cut: bool,
     /// Sequences that it may begin.
     sequences: Vec<String>,
     may: May,
+    pauses: Vec<(&'static str, &'static str, bool)>,
+    exits: Vec<(&'static str, &'static str)>,
     /// Names a payment entered here: the same form sent twice is one payment.
     once: String,
+    /// The form that was not taken, as it was filled in.
+    tried: Tried,
 }
 
 struct Whose {
@@ -94,8 +117,9 @@ struct Told {
 /// What its state lets be done.
 struct May {
     pay: bool,
-    /// It is open: promises, disputes, plans.
+    /// It is open: promises, disputes.
     is_open: bool,
+    plan: bool,
     pause: bool,
     resume: bool,
     reopen: bool,
@@ -105,12 +129,13 @@ struct May {
 pub async fn show(State(app): State<App>, id: Segment, parts: Parts) -> Response {
     page(app, parts, &[], move |look| {
         let id: ObligationId = id.0.parse().map_err(|_| Problem::not_found())?;
-        made(id, look)
+        with(id, look, Tried::default())
     })
     .await
 }
 
-fn made(id: ObligationId, look: Look) -> Result<One, Problem> {
+/// The page with a form as it was filled in.
+pub fn with(id: ObligationId, look: Look, tried: Tried) -> Result<One, Problem> {
     let Look { view, catalog, frame, now, .. } = look;
     let obligation = view.obligation(id)?.ok_or_else(Problem::not_found)?;
     let contact = view.contact(obligation.contact)?;
@@ -130,7 +155,7 @@ fn made(id: ObligationId, look: Look) -> Result<One, Problem> {
         status_word: plain(o.status.as_str()),
         balance: o.balance().to_string(),
         balance_value: o.balance().value(),
-        currency: o.amount.currency().as_str().to_owned(),
+        amount_label: format!("Amount in {}", o.amount.currency().as_str()),
         amount: o.amount.to_string(),
         due: o.due_date.to_string(),
         overdue: overdue.map(|span| days(span.get_days())),
@@ -145,13 +170,22 @@ fn made(id: ObligationId, look: Look) -> Result<One, Problem> {
         reminders: o.enrolment.as_ref().map(|enrolment| enrolment.reminders_accepted),
         payments: o.payments.iter().map(|payment| paid(payment, zones, now)).collect(),
         promise: promise(o),
-        plan: o.plan.iter().map(|part| (part.due_date.to_string(), part.amount.to_string())).collect(),
+        plan: instalments(&view, o)?,
         tasks: open_tasks(&view, id, now)?,
-        lines: timeline.lines.iter().rev().map(told).collect(),
+        lines: timeline
+            .lines
+            .iter()
+            .rev()
+            .filter(|line| !is_said_twice(line, &timeline.lines))
+            .map(told)
+            .collect(),
         cut: timeline.cut,
         sequences: catalog.sequences.keys().map(ToString::to_string).collect(),
         may: may(o),
+        pauses: PAUSES.map(|(word, label)| (word, label, tried.value("pause", "reason", "") == word)).into(),
+        exits: EXITS.into(),
         once: format!("page-{id}-{}", o.version),
+        tried,
         frame,
     })
 }
@@ -207,6 +241,16 @@ fn promise(o: &Obligation) -> Option<String> {
     Some(format!("{what} by {}: {state}", promise.date))
 }
 
+fn instalments(view: &View, o: &Obligation) -> Result<Vec<(String, String, Option<String>)>, ReadError> {
+    let row = |(n, part): (usize, &PlanPart)| {
+        let own = ExternalId::parse(&format!("{}/{}", o.external_id, n + 1)).ok();
+        let which = own.map(|id| Which::External { id, creditor: Some(o.creditor.clone()) });
+        let id = which.map(|which| view.which(&which)).transpose()?.and_then(Result::ok);
+        Ok((part.due_date.to_string(), part.amount.to_string(), id.map(|id| id.to_string())))
+    };
+    o.plan.iter().enumerate().map(row).collect()
+}
+
 fn open_tasks(view: &View, id: ObligationId, now: Timestamp) -> Result<Vec<tasks::Row>, ReadError> {
     let filter = TaskFilter { obligation: Some(id), ..TaskFilter::default() };
     let found = view.tasks(&filter, &Stretch { after: None, back: true, limit: TASKS })?.rows;
@@ -218,14 +262,30 @@ fn may(o: &Obligation) -> May {
     let runs = o.enrolment.as_ref().filter(|enrolment| !enrolment.state.is_over());
     let is_paused =
         matches!(runs.map(|e| &e.state), Some(crate::reminder::enrolment::EnrolmentState::Paused { .. }));
+    let may_plan = o.status.is_open()
+        || o.status == ObligationStatus::Disputed
+        || (o.status == ObligationStatus::InPlan && o.plan.is_empty());
     May {
         pay: o.balance().is_positive(),
         is_open: o.status.is_open(),
+        plan: may_plan && o.balance().is_positive(),
         pause: runs.is_some() && !is_paused,
         resume: is_paused,
         reopen: o.status.may_become(ObligationStatus::Open),
         close: o.status.may_become(ObligationStatus::HandedOver),
     }
+}
+
+/// A step that was left out stands in the history and in the obligation's own list of steps.
+fn is_said_twice(line: &Line, all: &[Line]) -> bool {
+    let LineKind::Step { note, message: None } = &line.kind else { return false };
+    all.iter().any(|other| {
+        let said = match &other.kind {
+            LineKind::Happened(Happened::Stale { step } | Happened::Skipped { step, .. }) => Some(step),
+            _ => None,
+        };
+        other.at == line.at && said == Some(&note.step)
+    })
 }
 
 fn told(line: &Line, zones: &ZoneSet, now: Timestamp) -> Told {

@@ -20,6 +20,7 @@ use crate::engine::reminders::Catalog;
 use crate::engine::reminders::simulate::{Forecast as Foreseen, Foreseen as Outcome, Stretch};
 use crate::http::page::say::visible;
 use crate::http::problem::Problem;
+use crate::http::reminders::timeline::template_named;
 use crate::http::{App, Segment};
 use crate::id::ObligationId;
 use crate::reminder::creditor::Creditor;
@@ -47,6 +48,8 @@ struct List {
     frame: Frame,
     here: &'static str,
     rows: Vec<Row>,
+    /// Key, where it is, and what its answers do.
+    menus: Vec<(String, String, String)>,
 }
 
 struct Row {
@@ -118,7 +121,15 @@ pub async fn list(State(app): State<App>, parts: Parts) -> Response {
                 steps: steps.join(", "),
             })
         });
-        Ok(List { here: "/sequences", rows: rows.collect(), frame: look.frame })
+        let menus = look.catalog.menus.values().map(|menu| {
+            let answers = menu.options().iter().map(|option| match option.label.as_str() {
+                "" => option.digit.to_string(),
+                label => format!("{} = {label}", option.digit),
+            });
+            let answers = visible(&answers.collect::<Vec<_>>().join(", "), SHOWN);
+            (menu.key().to_string(), format!("/menus/{}", in_path(menu.key().as_str())), answers)
+        });
+        Ok(List { here: "/sequences", rows: rows.collect(), menus: menus.collect(), frame: look.frame })
     })
     .await
 }
@@ -344,14 +355,15 @@ fn ahead(one: &Foreseen, zones: &ZoneSet, now: Timestamp) -> Forecast {
         Outcome::Goes { to, template, rendered, .. } => {
             let plural = if rendered.segment_count == 1 { "" } else { "s" };
             let cost = format!("{} segment{plural}", rendered.segment_count);
+            let template = visible(&template_named(template), SHOWN);
             line.figures = format!("It goes to {} by the template {template}: {cost}.", to.to_e164());
             line.text = Some(visible(&rendered.text, WHOLE));
         }
         Outcome::Refused { gate, pack, rule, next } => {
-            let said = super::words::refusal(gate, pack.as_ref().map(Key::as_str), rule);
+            let said = super::words::refusal(gate, pack.as_ref(), rule);
             let again = next.map(|at| format!("asked again {}", When::of(at, zones, now).read));
             let again = again.unwrap_or_else(|| String::from("nothing goes by itself then"));
-            line.figures = format!("Refused by the {said}; {again}.");
+            line.figures = format!("Refused: {said}; {again}.");
         }
         Outcome::Skipped { gate, rule } => {
             line.figures = format!("Left out: {}.", super::words::refusal(gate, None, rule));

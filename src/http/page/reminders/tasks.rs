@@ -2,26 +2,28 @@
 
 use askama::Template;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
 
-use super::entries::Entries;
-use super::forms::{FORM_MAX, Two, day, make};
+use super::confirm::{self, Confirm, SURE};
+use super::entries::{Entries, Tried};
+use super::forms::{FORM_MAX, Two, day, make, number};
 use super::obligations::{Choice, Row as Owed};
 use super::words::{When, plain};
-use super::{Frame, Look, ROWS, SHOWN, name_of, page};
+use super::{Frame, Look, ROWS, SHOWN, again, filled, name_of, page, told};
 use crate::clock::Timestamp;
 use crate::engine::reminders::terms::Terms;
 use crate::engine::reminders::view::{Place, Stretch, TaskFilter, TaskStage};
 use crate::engine::{Change, ReadError, View};
-use crate::http::auth::Scope;
 use crate::http::page::board::ReplyRow;
-use crate::http::page::forms::{admitted_with, answer};
+use crate::http::page::forms::see;
+use crate::http::page::html;
 use crate::http::page::say::visible;
 use crate::http::problem::Problem;
+use crate::http::session::Signed;
 use crate::http::{App, Segment};
 use crate::id::TaskId;
-use crate::message::Msisdn;
 use crate::reminder::task::{Task, TaskOutcome, TaskState};
 use crate::reminder::zone::ZoneSet;
 
@@ -96,7 +98,9 @@ struct One {
     reply: Option<ReplyRow>,
     reply_gone: bool,
     owed: Vec<Owed>,
-    outcomes: Vec<(&'static str, &'static str)>,
+    /// Word, words, and whether it was chosen in the form that was not taken.
+    outcomes: Vec<(&'static str, &'static str, bool)>,
+    tried: Tried,
 }
 
 pub async fn list(State(app): State<App>, parts: Parts) -> Response {
@@ -136,12 +140,12 @@ fn listed(look: Look) -> Result<List, Problem> {
 pub async fn show(State(app): State<App>, id: Segment, parts: Parts) -> Response {
     page(app, parts, &[], move |look| {
         let id: TaskId = id.0.parse().map_err(|_| Problem::not_found())?;
-        one(id, look)
+        one(id, look, Tried::default())
     })
     .await
 }
 
-fn one(id: TaskId, look: Look) -> Result<One, Problem> {
+fn one(id: TaskId, look: Look, tried: Tried) -> Result<One, Problem> {
     let Look { view, catalog, frame, now, clock, .. } = look;
     let task = view.task(id)?.ok_or_else(Problem::not_found)?;
     let contact = task.contact.map(|id| Ok::<_, ReadError>((id, view.contact(id)?))).transpose()?;
@@ -161,19 +165,20 @@ fn one(id: TaskId, look: Look) -> Result<One, Problem> {
         }),
         reply_gone: task.reply.is_some() && reply.is_none(),
         reply: reply.map(|reply| ReplyRow::read(&view, &reply, clock)).transpose()?,
-        outcomes: outcomes(&task),
+        outcomes: outcomes(&task, tried.value("done", "outcome", "")),
         task: Row::read(&view, id, &task, now)?,
         owed: owed.into_iter().collect(),
+        tried,
         frame,
     })
 }
 
 /// What may come of it, and what follows.
-fn outcomes(task: &Task) -> Vec<(&'static str, &'static str)> {
+fn outcomes(task: &Task, chosen: &str) -> Vec<(&'static str, &'static str, bool)> {
     let all = [
         ("resume", "Go on: reminders go on as planned"),
         ("extend", "Extend: the due date moves to the date below"),
-        ("plan", "Plan: instalments were agreed; enter the plan by the API"),
+        ("plan", "Plan: instalments were agreed; enter them on the obligation's page then"),
         ("final", "Final: only the last step goes"),
         ("paid", "Paid: reminders end, whatever the books say yet"),
         ("hand_over", "Hand over: to collection or court"),
@@ -181,23 +186,78 @@ fn outcomes(task: &Task) -> Vec<(&'static str, &'static str)> {
         ("correct_number", "Wrong number: the right one is below"),
     ];
     let about_all = ["resume", "suppress", "correct_number"];
-    all.into_iter().filter(|(word, _)| task.obligation.is_some() || about_all.contains(word)).collect()
+    let fit = all.into_iter().filter(|(word, _)| task.obligation.is_some() || about_all.contains(word));
+    fit.map(|(word, words)| (word, words, word == chosen)).collect()
 }
 
 /// `POST /page/tasks/{id}/{what}`
 pub async fn change(State(app): State<App>, path: Two, request: Request) -> Response {
-    let done = async {
-        let (signed, form) = admitted_with(&app, request, Scope::Reminders, FORM_MAX).await?;
-        let id: TaskId = path.0.parse().map_err(|_| Problem::not_found())?;
-        let mut entries = Entries::of(form);
-        let change = said(id, &path.1, &mut entries);
-        entries.check()?;
-        let change = Box::new(change.ok_or_else(Problem::not_found)?);
-        let terms = Terms { keeps_holds: !signed.changes(), ..Terms::default() };
-        make(&app, Change::OnTerms { terms, change }, signed.name).await?;
-        Ok(format!("/tasks/{id}"))
+    let (signed, mut entries) = match filled(&app, request, FORM_MAX).await {
+        Ok(filled) => filled,
+        Err(answer) => return answer,
     };
-    answer(done.await)
+    let Two(id, what) = path;
+    let Ok(id) = id.parse::<TaskId>() else { return told(&app, &signed, Problem::not_found()) };
+    match keep(&app, id, &what, &mut entries, &signed).await {
+        Ok(true) => see(&format!("/tasks/{id}")),
+        Ok(false) => {
+            let make = move |look| asked(look, id, entries);
+            match super::look(&app, &signed, super::Asked::none(), make).await {
+                Ok(page) => html(StatusCode::OK, &page),
+                Err(problem) => told(&app, &signed, problem),
+            }
+        }
+        Err(problem) if problem.status() == StatusCode::NOT_FOUND => told(&app, &signed, problem),
+        Err(problem) => {
+            let make = move |look, entries| one(id, look, Tried { what, entries });
+            again(&app, &signed, problem, entries, make).await
+        }
+    }
+}
+
+/// `false`: what is wanted cannot be taken back, and first somebody must say that he means it.
+async fn keep(
+    app: &App,
+    id: TaskId,
+    what: &str,
+    entries: &mut Entries,
+    signed: &Signed,
+) -> Result<bool, Problem> {
+    let change = said(id, what, entries);
+    entries.check()?;
+    let change = change.ok_or_else(Problem::not_found)?;
+    let is_final = matches!(change, Change::TaskDone { outcome: TaskOutcome::HandOver, .. });
+    if is_final && !entries.is(SURE, "yes") {
+        return Ok(false);
+    }
+    let terms = Terms { keeps_holds: !signed.changes(), ..Terms::default() };
+    make(app, Change::OnTerms { terms, change: Box::new(change) }, signed.name.clone()).await?;
+    Ok(true)
+}
+
+/// Whether the obligation of a task is to be handed over.
+fn asked(look: Look, id: TaskId, entries: Entries) -> Result<Confirm, Problem> {
+    let task = look.view.task(id)?.ok_or_else(Problem::not_found)?;
+    let (question, button, follows) = confirm::closing("handed_over").ok_or_else(Problem::internal)?;
+    let mut facts = vec![confirm::fact("Task", plain(task.kind.as_str()))];
+    if let Some(o) = task.obligation.map(|id| look.view.obligation(id)).transpose()?.flatten() {
+        facts.push(confirm::fact("Obligation", visible(o.external_id.as_str(), SHOWN)));
+        facts.push(confirm::fact("Left to pay", o.balance().to_string()));
+        facts.push(confirm::status(o.status.as_str()));
+    }
+    Ok(Confirm {
+        here: "/tasks",
+        question: question.to_owned(),
+        follows,
+        facts,
+        action: format!("/page/tasks/{id}/done"),
+        held: vec![("outcome", String::from("hand_over")), ("version", entries.value("version").to_owned())],
+        button,
+        back: format!("/tasks/{id}"),
+        asks_why: false,
+        entries,
+        frame: look.frame,
+    })
 }
 
 fn said(id: TaskId, what: &str, entries: &mut Entries) -> Option<Change> {
@@ -224,12 +284,7 @@ fn outcome(entries: &mut Entries) -> Option<TaskOutcome> {
         Some("hand_over") => TaskOutcome::HandOver,
         Some("suppress") => TaskOutcome::Suppress,
         Some("paid") => TaskOutcome::Paid,
-        Some("correct_number") => {
-            let plain = |text: &str| text.chars().filter(|c| !" -/().".contains(*c)).collect::<String>();
-            TaskOutcome::CorrectNumber {
-                number: entries.required("number", |text| Msisdn::parse_e164(&plain(text)))?,
-            }
-        }
+        Some("correct_number") => TaskOutcome::CorrectNumber { number: entries.required("number", number)? },
         _ => {
             entries.refuse("outcome", "must be chosen");
             return None;

@@ -10,19 +10,17 @@ use axum::response::Response;
 use super::entries::Entries;
 use super::forms::{Two, make};
 use super::words::plain;
-use super::{Asked, Frame, Look, SHOWN, in_path, look, page};
+use super::{Asked, Frame, Look, SHOWN, again, filled, in_path, look, page, told};
 use crate::engine::Change;
 use crate::engine::reminders::Catalog;
 use crate::engine::reminders::catalog::Saved;
 use crate::engine::reminders::view::{ObligationFilter, Stretch};
 use crate::http::App;
-use crate::http::auth::Scope;
-use crate::http::page::forms::{admitted_with, see};
+use crate::http::page::forms::see;
+use crate::http::page::html;
 use crate::http::page::say::visible;
-use crate::http::page::{html, refused};
 use crate::http::problem::Problem;
-use crate::http::session::Signed;
-use crate::message::Encoding;
+use crate::message::{Encoding, TokenName};
 use crate::reminder::name::{Key, Language};
 use crate::reminder::template::fields::{FieldName, Fields};
 use crate::reminder::template::lint::{self, Warning};
@@ -285,43 +283,46 @@ fn why(code: &str) -> String {
 
 /// `POST /page/templates`: saves it, or shows what it would come to.
 pub async fn save(State(app): State<App>, request: Request) -> Response {
-    let (signed, form) = match admitted_with(&app, request, Scope::Reminders, TEMPLATE_FORM).await {
-        Ok(admitted) => admitted,
-        Err(problem) => return refused(problem),
+    let (signed, mut entries) = match filled(&app, request, TEMPLATE_FORM).await {
+        Ok(filled) => filled,
+        Err(answer) => return answer,
     };
-    let mut entries = Entries::of(form);
     let compiled = entered(&mut entries);
-    if !entries.is("do", "save") || compiled.is_none() {
-        return again(&app, &signed, entries, compiled).await;
+    match keep(&app, &mut entries, compiled.as_ref(), signed.name.clone()).await {
+        Ok(Some(back)) => see(&back),
+        Ok(None) => match look(&app, &signed, Asked::none(), |look| one(look, entries, compiled, true)).await
+        {
+            Ok(page) => html(StatusCode::OK, &page),
+            Err(problem) => told(&app, &signed, problem),
+        },
+        Err(problem) => {
+            let make = |look, entries| one(look, entries, compiled, false);
+            again(&app, &signed, problem, entries, make).await
+        }
     }
-    let Some(compiled) = compiled else { return refused(Problem::internal()) };
-    if let Some(bad) = lint::lint(&compiled).into_iter().find(|warning| warning.code.refuses()) {
-        entries.refuse("body", bad.why);
-        return again(&app, &signed, entries, Some(compiled)).await;
+}
+
+/// Where the saved one is; `None`: it was only to be tried.
+async fn keep(
+    app: &App,
+    entries: &mut Entries,
+    compiled: Option<&Compiled>,
+    by: TokenName,
+) -> Result<Option<String>, Problem> {
+    entries.check()?;
+    let compiled = compiled.ok_or_else(Problem::internal)?;
+    if !entries.is("do", "save") {
+        return Ok(None);
+    }
+    if let Some(bad) = lint::lint(compiled).into_iter().find(|warning| warning.code.refuses()) {
+        return Err(Problem::field("body", bad.why));
     }
     let template = compiled.template();
     let back =
         format!("/templates/{}/{}", in_path(template.key.as_str()), in_path(template.language.as_str()));
     let expect = entries.optional("version", |text| text.parse::<u32>()).or(Some(0));
-    let change = Change::Template { template: Box::new(template.clone()), expect };
-    match make(&app, change, signed.name.clone()).await {
-        Ok(_) => see(&back),
-        Err(problem) if !problem.errors().is_empty() => {
-            entries.faults.extend(problem.errors().iter().cloned());
-            again(&app, &signed, entries, Some(compiled)).await
-        }
-        Err(problem) => refused(problem),
-    }
-}
-
-async fn again(app: &App, signed: &Signed, entries: Entries, compiled: Option<Compiled>) -> Response {
-    let is_well = entries.faults.is_empty();
-    let made = look(app, signed, Asked(Vec::new()), |look| one(look, entries, compiled, true)).await;
-    match made {
-        Ok(page) if is_well => html(StatusCode::OK, &page),
-        Ok(page) => html(StatusCode::UNPROCESSABLE_ENTITY, &page),
-        Err(problem) => refused(problem),
-    }
+    make(app, Change::Template { template: Box::new(template.clone()), expect }, by).await?;
+    Ok(Some(back))
 }
 
 /// `None`: what is wrong stands in the entries.

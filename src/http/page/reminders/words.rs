@@ -1,19 +1,26 @@
-//! How the reminder side is said to people: when something is, what an obligation waits for and why, what happened.
+//! How the reminder side is said to people: when something is, what an obligation waits for and why. What happened is
+//! said by [`timeline`], for pages and the API alike; here it is only made harmless to read.
 
 use crate::clock::Timestamp;
 use crate::engine::reminders::Happened;
 use crate::engine::reminders::records::StoredContact;
 use crate::http::page::say::{spoken, visible};
+use crate::http::reminders::timeline;
 use crate::reminder::creditor::Creditor;
-use crate::reminder::enrolment::{Enrolment, EnrolmentState, Refused, StepNote, StepOutcome};
+use crate::reminder::enrolment::{Enrolment, EnrolmentState, Refused, StepNote};
 use crate::reminder::money::{Currency, Money};
+use crate::reminder::name::Key;
 use crate::reminder::obligation::{Obligation, Origin};
 use crate::reminder::zone::{self, Derived, Place, Zone, ZoneBasis, ZoneSet};
 
 /// Zones that are written out; more are counted.
 const ZONES_SHOWN: usize = 3;
-/// Characters of a rule, a reason or a name.
+/// Characters of a name in a sentence.
 const SAID: usize = 160;
+/// Characters of a sentence: what people say of an obligation is at most 500.
+const SENTENCE: usize = 1_000;
+
+pub use crate::http::reminders::timeline::plain;
 
 /// An instant as people read it, where they are meant to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,18 +134,9 @@ fn next_step(obligation: &Obligation, enrolment: &Enrolment, zones: &ZoneSet, no
 }
 
 fn gate(refused: &Refused, zones: &ZoneSet, now: Timestamp) -> String {
-    let said = refusal(&refused.gate, refused.pack.as_ref().map(|pack| pack.as_str()), &refused.rule);
+    let said = refusal(&refused.gate, refused.pack.as_ref(), &refused.rule);
     let at = When::of(refused.at, zones, now);
-    format!("{said} ({}, {})", at.read, at.away)
-}
-
-/// Which gate, which rule, whose.
-pub fn refusal(gate: &str, pack: Option<&str>, rule: &str) -> String {
-    let rule = visible(&plain(rule), SAID);
-    match pack {
-        Some(pack) => format!("gate {gate}: {rule}, a rule of the pack {pack}"),
-        None => format!("gate {gate}: {rule}"),
-    }
+    format!("{said}. Asked {}, {}.", at.read, at.away)
 }
 
 /// The same in a list.
@@ -159,11 +157,6 @@ pub fn in_short(obligation: &Obligation, home: &ZoneSet, now: Timestamp) -> Stri
             (Some(next), _) => format!("{} waits for a link", next.step),
         },
     }
-}
-
-/// A stable word as people read it.
-pub fn plain(word: &str) -> String {
-    word.replace('_', " ")
 }
 
 /// The sums of amounts, each currency by itself, in the order of their names. A sum beyond what an amount can be
@@ -205,98 +198,23 @@ pub fn origin(origin: &Origin) -> Option<String> {
 
 /// What became of a step.
 pub fn step(note: &StepNote) -> String {
-    let step = &note.step;
-    match &note.how {
-        StepOutcome::Gone { to, template, .. } => {
-            format!("Step {step}: a message to {} by the template {template}", to.to_e164())
-        }
-        StepOutcome::Stale { .. } => format!("Step {step}: its time passed"),
-        StepOutcome::Skipped { gate, rule, .. } => {
-            format!("Step {step}: left out, {}", refusal(gate, None, rule))
-        }
-        StepOutcome::Unknown { .. } => format!("Step {step}: whether it went is not known"),
-    }
+    visible(&timeline::of_step(note), SENTENCE)
 }
 
 /// What happened, in one sentence.
 pub fn happened(what: &Happened, zones: &ZoneSet, now: Timestamp) -> String {
-    let until = |at: &Option<Timestamp>| at.map(|at| When::of(at, zones, now).read);
-    match what {
-        Happened::Created => String::from("Made"),
-        Happened::Changed => String::from("Amount, words or link changed"),
-        Happened::Moved { from, to } => format!("Due date moved from {from} to {to}"),
-        Happened::Status { from, to, .. } => {
-            format!("{} became {}", plain(from.as_str()), plain(to.as_str()))
-        }
-        Happened::Enrolled { sequence, version, .. } => {
-            format!("Sequence {sequence}, version {version}, began")
-        }
-        Happened::Refused { step, gate, pack, rule, next } => {
-            let said = refusal(gate, pack.as_ref().map(|pack| pack.as_str()), rule);
-            let again = until(next).map(|at| format!("; asked again {at}")).unwrap_or_default();
-            format!("Step {step} refused, {said}{again}")
-        }
-        Happened::Paused { reason, until: at } => {
-            let until = until(at).map(|at| format!(" until {at}")).unwrap_or_default();
-            format!("Paused: {}{until}", plain(reason.as_str()))
-        }
-        Happened::Resumed => String::from("Reminders go on"),
-        Happened::Exited { reason } => format!("Reminders ended: {}", plain(reason.as_str())),
-        Happened::Completed => String::from("The sequence is over"),
-        Happened::Clicked { human: true } => String::from("The payment link was opened"),
-        Happened::Clicked { human: false } => String::from("The payment link was opened by a scanner"),
-        Happened::TaskOpened { kind, .. } => format!("Task: {}", plain(kind.as_str())),
-        Happened::TaskDone { outcome, .. } => format!("Task done: {}", plain(outcome)),
-        other => money(other).or_else(|| gone(other)).unwrap_or_else(|| String::from("Something happened")),
-    }
+    visible(&timeline::sentence(what, &|at| When::of(at, zones, now).read), SENTENCE)
 }
 
-fn money(what: &Happened) -> Option<String> {
-    Some(match what {
-        Happened::Paid { external_id, amount, balance } => {
-            format!("Paid {amount} ({}); {balance} is left", visible(external_id.as_str(), SAID))
-        }
-        Happened::Reversed { external_id, amount, balance } => {
-            format!("{amount} went back ({}); {balance} is owed", visible(external_id.as_str(), SAID))
-        }
-        Happened::Promised { date, amount } => {
-            let what = amount.map_or(String::from("all of it"), |amount| amount.to_string());
-            format!("Promised {what} by {date}")
-        }
-        Happened::PromiseKept => String::from("The promise was kept"),
-        Happened::PromiseBroken => String::from("The promise was broken"),
-        Happened::PromiseWithdrawn => String::from("The promise was withdrawn"),
-        Happened::PaymentRequested { amount, .. } => format!("Asked to pay {amount}"),
-        _ => return None,
-    })
-}
-
-fn gone(what: &Happened) -> Option<String> {
-    Some(match what {
-        Happened::Gone { step, to, template, .. } => {
-            format!("Step {step} became a message to {} by the template {template}", to.to_e164())
-        }
-        Happened::Accepted { step, reminders, .. } => {
-            format!("The network took step {step}: reminder {reminders} of this run")
-        }
-        Happened::TakenBack { step, .. } => format!("Step {step} was taken back before it went"),
-        Happened::CrossedPayment { step, .. } => format!("Step {step} had left when the payment came"),
-        Happened::Stale { step } => format!("Step {step}: its time passed"),
-        Happened::Skipped { step, gate, rule } => {
-            format!("Step {step} left out, {}", refusal(gate, None, rule))
-        }
-        Happened::Replied { option: Some(option), .. } => format!("Answered with {option}"),
-        Happened::Replied { option: None, .. } => String::from("Replied"),
-        Happened::Asked { event, .. } => format!("Asked for {event}"),
-        _ => return None,
-    })
+/// Which gate said no, and by which rule of whose.
+pub fn refusal(gate: &str, pack: Option<&Key>, rule: &str) -> String {
+    visible(&timeline::refusal(gate, pack, rule), SENTENCE)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::reminder::enrolment::{NextStep, PauseReason};
-    use crate::reminder::name::Key;
     use crate::reminder::obligation::sample;
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_269_900_000);
@@ -349,7 +267,8 @@ mod tests {
     fn a_refusal_names_gate_rule_and_pack() {
         let waits = waits(&enrolled(EnrolmentState::Active, Some(0), true), &utc(), NOW);
         let said = waits.refused.unwrap();
-        assert!(said.starts_with("gate hours: hours, a rule of the pack de"), "{said}");
+        assert!(said.starts_with("It is not an hour for reminders"), "{said}");
+        assert!(said.contains("(gate hours, rule hours of the pack de)"), "{said}");
     }
 
     #[test]
