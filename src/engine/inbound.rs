@@ -13,10 +13,12 @@ use super::assembly::{Added, Group, PendingSegment, belongs};
 use super::core::{Core, LinkIndex, Work};
 use super::intake::keep_lead;
 use super::notice::{Notice, NoticeKind};
+use super::reminders::answers::is_answer;
 use crate::clock::Timestamp;
 use crate::id::{InboundId, MessageId};
 use crate::link::{Control, Inbound, InboundToken, Poison, RawReply, Repeat};
 use crate::message::{Head, LinkName, Msisdn, SegmentState};
+use crate::reminder::consent::ConsentKind;
 use crate::reminder::reply::{Language, Verdict, classify};
 use crate::reminder::suppression::{Intent, Party, Source, Suppression};
 use crate::store::{StoreError, keys, record};
@@ -60,6 +62,13 @@ impl StoredReply {
     pub fn party(&self) -> Option<Party> {
         Party::of(&self.from, self.number)
     }
+}
+
+/// What a reply answers.
+struct Answered {
+    message: MessageId,
+    /// The text that came last, whoever wrote it: a machine may say it again.
+    last_sent: String,
 }
 
 /// The value of a repeat key.
@@ -296,8 +305,8 @@ impl Core {
             Some(number) => self.answered_by(number, account, work)?,
             None => None,
         };
-        reply.answers = answered.as_ref().map(|(id, _)| *id);
-        let last_sent = answered.as_ref().map(|(_, text)| text.as_str());
+        reply.answers = answered.as_ref().map(|answered| answered.message);
+        let last_sent = answered.as_ref().map(|answered| answered.last_sent.as_str());
         let verdict = reply.text.as_deref().map(|text| classify(text, last_sent));
         // What names an option of our own question is no riddle.
         let chosen = match verdict {
@@ -329,7 +338,9 @@ impl Core {
             }
             (Some(party), Some(Verdict::MayBeOptOut)) => self.hold(party, id, work),
             (Some(party), Some(Verdict::OptIn)) => {
-                self.lift_opt_out(party, Source::Reply(Some(id)), work)?;
+                if self.lift_opt_out(party, Source::Reply(Some(id)), work)? {
+                    self.note_word(party, ConsentKind::Given, id, work);
+                }
                 self.release_hold(party, Source::Reply(Some(id)), work);
             }
             _ => {}
@@ -373,6 +384,9 @@ impl Core {
         };
         let suppression = Suppression { at: work.wall(), source: Source::Reply(reply), confirmation };
         self.opt_out(party, suppression, work);
+        if let Some(reply) = reply {
+            self.note_word(party, ConsentKind::Revoked, reply, work);
+        }
         Ok(())
     }
 
@@ -384,17 +398,20 @@ impl Core {
         {
             suppression.source = Source::Reply(Some(id));
             work.txn.put(key, &suppression);
+            self.note_word(party, ConsentKind::Revoked, id, work);
         }
         Ok(())
     }
 
-    /// The newest message that went to a number by this account of late, with its text.
+    /// The newest message that went to a number by this account of late. What we answered by ourselves asked nothing:
+    /// the question before it is still the one that is answered.
     fn answered_by(
         &self,
         number: Msisdn,
         account: &LinkName,
         work: &Work,
-    ) -> Result<Option<(MessageId, String)>, StoreError> {
+    ) -> Result<Option<Answered>, StoreError> {
+        let mut newest: Option<Answered> = None;
         let since = work.wall().saturating_sub(ANSWERS_WITHIN);
         let (from, end) = keys::under(keys::chain_of(number));
         for (key, _) in work.txn.scan_back(&from, &end, ANSWER_DEPTH)? {
@@ -406,10 +423,15 @@ impl Core {
             if let Some((body, head)) = found
                 && went_by(&head, account, since)
             {
-                return Ok(Some((id, body.text)));
+                let asked = !is_answer(&body);
+                let answered = newest.get_or_insert(Answered { message: id, last_sent: body.text });
+                if asked {
+                    answered.message = id;
+                    break;
+                }
             }
         }
-        Ok(None)
+        Ok(newest)
     }
 }
 

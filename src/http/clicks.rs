@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::auth::Scope;
+use super::messages::no_idempotency_key;
 use super::problem::Problem;
 use super::reminders::body::{parse, parse_list};
 use super::{App, json as answer, no_query, read_json};
@@ -39,6 +40,7 @@ pub async fn create(State(app): State<App>, request: Request) -> Result<Response
     let (parts, body) = request.into_parts();
     let by = app.allow(&parts, Scope::Reminders).await?;
     no_query(&parts.uri)?;
+    no_idempotency_key(&parts.headers)?;
     let body = read_json(&app, &parts, body).await?;
     let is_one = !body.trim_ascii_start().starts_with(b"[");
     let visits: Vec<Visit> = if is_one { vec![parse(&body)?] } else { parse_list(&body)? };

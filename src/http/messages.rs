@@ -129,7 +129,7 @@ fn dry_answer(echo: &Echo) -> Response {
 }
 
 /// The digest of the `Idempotency-Key`, if there is one.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<[u8; 16]>, Problem> {
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<[u8; 16]>, Problem> {
     let mut keys = headers.get_all("idempotency-key").iter();
     let Some(key) = keys.next() else { return Ok(None) };
     let key = key.as_bytes();
@@ -139,6 +139,15 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<[u8; 16]>, Problem> {
         return Err(Problem::field("Idempotency-Key", why));
     }
     Ok(Some(first_16(&blake3::hash(key))))
+}
+
+/// For calls that keep no key: one that would be ignored is refused.
+pub fn no_idempotency_key(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.contains_key("idempotency-key") {
+        let why = "is not kept by this call; what is there already is not made again";
+        return Err(Problem::field("Idempotency-Key", why));
+    }
+    Ok(())
 }
 
 pub async fn show(State(app): State<App>, id: Segment, parts: Parts) -> Result<Response, Problem> {

@@ -3,6 +3,7 @@
 //! Events are kept for ever; [`Standing`] is their fold for one phone and one creditor, since consent does not pass
 //! from one creditor to another (12 CFR 1006.6(d)(5)). The fold takes the latest instant of each kind, so it is the
 //! same in whatever order the events come: an import may bring old ones. At the same instant a revocation wins.
+//! What came by STOP and START stands in the ledger and in no standing: that is for the list of opt-outs.
 //! Whether a standing is enough is for the packs to say ([`super::pack`]).
 
 use std::time::Duration;

@@ -74,6 +74,8 @@ pub enum Aim {
     Reminder,
     /// It speaks of money that came: paid, and an enrolment over for it, do not stop it.
     Confirmation,
+    /// The person has asked for it just now: where the sequence stands and how much was sent do not stop it.
+    Answer,
 }
 
 /// From its planned instant until its grace ends, excluded.
@@ -196,7 +198,7 @@ fn hold(facts: &Facts) -> Result<(), Refusal> {
 
 fn paid(facts: &Facts) -> Result<(), Refusal> {
     let settled = facts.status == ObligationStatus::Paid || !facts.is_owed;
-    if settled && facts.aim == Aim::Reminder {
+    if settled && facts.aim != Aim::Confirmation {
         return Err(plain(Gate::Paid, Rule::Paid, Then::Exit(ExitReason::Paid)));
     }
     Ok(())
@@ -218,6 +220,7 @@ fn obligation(facts: &Facts) -> Result<(), Refusal> {
 fn sequence(facts: &Facts) -> Result<(), Refusal> {
     let refuse = |rule, then| Err(plain(Gate::Sequence, rule, then));
     match *facts.enrolment {
+        _ if facts.aim == Aim::Answer => {}
         EnrolmentState::Scheduled | EnrolmentState::Active => {}
         EnrolmentState::Exited { reason: ExitReason::Paid, .. }
         | EnrolmentState::Completed { .. }
@@ -278,6 +281,9 @@ fn wishes(facts: &Facts) -> Result<Timestamp, Refusal> {
 }
 
 fn caps(facts: &Facts) -> Result<(), Refusal> {
+    if facts.aim == Aim::Answer {
+        return Ok(());
+    }
     let Some((breach, free)) = facts.rules.capped(facts.ledger, facts.zones, facts.now) else {
         return Ok(());
     };

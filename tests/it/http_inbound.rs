@@ -341,3 +341,30 @@ async fn metrics_count_replies_by_intent_and_name_no_number() {
     assert!(metrics.contains("nudged_optouts 1\n"), "{metrics}");
     assert!(!metrics.contains("4915110"), "{metrics}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_not_release_a_hold_may_not_by_a_task_either() {
+    let (world, carrier) = up().await;
+    carrier.reply(&number(1), "please stop this nonsense").await;
+    let reader = world.token_with(&[Scope::Reminders, Scope::Read]).await;
+    let admin = world.token_with(&[Scope::Reminders, Scope::Read, Scope::Admin]).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = |path: &str| format!("http://{}{path}", world.address());
+    let task = async || {
+        let listed = client.get(url("/v1/tasks?state=open")).bearer_auth(&reader).send().await.unwrap();
+        let listed: Value = listed.json().await.unwrap();
+        listed["data"][0]["id"].as_str().map(str::to_owned)
+    };
+    let task = until(&world.clock, "a person is asked", task).await;
+    let done = async |token: &str, outcome: &str| {
+        let call = client.post(url(&format!("/v1/tasks/{task}/done"))).bearer_auth(token);
+        let answer = call.json(&json!({"outcome": outcome})).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let (status, why) = done(&reader, "resume").await;
+    assert_eq!((status, &why["code"]), (403, &json!("scope_missing")), "{why}");
+    assert_eq!(world.get("/v1/holds").await["data"].as_array().unwrap().len(), 1);
+    let (status, why) = done(&admin, "resume").await;
+    assert_eq!(status, 200, "{why}");
+    assert!(world.get("/v1/holds").await["data"].as_array().unwrap().is_empty());
+}

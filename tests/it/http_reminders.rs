@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::World;
 
-/// A daemon and a token that may write reminders and read.
+/// A daemon and a token that may write reminders and packs, and read.
 pub struct Api {
     pub world: World,
     token: String,
@@ -36,7 +36,7 @@ impl Api {
 
     pub async fn with(config: &str) -> Api {
         let world = World::start_still(config).await;
-        let token = token(&world, "api", &[Scope::Read, Scope::Reminders]);
+        let token = token(&world, "api", &[Scope::Read, Scope::Reminders, Scope::Admin]);
         Api { world, token }
     }
 
@@ -541,4 +541,33 @@ async fn scopes_are_held_and_methods_and_types_refused() {
     }
     let (status, _) = api.post("/v1/obligations/nothing/promise", json!({"date": "2026-12-01"})).await;
     assert_eq!(status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_the_crm_may_not_loosen_the_law() {
+    let api = Api::start().await;
+    let crm = token(&api.world, "crm", &[Scope::Read, Scope::Reminders]);
+    let as_crm = |method: Method, path: &str| {
+        let url = format!("http://{}{path}", api.world.address());
+        reqwest::Client::new().request(method, url).bearer_auth(&crm)
+    };
+    let loose = json!({"key": "base", "title": "Anything goes", "source": "me", "applies": {},
+                   "hours": [{"from": "00:00", "to": "24:00"}], "caps": []});
+    for (method, path) in [(Method::PUT, "/v1/packs/base"), (Method::POST, "/v1/packs")] {
+        let answer = Api::answer(as_crm(method, path).json(&loose)).await;
+        assert_eq!((answer.status, &answer.body["code"]), (403, &json!("scope_missing")), "{}", answer.body);
+    }
+    let toml = "[[pack]]\nkey = \"base\"\ntitle = \"Anything goes\"\nsource = \"me\"\napplies = {}\n\
+                hours = { from = \"00:00\", to = \"24:00\" }\n";
+    let seeds = |request: reqwest::RequestBuilder| {
+        Api::answer(request.header("Content-Type", "application/toml").body(toml))
+    };
+    let answer = seeds(as_crm(Method::POST, "/v1/imports/seeds")).await;
+    assert_eq!((answer.status, &answer.body["code"]), (403, &json!("scope_missing")), "{}", answer.body);
+    assert_ne!(api.get("/v1/packs/base").await["title"], "Anything goes");
+    // With `admin` it is changed, and what stands already is nobody's change.
+    let changed = seeds(api.request(Method::POST, "/v1/imports/seeds")).await;
+    assert_eq!((changed.status, &changed.body["changed"]), (200, &json!(1)), "{}", changed.body);
+    let again = seeds(as_crm(Method::POST, "/v1/imports/seeds")).await;
+    assert_eq!((again.status, &again.body["unchanged"]), (200, &json!(1)), "{}", again.body);
 }

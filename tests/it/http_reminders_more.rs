@@ -443,6 +443,97 @@ async fn the_status_and_the_metrics_count_the_reminder_side() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_changed_meanwhile_is_not_written_over() {
+    let api = up().await;
+    api.owe(1, "2026-12-10").await;
+    let contact = |name: &str| json!({"external_id": "c-1", "first_name": name, "phones": [{"number": "+4915112345678"}]});
+    let account =
+        |tag: &str| json!({"external_id": "c-1", "creditor": "acme", "contact": "c-1", "tags": [tag]});
+    let owed = |value: &str| json!({"external_id": "inv-1", "amount": eur(value), "due_date": "2026-12-10"});
+    let firm = |name: &str| {
+        let mut firm = crate::http_reminders::creditor();
+        firm["name"] = json!(name);
+        firm
+    };
+    let steps = |at: &str| {
+        let mut sequence = crate::http_reminders::sequence();
+        sequence["steps"][0]["at"] = json!(at);
+        sequence
+    };
+    for (path, first, second) in [
+        ("/v1/contacts/c-1", contact("Ada"), contact("Eve")),
+        ("/v1/accounts/c-1", account("a"), account("b")),
+        ("/v1/obligations/inv-1", owed("110"), owed("100")),
+        ("/v1/creditors/acme", firm("Acme AG"), firm("Acme SE")),
+        ("/v1/sequences/standard", steps("11:00"), steps("12:00")),
+    ] {
+        let seen = Api::answer(api.request(Method::GET, path)).await.etag.unwrap();
+        let put = async |tag: &str, body: &Value| {
+            Api::answer(api.request(Method::PUT, path).header("If-Match", tag).json(body)).await
+        };
+        let kept = put(&seen, &first).await;
+        assert_eq!((kept.status, &kept.body["result"]), (200, &json!("changed")), "{path}: {}", kept.body);
+        let late = put(&seen, &second).await;
+        assert_eq!(
+            (late.status, &late.body["code"]),
+            (412, &json!("version_conflict")),
+            "{path}: {}",
+            late.body
+        );
+        let now = Api::answer(api.request(Method::GET, path)).await.etag.unwrap();
+        assert_eq!(kept.etag.as_ref(), Some(&now), "{path}");
+        assert_eq!(put(&now, &second).await.body["result"], "changed", "{path}");
+        assert_eq!(put("\"x\"", &second).await.status, 422, "{path}");
+    }
+    let pay = api.request(Method::POST, "/v1/obligations/inv-1/promise").header("If-Match", "\"77\"");
+    assert_eq!(Api::answer(pay.json(&json!({"date": "2026-12-05"}))).await.status, 412);
+    let new = api.request(Method::POST, "/v1/contacts").header("If-Match", "\"1\"");
+    let nobody = json!({"external_id": "c-9", "phones": [{"number": "+4915112345679"}]});
+    assert_eq!(Api::answer(new.json(&nobody)).await.status, 412, "there is none that could have a version");
+    let task = api.request(Method::POST, "/v1/tasks").header("If-Match", "\"1\"");
+    let answer = Api::answer(task.json(&json!({"kind": "callback"}))).await;
+    assert_eq!(
+        (answer.status, &answer.body["errors"][0]["field"]),
+        (422, &json!("If-Match")),
+        "no version to compare"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_twice_under_one_key_is_one() {
+    let api = up().await;
+    api.owe(1, "2026-12-10").await;
+    let ask = async |path: &str, key: &str, body: Value| {
+        Api::answer(api.request(Method::POST, path).header("Idempotency-Key", key).json(&body)).await
+    };
+    let call = |note: &str| json!({"kind": "callback", "note": note});
+    let first = ask("/v1/tasks", "k-1", call("call")).await;
+    let second = ask("/v1/tasks", "k-1", call("call")).await;
+    assert_eq!((first.status, second.status), (201, 200), "{}", second.body);
+    assert!(first.body["id"].is_string());
+    assert_eq!((&first.body["id"], &second.body["result"]), (&second.body["id"], &json!("unchanged")));
+    let other = ask("/v1/tasks", "k-1", call("write")).await;
+    assert_eq!((other.status, &other.body["code"]), (422, &json!("key_reused")));
+    assert_ne!(ask("/v1/tasks", "k-2", call("call")).await.body["id"], first.body["id"]);
+    assert_eq!(api.get("/v1/tasks").await["data"].as_array().unwrap().len(), 2);
+    // The same body to another address is another call.
+    for (path, status) in [("pause", 200), ("resume", 422)] {
+        assert_eq!(
+            ask(&format!("/v1/enrolments/inv-1/{path}"), "k-3", json!({})).await.status,
+            status,
+            "{path}"
+        );
+    }
+    let refused = ask("/v1/tasks", "k-4", json!({"kind": "callback", "obligation": "none"})).await;
+    assert_eq!(refused.status, 422);
+    assert_eq!(ask("/v1/tasks", "k-4", call("call")).await.status, 201, "what was refused keeps no key");
+    assert_eq!(ask("/v1/tasks", "", call("call")).await.status, 422);
+    let seeds = api.request(Method::POST, "/v1/imports/seeds").header("Content-Type", "application/toml");
+    let seeds = Api::answer(seeds.header("Idempotency-Key", "k").body("")).await;
+    assert_eq!((seeds.status, &seeds.body["errors"][0]["field"]), (422, &json!("Idempotency-Key")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rule_is_made_asked_obeyed_and_deleted() {
     let api = up().await;
     let rule = json!({"key": "news", "on": "obligation.changed", "do": "webhook:crm.sync"});

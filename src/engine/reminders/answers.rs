@@ -1,8 +1,8 @@
 //! Automatic answers: a template or a payment link to somebody who chose it from a menu, a few a day and no more.
 //!
-//! That somebody has just written opens no closed hour: an answer goes within the hours that reminders go in, within
-//! an hour, and while the obligation is as it was when it was made; what it can be late for, a person is asked for. It
-//! is judged when it is made and again at its lease.
+//! That somebody has just written opens no closed hour: an answer passes the gates that reminders pass but for the
+//! sequence and the caps, goes within an hour, and while the obligation is as it was when it was made; where it may
+//! not go, a person is asked for. It is judged when it is made and again at its lease.
 
 use std::time::Duration;
 
@@ -15,16 +15,17 @@ use crate::engine::Draft;
 use crate::engine::core::{Core, Work};
 use crate::id::ObligationId;
 use crate::message::{Body, Class, Msisdn, OnUnknown, Priority};
-use crate::reminder::hours;
+use crate::reminder::gate::Refusal;
 use crate::reminder::link::Token;
 use crate::reminder::name::Key;
+use crate::reminder::obligation::Obligation;
 use crate::reminder::task::kind;
 use crate::reminder::template::Frame;
 use crate::sms::segment;
 use crate::store::{StoreError, keys, record};
 
 /// Whose answers are; no token has a blank in its name.
-const OURS: &str = "nudged answers";
+pub(super) const OURS: &str = "nudged answers";
 /// An answer that comes later is none.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(3_600);
 /// A machine that looks at a link again and again within this is one visit: each is a record and an event.
@@ -57,17 +58,27 @@ impl std::fmt::Display for About {
     }
 }
 
-/// Until when an answer may arrive; `None`: no text may go now, or none by the links that would take it.
-fn answer_until(situation: &Situation, now: Timestamp) -> Option<Timestamp> {
-    let mut classes = situation.route_classes(Class::Reply, None, OURS).into_iter();
-    if classes.any(|class| situation.rules.forbids(class).is_some()) {
-        return None;
-    }
-    let closes = hours::open_at(situation.zones(), &situation.hours, now)?;
-    Some(closes.min(now.saturating_add(ANSWERS_WITHIN)))
+/// An answer of ours, and nothing that anybody answers.
+pub(in crate::engine) fn is_answer(body: &Body) -> bool {
+    About::read(body).is_some()
 }
 
 impl Core {
+    /// Until when an answer to this number may arrive.
+    fn answer_until(
+        &self,
+        situation: &mut Situation,
+        obligation: &Obligation,
+        number: Msisdn,
+        work: &Work,
+    ) -> Result<Result<Timestamp, Refusal>, StoreError> {
+        // It goes to the number that asked, which need not be the contact's first.
+        situation.phone = work.txn.phone(number)?;
+        let around = self.around(number, work.wall());
+        let judged = situation.judge_answer(obligation, ANSWERS_WITHIN, around);
+        Ok(judged.map(|clearance| clearance.until))
+    }
+
     /// Sends a template of the firm's, in the recipient's language.
     pub(super) fn answer_by(
         &mut self,
@@ -78,11 +89,14 @@ impl Core {
     ) -> Result<(), StoreError> {
         let read =
             Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &debt.obligation)?;
-        let Ok(situation) = read else { return Ok(()) };
-        let Some(until) = answer_until(&situation, work.wall()) else {
-            let about = Some((debt.id, &debt.obligation));
-            let note = "asked for an answer while no text may go";
-            return self.open_task(kind::CALLBACK, about, None, note, work).map(|_| ());
+        let Ok(mut situation) = read else { return Ok(()) };
+        let until = match self.answer_until(&mut situation, &debt.obligation, number, work)? {
+            Ok(until) => until,
+            Err(refusal) => {
+                let about = Some((debt.id, &debt.obligation));
+                let note = format!("asked for an answer while no text may go: {refusal}");
+                return self.open_task(kind::CALLBACK, about, None, &note, work).map(|_| ());
+            }
         };
         let (link, token) = self.link_of(debt, &situation);
         self.keep_token(token, debt.id, work)?;
@@ -111,9 +125,11 @@ impl Core {
     ) -> Result<(), StoreError> {
         let read =
             Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &debt.obligation)?;
-        let Ok(situation) = read else { return Ok(()) };
+        let Ok(mut situation) = read else { return Ok(()) };
         // The task that is open already says that somebody wants to pay.
-        let Some(until) = answer_until(&situation, work.wall()) else { return Ok(()) };
+        let Ok(until) = self.answer_until(&mut situation, &debt.obligation, number, work)? else {
+            return Ok(());
+        };
         let (link, token) = self.link_of(debt, &situation);
         self.keep_token(token, debt.id, work)?;
         let Some(link) = link else { return Ok(()) };
@@ -160,7 +176,7 @@ impl Core {
         Ok(())
     }
 
-    /// Whether a queued answer may still go: its obligation is open and as it was, and the hours are.
+    /// Whether a queued answer may still go: its obligation is open and as it was, and the gates say what they said.
     pub(super) fn may_still_answer(&self, body: &Body, work: &Work) -> Result<bool, StoreError> {
         let Some(About { obligation: id, version }) = About::read(body) else { return Ok(true) };
         let Some(obligation) = work.txn.obligation(id)? else { return Ok(false) };
@@ -169,7 +185,9 @@ impl Core {
             return Ok(false);
         }
         let read = Situation::read(&work.txn, &self.reminders.catalog, &self.reminders.rules, &obligation)?;
-        Ok(read.is_ok_and(|situation| answer_until(&situation, work.wall()).is_some()))
+        let Ok(mut situation) = read else { return Ok(false) };
+        let until = self.answer_until(&mut situation, &obligation, body.to, work)?;
+        Ok(until.is_ok_and(|until| body.valid_until <= until))
     }
 
     /// Whether a machine's visit to an obligation's link was counted of late.

@@ -4,6 +4,7 @@
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::terms::Terms;
 use crate::clock::Timestamp;
 use crate::id::{ContactId, ObligationId, TaskId};
 use crate::message::Msisdn;
@@ -78,6 +79,15 @@ pub enum Owner {
     Account { external_id: ExternalId, creditor: Option<Key> },
     /// The account is made where there is none: it has the contact's external id.
     Inline { creditor: Key, contact: Box<Contact> },
+}
+
+impl Owner {
+    pub const fn creditor(&self) -> Option<&Key> {
+        match self {
+            Owner::Account { creditor, .. } => creditor.as_ref(),
+            Owner::Inline { creditor, .. } => Some(creditor),
+        }
+    }
 }
 
 /// One change. Each is decided alone and is whole or not at all.
@@ -189,6 +199,11 @@ pub enum Change {
         token: u64,
         human: bool,
     },
+    /// Only where its terms are kept.
+    OnTerms {
+        terms: Terms,
+        change: Box<Change>,
+    },
 }
 
 impl Change {
@@ -225,6 +240,25 @@ impl Change {
             | Change::Enrol { .. }
             | Change::OpenTask { .. }
             | Change::Click { .. } => false,
+            Change::OnTerms { change, .. } => change.is_of_known(),
+        }
+    }
+
+    /// Which obligation it names.
+    pub const fn which(&self) -> Option<&Which> {
+        match self {
+            Change::Pay { which, .. }
+            | Change::Reverse { which, .. }
+            | Change::Status { which, .. }
+            | Change::Promise { which, .. }
+            | Change::Dispute { which, .. }
+            | Change::DueDate { which, .. }
+            | Change::Plan { which, .. }
+            | Change::Enrol { which, .. }
+            | Change::PauseEnrolment { which, .. }
+            | Change::ResumeEnrolment { which }
+            | Change::ExitEnrolment { which, .. } => Some(which),
+            _ => None,
         }
     }
 }
@@ -266,6 +300,11 @@ pub enum ChangeRefusal {
     Field { field: &'static str, why: String },
     #[error("it has changed meanwhile: its version is {version}")]
     Conflict { version: u64 },
+    /// Only who may end holds may do it.
+    #[error(
+        "what its sender wrote may be a STOP, so this ends a hold: it needs the scope admin; suppress does not"
+    )]
+    Held,
     #[error("its state forbids it: {0}")]
     State(String),
     #[error("there are too many of them: at most {0}")]

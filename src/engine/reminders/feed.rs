@@ -4,7 +4,7 @@
 //! the core. What was queued and is not leased yet is judged again at its lease. Nothing goes while the wall clock is
 //! in doubt, because every rule here rests on it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use super::debts::Debt;
@@ -30,8 +30,12 @@ const LOOKED_AT: usize = 64;
 const AHEAD: usize = 64;
 /// When what found no link is looked at again, where nothing else happens.
 const REST: Duration = Duration::from_secs(15);
+/// Due steps remembered for lanes that have enough; the others are found again by a later round. A few megabytes.
+const ASIDE_MOST: usize = 65_536;
 /// When links that had enough are looked at again, where no answer of theirs comes before.
 const STALL: Duration = Duration::from_secs(1);
+/// When all is gone through again where more waited than is remembered, and none of that went before.
+const LONG_REST: Duration = Duration::from_secs(300);
 /// When a step that waits for a person is looked at again by itself.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(24 * 3600);
 /// When a step whose text went to the number of late is tried again.
@@ -44,27 +48,67 @@ pub const PRIORITY: u8 = 5;
 pub struct Feed {
     /// Reminders queued and not leased, by lane; those that wait behind another message of their number are not here.
     pub waiting: HashMap<MessageId, LaneId>,
-    /// The key after which the round goes on.
+    /// Timers of due steps whose lane had enough when the round came to them, in the order in which they are due:
+    /// so that a slow link keeps no other lane waiting, and none of its own is looked for again.
+    aside: BTreeMap<LaneId, BTreeSet<Vec<u8>>>,
+    /// The key after which the round goes on; at its end that of what becomes due meanwhile.
     cursor: Option<Vec<u8>>,
     /// This round left something that no link could take.
     left: bool,
-    rests_until: Option<Instant>,
-    /// The round was cut short.
+    /// This round came to more for lanes that have enough than is remembered.
+    overflowed: bool,
+    /// When all that is due is gone through from its beginning again; until then only what became due since.
+    anew_at: Option<Instant>,
+    /// The queue takes nothing before this.
+    full_until: Option<Instant>,
+    /// It was cut short, and goes on at once.
     cut: bool,
-    /// The round waits for links that have enough just now.
-    stalled: bool,
 }
 
 impl Feed {
     /// When the feed wants to be asked again; `Some(now)`: at once.
     pub fn wakes(&self, due: Option<Timestamp>, now: Now) -> Option<Instant> {
         let at = due.map(|at| now.mono + at.since(now.wall))?;
-        let rested = self.rests_until.map_or(at, |until| at.max(until));
-        Some(match (self.cut, self.stalled) {
+        let anew = self.anew_at.map_or(at, |anew| at.max(anew));
+        let at = match (self.cut, self.aside.is_empty()) {
             (true, _) => now.mono,
-            (false, true) => now.mono + STALL,
-            (false, false) => rested,
-        })
+            (false, true) => anew,
+            (false, false) => anew.min(now.mono + STALL),
+        };
+        Some(self.full_until.map_or(at, |until| at.max(until)))
+    }
+
+    fn is_aside(&self, key: &[u8]) -> bool {
+        self.aside.values().any(|lane| lane.contains(key))
+    }
+
+    /// Something of this lane that was due before waits for it.
+    fn is_behind(&self, lane: LaneId, key: &[u8]) -> bool {
+        let first = self.aside.get(&lane).and_then(BTreeSet::first);
+        first.is_some_and(|first| first.as_slice() < key)
+    }
+
+    fn set_aside(&mut self, lane: LaneId, key: Vec<u8>) {
+        if self.aside.values().map(BTreeSet::len).sum::<usize>() < ASIDE_MOST {
+            self.aside.entry(lane).or_default().insert(key);
+        } else {
+            self.overflowed = true;
+        }
+    }
+
+    /// The next round begins where the due index does.
+    fn begin_anew(&mut self) {
+        (self.cursor, self.anew_at, self.left, self.overflowed) = (None, None, false, false);
+    }
+
+    /// A round is over.
+    fn rest(&mut self, now: Instant) {
+        if !self.left && !self.overflowed && self.aside.is_empty() {
+            self.begin_anew();
+        } else if self.anew_at.is_none() {
+            // To go through all that waits costs more than a moment for what has no room anyway.
+            self.anew_at = Some(now + if self.overflowed { LONG_REST } else { REST });
+        }
     }
 }
 
@@ -75,7 +119,7 @@ pub(super) enum Fed {
     /// No link that serves its lane can take anything.
     NoRoom,
     /// The links that serve its lane have enough just now.
-    Later,
+    Later(LaneId),
     /// Nothing can be taken now.
     Full,
 }
@@ -93,42 +137,94 @@ enum Room {
 impl Core {
     /// Queues what is due and may go, as far as there is room.
     pub(in crate::engine) fn feed(&mut self, work: &mut Work) -> Result<(), StoreError> {
-        (self.reminders.feed.cut, self.reminders.feed.stalled) = (false, false);
-        let rests = self.reminders.feed.rests_until.is_some_and(|until| work.now.mono < until);
-        if rests || !self.reminders.is_due(TimerKind::Step, work.wall()) || !self.may_feed() {
+        let now = work.now.mono;
+        let feed = &mut self.reminders.feed;
+        feed.cut = false;
+        feed.full_until = feed.full_until.filter(|&until| now < until);
+        if feed.full_until.is_some()
+            || !self.reminders.is_due(TimerKind::Step, work.wall())
+            || !self.may_feed()
+        {
             return Ok(());
         }
-        self.reminders.feed.rests_until = None;
+        self.feed_aside(work)?;
+        let feed = &mut self.reminders.feed;
+        if feed.full_until.is_some() {
+            return Ok(());
+        }
+        if feed.anew_at.is_some_and(|at| at <= now) || (feed.overflowed && feed.aside.is_empty()) {
+            feed.begin_anew();
+        }
+        self.feed_round(work)
+    }
+
+    /// What waited for lanes that have room again.
+    fn feed_aside(&mut self, work: &mut Work) -> Result<(), StoreError> {
+        let lanes: Vec<LaneId> = self.reminders.feed.aside.keys().copied().collect();
+        let share = (LOOKED_AT / lanes.len().max(1)).max(1);
+        for lane in lanes {
+            for looked_at in 0..=share {
+                match self.room_of(lane) {
+                    Room::Lane(_) => {}
+                    Room::Full(_) => break,
+                    // Nobody knows when it has room: the round finds what waits for it, and tells of its quota.
+                    Room::Dead(_) | Room::None => {
+                        self.reminders.feed.aside.remove(&lane);
+                        self.reminders.feed.anew_at = Some(work.now.mono);
+                        break;
+                    }
+                }
+                if looked_at == share {
+                    self.reminders.feed.cut = true;
+                    break;
+                }
+                let waiting = self.reminders.feed.aside.get_mut(&lane);
+                let Some(key) = waiting.and_then(BTreeSet::pop_first) else { break };
+                if !self.feed_next(key, work)? {
+                    return Ok(());
+                }
+            }
+        }
+        self.reminders.feed.aside.retain(|_, waiting| !waiting.is_empty());
+        Ok(())
+    }
+
+    /// Goes on through all that is due.
+    fn feed_round(&mut self, work: &mut Work) -> Result<(), StoreError> {
         let from = self.reminders.feed.cursor.take().unwrap_or_else(|| keys::timers(TimerKind::Step));
         let to = keys::timer(TimerKind::Step, work.wall(), u64::MAX);
         let due = work.txn.scan(&from, &to, LOOKED_AT)?;
         let more = due.len() == LOOKED_AT;
+        self.reminders.feed.cut |= more;
+        self.reminders.feed.cursor = Some(from);
         for (key, _) in due {
-            let Some((at, id)) = keys::decode_timer(&key) else { continue };
-            match self.feed_one(id, at, &key, work)? {
-                Fed::Done => {}
-                Fed::NoRoom => self.reminders.feed.left = true,
-                Fed::Later => {
-                    self.reminders.feed.stalled = true;
-                    self.reminders.feed.cursor = Some(key);
-                    return Ok(());
-                }
-                Fed::Full => {
-                    self.reminders.feed.rests_until = Some(work.now.mono + REST);
-                    return Ok(());
-                }
-            }
             self.reminders.feed.cursor = Some([key.as_slice(), &[0]].concat());
+            if !self.reminders.feed.is_aside(&key) && !self.feed_next(key, work)? {
+                return Ok(());
+            }
         }
         if more {
-            self.reminders.feed.cut = true;
             return Ok(());
         }
-        self.reminders.feed.cursor = None;
-        if std::mem::take(&mut self.reminders.feed.left) {
-            self.reminders.feed.rests_until = Some(work.now.mono + REST);
-        }
+        self.reminders.feed.rest(work.now.mono);
         self.forecast(TimerKind::Step, work)
+    }
+
+    /// Whether the queue takes any more.
+    fn feed_next(&mut self, key: Vec<u8>, work: &mut Work) -> Result<bool, StoreError> {
+        match self.feed_key(&key, work)? {
+            Fed::Done => {}
+            Fed::NoRoom => self.reminders.feed.left = true,
+            Fed::Later(lane) => self.reminders.feed.set_aside(lane, key),
+            Fed::Full => {
+                let feed = &mut self.reminders.feed;
+                feed.begin_anew();
+                feed.cut = false;
+                feed.full_until = Some(work.now.mono + REST);
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether steps that are due may go at all.
@@ -150,14 +246,15 @@ impl Core {
         }
     }
 
-    fn feed_one(&mut self, id: u64, at: Timestamp, key: &[u8], work: &mut Work) -> Result<Fed, StoreError> {
+    fn feed_key(&mut self, key: &[u8], work: &mut Work) -> Result<Fed, StoreError> {
+        let Some((at, id)) = keys::decode_timer(key) else { return Ok(Fed::Done) };
         let timer = Timer { kind: TimerKind::Step, at };
         let Some(obligation) = work.txn.obligation(ObligationId::from_u64(id))? else {
             return self.feed_firing(id, timer, key, work);
         };
         let id = ObligationId::from_u64(id);
         if obligation.timer != Some(timer) {
-            work.txn.delete(key.to_vec());
+            work.txn.delete_if_present(key.to_vec())?;
             return Ok(Fed::Done);
         }
         let mut debt = Debt { id, obligation };
@@ -168,7 +265,7 @@ impl Core {
             return Ok(Fed::Done);
         };
         let draft = self.blank(&debt, &situation);
-        let (lane, quota_until) = match self.place_for(&draft, work)? {
+        let (lane, quota_until) = match self.place_for(&draft, key, work)? {
             Ok(place) => place,
             Err(fed) => return Ok(fed),
         };
@@ -202,14 +299,16 @@ impl Core {
     pub(super) fn place_for(
         &mut self,
         draft: &Draft,
+        key: &[u8],
         work: &mut Work,
     ) -> Result<Result<(LaneId, Option<Timestamp>), Fed>, StoreError> {
         let quota_until = self.quota_until_of(draft, work)?;
         Ok(match self.room(draft, work) {
+            Room::Lane(lane) if self.reminders.feed.is_behind(lane, key) => Err(Fed::Later(lane)),
             Room::Lane(lane) => Ok((lane, quota_until)),
             // Its wait for quota is told.
             Room::Full(lane) | Room::Dead(lane) if quota_until.is_some() => Ok((lane, quota_until)),
-            Room::Full(_) => Err(Fed::Later),
+            Room::Full(lane) => Err(Fed::Later(lane)),
             Room::Dead(_) | Room::None => Err(Fed::NoRoom),
         })
     }
@@ -254,7 +353,10 @@ impl Core {
     /// Whether a link that serves its lane could take it now.
     fn room(&mut self, draft: &Draft, work: &Work) -> Room {
         let body = self.body(draft.clone(), None, work.wall());
-        let Some(id) = self.router.lane(&body, None) else { return Room::None };
+        self.router.lane(&body, None).map_or(Room::None, |lane| self.room_of(lane))
+    }
+
+    fn room_of(&self, id: LaneId) -> Room {
         let Some(lane) = self.router.lanes().get(&id) else { return Room::None };
         let serving = (0..self.links.len()).filter(|&link: &LinkIndex| self.serves(link, lane));
         let (credits, busy) = serving.fold((0, false), |(credits, busy), link| {

@@ -17,8 +17,8 @@
 //! happened.rs      what becomes of obligations        told.rs           the same as the outside reads it
 //! imagine.rs       what a row would come to           simulate.rs       what would go when
 //! reference.rs     the dispatch key                   view.rs           reading it all beside the core
-//! restored.rs      after a backup came back            errands.rs         along all that a number owes
-//! routes.rs        what links are called in packs
+//! restored.rs      after a backup came back           errands.rs         along all that a number owes
+//! routes.rs        what links are called in packs     terms.rs           of which version, once, by whom
 //! ```
 //! Invariants: an obligation's record, the ledger of its steps and its timer change in one batch; a step with a note
 //! of having gone is never queued again in its cycle; nothing is rendered before a link can take it; every decision
@@ -53,6 +53,7 @@ pub mod situation;
 pub mod speak;
 pub mod subscriptions;
 pub mod tasks;
+pub mod terms;
 pub mod told;
 pub mod triggers;
 pub mod view;

@@ -67,7 +67,7 @@ impl Core {
         (!may_wait || !change.is_of_known()).then_some(why)
     }
 
-    fn make(&mut self, change: Change, by: &str, work: &mut Work) -> Made {
+    pub(super) fn make(&mut self, change: Change, by: &str, work: &mut Work) -> Made {
         match change {
             Change::Creditor(creditor) => self.set_creditor(*creditor, work),
             Change::Template { template, expect } => self.set_template(*template, expect, work),
@@ -87,6 +87,7 @@ impl Core {
             Change::AssignTask { id, assignee, expect } => self.assign_task(id, assignee, expect, work),
             Change::TaskDone { id, outcome, expect } => self.task_done(id, outcome, expect, by, work),
             Change::Click { token, human } => self.click(token, human, work),
+            Change::OnTerms { terms, change } => self.make_on_terms(*change, terms, by, work),
             Change::Pay { which, payment } => {
                 self.with(&which, work, |core, debt, work| core.pay(debt, payment, by, work))
             }

@@ -6,9 +6,9 @@ use super::errands::{Along, What};
 use super::records::{Account, CONTACTS_MAX, PhoneStatus, Records, StoredContact};
 use super::situation::names_attorney;
 use crate::engine::core::{Core, Work};
-use crate::id::{ContactId, ObligationId};
+use crate::id::{ContactId, InboundId, ObligationId};
 use crate::message::Msisdn;
-use crate::reminder::consent::{ConsentEvent, Standing};
+use crate::reminder::consent::{Actor, ConsentEvent, ConsentKind, Standing};
 use crate::reminder::contact::{Contact, ContactPhone, PHONES_MAX};
 use crate::reminder::import::case::Case;
 use crate::reminder::name::Key;
@@ -250,6 +250,29 @@ impl Core {
         Ok(Ok(Changed { subject: Subject::Named, how: How::Created, version: 0 }))
     }
 
+    /// What a person said by STOP or START, in the ledger. It is no part of the standing: what binds is the suppression
+    /// that it made or lifted. A START shows no consent to a law that asks for one, and whom a person takes off the
+    /// list is not revoked for ever.
+    pub(in crate::engine) fn note_word(
+        &mut self,
+        party: Party,
+        kind: ConsentKind,
+        reply: InboundId,
+        work: &mut Work,
+    ) {
+        let Some(number) = party.number() else { return };
+        let event = ConsentEvent {
+            kind,
+            at: work.wall(),
+            channel: Some(String::from("inbound text")),
+            wording: None,
+            evidence: Some(reply.to_string()),
+            actor: Actor::Contact,
+        };
+        let place = keys::consent(number, self.counters.ids.next(work.wall()));
+        work.txn.put_new(place, &(None::<Key>, event));
+    }
+
     /// A number of the contact takes the place of the wrong one. Where it is the same again, a person says that it was
     /// the right one all the time.
     pub(super) fn correct_number(
@@ -264,6 +287,8 @@ impl Core {
             let mut phone = work.txn.phone(wrong)?;
             phone.status = PhoneStatus::Wrong;
             work.txn.put(keys::phone(wrong), &phone);
+            // Whoever else has it: what is on its way there would reach a stranger too.
+            work.along(What::Replan, Party::Number(wrong), "");
             contact.phones.retain(|phone| phone.number != wrong);
         }
         let verified = contact.phones.iter().any(|phone| phone.number == number && phone.verified);

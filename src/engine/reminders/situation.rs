@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use jiff::civil::Date;
 
@@ -226,6 +227,21 @@ impl Situation {
         self.judge_as(Aim::Reminder, obligation, window, around)
     }
 
+    /// What they say of an answer to somebody who has just asked for it, and who need not wait until a person has read
+    /// what else they wrote.
+    ///
+    /// # Errors
+    /// The first gate that refuses.
+    pub fn judge_answer(
+        &self,
+        obligation: &Obligation,
+        within: Duration,
+        around: Circumstances,
+    ) -> Result<Clearance, Refusal> {
+        let window = Window { opens: around.now, stale_after: around.now.saturating_add(within) };
+        self.judge_as(Aim::Answer, obligation, window, around)
+    }
+
     /// The same of a text that is no step.
     ///
     /// # Errors
@@ -246,13 +262,18 @@ impl Situation {
         let standing = said.fold(Standing::default(), |all, (_, own)| all.joined(*own));
         let holiday =
             |date: Date| self.calendar.as_ref().is_some_and(|calendar| calendar.holiday(date).is_some());
-        let route_classes = self.route_classes(Class::Reminder, self.sender().as_ref(), OURS);
+        let route_classes = match aim {
+            Aim::Answer => self.route_classes(Class::Reply, None, super::answers::OURS),
+            Aim::Reminder | Aim::Confirmation => {
+                self.route_classes(Class::Reminder, self.sender().as_ref(), OURS)
+            }
+        };
         gate::judge(&Facts {
             now: around.now,
             aim,
             step: StepWindow { from: window.opens, until: window.stale_after },
             is_suppressed: around.is_suppressed,
-            is_held: around.is_held || self.phone.review.is_some(),
+            is_held: around.is_held || (aim != Aim::Answer && self.phone.review.is_some()),
             number: number_state(self.phone.status),
             has_attorney: self.has_attorney(),
             status: obligation.status,

@@ -79,7 +79,7 @@ impl Core {
     ) -> Result<Fed, StoreError> {
         let firing = work.txn.get::<Firing>(&keys::firing(id))?;
         let Some(firing) = firing.filter(|firing| firing.timer() == Some(timer)) else {
-            work.txn.delete(key.to_vec());
+            work.txn.delete_if_present(key.to_vec())?;
             return Ok(Fed::Done);
         };
         let speech = match self.speech(&firing, work)? {
@@ -87,7 +87,7 @@ impl Core {
             Err((gate, why)) => return self.say_nothing(id, &firing, (gate, &why), work),
         };
         let draft = self.blank(&speech.debt, &speech.situation);
-        let (lane, quota_until) = match self.place_for(&draft, work)? {
+        let (lane, quota_until) = match self.place_for(&draft, key, work)? {
             Ok(place) => place,
             Err(fed) => return Ok(fed),
         };

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::super::auth::Scope;
 use super::super::listing::Wish as Listing;
+use super::super::messages::no_idempotency_key;
 use super::super::problem::Problem;
 use super::super::reminders::body::page;
 use super::super::{
@@ -44,6 +45,7 @@ pub async fn create(Shared(app): Shared<App>, request: Request) -> Result<Respon
 
 /// How the query wants the file read.
 pub fn wish(app: &App, parts: &Parts, by: TokenName) -> Result<Wish, Problem> {
+    no_idempotency_key(&parts.headers)?;
     let (mut mapping_name, mut creditor) = (None, None);
     for (name, value) in query(&parts.uri)? {
         let key = Key::parse(&value).map_err(|why| Problem::field(&name, why.to_string()));
@@ -126,6 +128,7 @@ pub async fn commit(Shared(app): Shared<App>, id: Segment, request: Request) -> 
     let (parts, body) = request.into_parts();
     let by = app.allow(&parts, Scope::Reminders).await?;
     no_query(&parts.uri)?;
+    no_idempotency_key(&parts.headers)?;
     read_body(app.clock(), &parts.headers, body, NO_BODY, BODY_WITHIN).await?;
     let standing = app.imports().commit(parse(&id)?, by)?;
     let is_over = matches!(standing.note.state, State::Committed { .. });

@@ -39,6 +39,7 @@ pub async fn put(State(app): State<App>, name: Segment, request: Request) -> Res
     let (parts, body) = request.into_parts();
     let by = app.allow(&parts, Scope::Reminders).await?;
     no_query(&parts.uri)?;
+    body::no_if_match(&parts.headers)?;
     let name = parse(&name)?;
     let read = read_json(&app, &parts, body).await?;
     let mapping: Mapping = body::parse(&read)?;
@@ -49,6 +50,7 @@ pub async fn put(State(app): State<App>, name: Segment, request: Request) -> Res
 pub async fn remove(State(app): State<App>, name: Segment, parts: Parts) -> Result<Response, Problem> {
     let by = app.allow(&parts, Scope::Reminders).await?;
     no_query(&parts.uri)?;
+    body::no_if_match(&parts.headers)?;
     make(&app, Change::Mapping { name: parse(&name)?, mapping: None }, by).await?;
     Ok(answer(StatusCode::OK, &json!({})))
 }

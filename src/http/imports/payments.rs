@@ -8,6 +8,7 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::super::auth::Scope;
+use super::super::messages::no_idempotency_key;
 use super::super::problem::Problem;
 use super::super::{App, json as answer, media_of, no_query, read_body, wrong_type};
 use super::cases::{spool, wish};
@@ -44,6 +45,7 @@ pub async fn bank(State(app): State<App>, request: Request) -> Result<Response, 
     let (parts, body) = request.into_parts();
     let by = app.allow(&parts, Scope::Reminders).await?;
     no_query(&parts.uri)?;
+    no_idempotency_key(&parts.headers)?;
     if media_of(&parts.headers, &STATEMENTS).is_none() {
         return Err(wrong_type("application/xml, text/plain or application/octet-stream"));
     }

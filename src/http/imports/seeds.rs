@@ -2,7 +2,8 @@
 //!
 //! One text as `application/toml`, or several files with their names as JSON: `{"files": [{name, text}]}`. Nothing
 //! is made unless everything can be read; then each table is made by itself, in the order in which one may name the
-//! other, and the answer says what became of each.
+//! other, and the answer says what became of each. A pack that is set up so already is left alone; one that is not
+//! takes the scope that packs take.
 
 use std::time::Duration;
 
@@ -12,12 +13,16 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::super::auth::Scope;
+use super::super::messages::no_idempotency_key;
 use super::super::problem::{FieldError, Problem};
 use super::super::reminders::body::parse;
+use super::super::reminders::setup::SetUp;
 use super::super::{App, json, media_of, no_query, read_body, wrong_type};
 use crate::engine::reminders::change::How;
 use crate::engine::reminders::seeds::change;
-use crate::reminder::seed::{self, SeedFile, SeedProblem};
+use crate::engine::{Changed, Refusal, Subject};
+use crate::reminder::pack::Pack;
+use crate::reminder::seed::{self, SeedFile, SeedProblem, Table};
 
 /// A library of templates in eight languages is a twentieth of it.
 const SEEDS_MAX: usize = 4 << 20;
@@ -57,6 +62,7 @@ pub async fn create(State(app): State<App>, request: Request) -> Result<Response
     let (parts, body) = request.into_parts();
     let by = app.allow(&parts, Scope::Reminders).await?;
     no_query(&parts.uri)?;
+    no_idempotency_key(&parts.headers)?;
     let Some(media) = media_of(&parts.headers, &["application/toml", "application/json"]) else {
         return Err(wrong_type("application/toml or application/json"));
     };
@@ -64,10 +70,22 @@ pub async fn create(State(app): State<App>, request: Request) -> Result<Response
     let files = if media == "application/toml" { one_file(&body)? } else { many_files(&body)? };
     let read = tokio::task::spawn_blocking(move || seed::read(&files));
     let seeds = read.await.map_err(|_| Problem::internal())?.map_err(unreadable)?;
-    let changes = seeds.iter().map(|seed| change(seed.table.clone())).collect();
-    let answers = app.engine().change(changes, by).await?;
+    let catalog = app.engine().view().catalog()?;
+    let stands = |table: &Table| {
+        let Table::Pack(pack) = table else { return false };
+        catalog.packs.get(&pack.key).is_some_and(|known| **known == **pack)
+    };
+    if seeds.iter().any(|seed| matches!(seed.table, Table::Pack(_)) && !stands(&seed.table)) {
+        app.allow(&parts, <Pack as SetUp>::SCOPE).await?;
+    }
+    let news = seeds.iter().filter(|seed| !stands(&seed.table));
+    let mut answers =
+        app.engine().change(news.map(|seed| change(seed.table.clone())).collect(), by).await?.into_iter();
     let mut answer = Answer { created: 0, changed: 0, unchanged: 0, refused: 0, results: Vec::new() };
-    for (seed, made) in seeds.into_iter().zip(answers) {
+    for seed in seeds {
+        let unchanged = Changed { subject: Subject::Named, how: How::Unchanged, version: 1 };
+        let made = if stands(&seed.table) { Some(Ok(unchanged)) } else { answers.next() };
+        let made = made.ok_or(Refusal::Unanswered)?;
         let (status, count) = match &made {
             Ok(made) => match made.how {
                 How::Created => ("created", &mut answer.created),

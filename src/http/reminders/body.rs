@@ -1,7 +1,6 @@
 //! What every call of the reminder side shares: JSON read into a type with the refused field named by its path,
 //! which record an address means, versions as entity tags, and how the core's refusals are told.
 
-use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH};
 use axum::http::request::Parts;
@@ -11,10 +10,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::engine::reminders::change::{How, Which, Who};
+use crate::engine::reminders::terms::Terms;
 use crate::engine::reminders::view::{Place, Stretch};
-use crate::engine::{Change, ChangeRefusal, Changed, Refusal};
+use crate::engine::{Change, ChangeRefusal, Changed, Idempotency, Refusal};
 use crate::http::auth::Scope;
+use crate::http::fields::first_16;
 use crate::http::listing::Wish;
+use crate::http::messages::{idempotency_key, no_idempotency_key};
 use crate::http::problem::Problem;
 use crate::http::{App, BODY_WITHIN, NO_BODY, Segment, json, query, read_body, read_json, wrong_type};
 use crate::message::TokenName;
@@ -23,14 +25,62 @@ use crate::reminder::name::{ExternalId, Key};
 /// Characters of a free text such as a description or a case manager's name.
 pub const TEXT_MAX: usize = 500;
 
+/// Who calls, and on what terms.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub name: TokenName,
+    pub terms: Terms,
+}
+
+impl Caller {
+    /// Of a call whose body is no JSON, or none: it keeps no key.
+    pub fn without_body(name: TokenName, parts: &Parts) -> Result<Caller, Problem> {
+        no_idempotency_key(&parts.headers)?;
+        Caller::of(name, parts, &[])
+    }
+
+    fn of(name: TokenName, parts: &Parts, body: &[u8]) -> Result<Caller, Problem> {
+        let key = idempotency_key(&parts.headers)?;
+        let once = key.map(|key| Idempotency { key, body: digest(parts, body) });
+        let terms = Terms { expect: if_match(&parts.headers)?, once, keeps_holds: false };
+        Ok(Caller { name, terms })
+    }
+}
+
+/// Of all that a call says: what has the same key must be the same call.
+fn digest(parts: &Parts, body: &[u8]) -> [u8; 16] {
+    // However it is laid out it is the same.
+    let value = serde_json::from_slice::<Value>(body).map(|value| value.to_string());
+    let mut hasher = blake3::Hasher::new();
+    for part in [parts.method.as_str(), &parts.uri.to_string()] {
+        hasher.update(&(part.len() as u64).to_be_bytes()).update(part.as_bytes());
+    }
+    match value {
+        Ok(value) => hasher.update(value.as_bytes()),
+        Err(_) => hasher.update(body),
+    };
+    first_16(&hasher.finalize())
+}
+
 /// The body of a call that changes something, and who calls.
 pub async fn written<T: DeserializeOwned>(
     app: &App,
     request: Request,
-) -> Result<(Parts, TokenName, T), Problem> {
+) -> Result<(Parts, Caller, T), Problem> {
+    written_by(app, request, Scope::Reminders).await
+}
+
+/// The same of a call that takes another scope.
+pub async fn written_by<T: DeserializeOwned>(
+    app: &App,
+    request: Request,
+    scope: Scope,
+) -> Result<(Parts, Caller, T), Problem> {
     let (parts, body) = request.into_parts();
-    let by = app.allow(&parts, Scope::Reminders).await?;
-    let read = read(app, &parts, body).await?;
+    let name = app.allow(&parts, scope).await?;
+    let body = read_json(app, &parts, body).await?;
+    let read = parse(&body)?;
+    let by = Caller::of(name, &parts, &body)?;
     Ok((parts, by, read))
 }
 
@@ -38,16 +88,17 @@ pub async fn written<T: DeserializeOwned>(
 pub async fn ordered<T: DeserializeOwned + Default>(
     app: &App,
     request: Request,
-) -> Result<(Parts, TokenName, T), Problem> {
+) -> Result<(Parts, Caller, T), Problem> {
     if request.headers().contains_key(CONTENT_TYPE) {
         return written(app, request).await;
     }
     let (parts, body) = request.into_parts();
-    let by = app.allow(&parts, Scope::Reminders).await?;
+    let name = app.allow(&parts, Scope::Reminders).await?;
     let bytes = read_body(app.clock(), &parts.headers, body, NO_BODY, BODY_WITHIN).await?;
     if !bytes.trim_ascii().is_empty() {
         return Err(wrong_type("application/json"));
     }
+    let by = Caller::of(name, &parts, &[])?;
     Ok((parts, by, T::default()))
 }
 
@@ -55,12 +106,8 @@ pub async fn ordered<T: DeserializeOwned + Default>(
 pub async fn asked<T: DeserializeOwned>(app: &App, request: Request) -> Result<(Parts, T), Problem> {
     let (parts, body) = request.into_parts();
     app.allow(&parts, Scope::Read).await?;
-    let read = read(app, &parts, body).await?;
+    let read = parse(&read_json(app, &parts, body).await?)?;
     Ok((parts, read))
-}
-
-async fn read<T: DeserializeOwned>(app: &App, parts: &Parts, body: Body) -> Result<T, Problem> {
-    parse(&read_json(app, parts, body).await?)
 }
 
 /// One JSON object as a type; 400 where it is none, 422 with the path of what the type refuses.
@@ -108,8 +155,13 @@ fn named(path: &str, why: String) -> Problem {
 }
 
 /// Makes one change and says what came of it. `of`: what the address names, so that its absence is 404.
-pub async fn change(app: &App, change: Change, by: TokenName, of: &str) -> Result<Changed, Problem> {
-    let mut answer = app.engine().change(vec![change], by).await?;
+pub async fn change(app: &App, change: Change, by: Caller, of: &str) -> Result<Changed, Problem> {
+    let terms = by.terms;
+    let change = match terms == Terms::default() {
+        true => change,
+        false => Change::OnTerms { terms, change: Box::new(change) },
+    };
+    let mut answer = app.engine().change(vec![change], by.name).await?;
     match answer.pop() {
         Some(made) => made.map_err(|refusal| refused(refusal, of)),
         None => Err(Refusal::Unanswered.into()),
@@ -126,6 +178,7 @@ pub fn refused(refusal: ChangeRefusal, of: &str) -> Problem {
         ChangeRefusal::Conflict { .. } => {
             Problem::new(StatusCode::PRECONDITION_FAILED, "version_conflict", detail)
         }
+        ChangeRefusal::Held => Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail),
         ChangeRefusal::State(_) => Problem::new(StatusCode::CONFLICT, "state_forbids", detail),
         ChangeRefusal::Full(_) => Problem::new(StatusCode::CONFLICT, "too_many", detail),
         ChangeRefusal::Closed(refusal) => refusal.into(),
@@ -163,6 +216,16 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let text = tag.to_str().ok().filter(|_| tags.next().is_none());
     let number = text.and_then(|text| text.strip_prefix('"')?.strip_suffix('"')?.parse().ok());
     number.map(Some).ok_or_else(|| Problem::field("If-Match", "must be one tag as ETag gave it, or *"))
+}
+
+/// For what has no version: one that is asked for is refused.
+pub fn no_if_match(headers: &HeaderMap) -> Result<(), Problem> {
+    match if_match(headers)? {
+        None => Ok(()),
+        Some(_) => {
+            Err(Problem::field("If-Match", "is not known here: what this call changes has no version"))
+        }
+    }
 }
 
 /// Which obligation an address means: ours or the firm's id, with the query's `creditor` beside it.
@@ -297,6 +360,8 @@ mod tests {
             (ChangeRefusal::Field { field: "amount", why: String::new() }, "", 422, "fields_refused"),
             (ChangeRefusal::Conflict { version: 3 }, "", 412, "version_conflict"),
             (ChangeRefusal::State(String::from("it is paid")), "", 409, "state_forbids"),
+            (ChangeRefusal::Held, "task", 403, "scope_missing"),
+            (ChangeRefusal::Closed(Refusal::KeyReused), "", 422, "key_reused"),
             (ChangeRefusal::Full(5), "", 409, "too_many"),
             (ChangeRefusal::Closed(Refusal::DiskLow), "", 503, "disk_low"),
         ] {

@@ -10,7 +10,9 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{answer, change, external, key, page, refused, short, stretch, which, who, written};
+use super::body::{
+    Caller, answer, change, external, key, page, refused, short, stretch, tagged, which, who, written,
+};
 use super::{shown, timeline};
 use crate::engine::reminders::change::{How, ObligationDraft, Owner, Which};
 use crate::engine::reminders::view::ObligationFilter;
@@ -20,7 +22,6 @@ use crate::http::listing::Wish;
 use crate::http::problem::Problem;
 use crate::http::{App, Segment, no_query, query};
 use crate::id::ObligationId;
-use crate::message::TokenName;
 use crate::reminder::contact::Contact;
 use crate::reminder::money::Money;
 use crate::reminder::name::{ExternalId, Key};
@@ -72,7 +73,7 @@ fn status(text: &str) -> Result<ObligationStatus, String> {
 async fn look(State(app): State<App>, id: Segment, parts: Parts) -> Result<Response, Problem> {
     app.allow(&parts, Scope::Read).await?;
     let (id, obligation) = find(&app, which(&parts, &id)?).await?;
-    Ok(crate::http::json(StatusCode::OK, &shown::obligation(id, &obligation)))
+    Ok(tagged(crate::http::json(StatusCode::OK, &shown::obligation(id, &obligation)), obligation.version))
 }
 
 /// The obligation that is meant.
@@ -173,20 +174,22 @@ async fn put(State(app): State<App>, id: Segment, request: Request) -> Result<Re
     keep(&app, wanted.draft(known.as_ref())?, by).await
 }
 
-async fn keep(app: &App, draft: ObligationDraft, by: TokenName) -> Result<Response, Problem> {
+async fn keep(app: &App, draft: ObligationDraft, by: Caller) -> Result<Response, Problem> {
     let changed = change(app, Change::Obligation(Box::new(draft)), by, "").await?;
     shown_after(app, changed).await
 }
 
 /// The obligation as it stands after a change.
 pub async fn shown_after(app: &App, changed: Changed) -> Result<Response, Problem> {
-    Ok(answer(changed.how, obligation_after(app, changed).await?))
+    let (shown, version) = obligation_after(app, changed).await?;
+    Ok(tagged(answer(changed.how, shown), version))
 }
 
-async fn obligation_after(app: &App, changed: Changed) -> Result<Value, Problem> {
+/// With its version.
+async fn obligation_after(app: &App, changed: Changed) -> Result<(Value, u64), Problem> {
     let Subject::Obligation(id) = changed.subject else { return Err(Problem::internal()) };
     let (id, obligation) = find(app, Which::Id(id)).await?;
-    Ok(shown::obligation(id, &obligation))
+    Ok((shown::obligation(id, &obligation), obligation.version))
 }
 
 /// What may be said of an obligation besides its own fields; one at a time.
@@ -258,10 +261,10 @@ async fn pay(State(app): State<App>, id: Segment, request: Request) -> Result<Re
         false => Change::Pay { which, payment },
     };
     let changed = change(&app, wanted, by, OF).await?;
-    let obligation = obligation_after(&app, changed).await?;
+    let (obligation, version) = obligation_after(&app, changed).await?;
     let how = if changed.how == How::Changed && !reversed { How::Created } else { changed.how };
     let both = json!({"payment": shown, "obligation": obligation});
-    Ok(answer(how, both))
+    Ok(tagged(answer(how, both), version))
 }
 
 #[derive(Deserialize)]

@@ -8,7 +8,9 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use serde::Deserialize;
 
-use super::body::{answer, change, external, key, meant, only, ordered, page, stretch, which, written};
+use super::body::{
+    Caller, answer, change, external, key, meant, only, ordered, page, stretch, which, written,
+};
 use super::{debts, shown};
 use crate::clock::Timestamp;
 use crate::engine::reminders::change::{How, Which};
@@ -232,11 +234,7 @@ async fn put_subscription(
     keep_subscription(&app, wanted, by).await
 }
 
-async fn keep_subscription(
-    app: &App,
-    wanted: Subscription,
-    by: crate::message::TokenName,
-) -> Result<Response, Problem> {
+async fn keep_subscription(app: &App, wanted: Subscription, by: Caller) -> Result<Response, Problem> {
     let Subscription { external_id: external, account, creditor, .. } = wanted.clone();
     let changed = change(app, Change::Subscription(Box::new(wanted)), by, "").await?;
     let kept = app.read(move |view| view.subscriptions_of(&external)).await?;

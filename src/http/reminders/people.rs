@@ -11,7 +11,7 @@ use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{answer, change, external, key, only, page, short, stretch, who, written};
+use super::body::{Caller, answer, change, external, key, only, page, short, stretch, tagged, who, written};
 use super::shown;
 use crate::clock::Timestamp;
 use crate::engine::reminders::change::{AccountDraft, How, Who};
@@ -21,7 +21,7 @@ use crate::http::auth::Scope;
 use crate::http::listing::{Wish, number};
 use crate::http::problem::Problem;
 use crate::http::{App, Segment, no_query, query};
-use crate::message::{Msisdn, TokenName};
+use crate::message::Msisdn;
 use crate::reminder::consent::{Actor, ConsentEvent, ConsentKind};
 use crate::reminder::contact::{CUSTOM_MAX, Contact, e164};
 use crate::reminder::name::{ExternalId, Key};
@@ -61,12 +61,13 @@ async fn contact(State(app): State<App>, id: Segment, parts: Parts) -> Result<Re
     no_query(&parts.uri)?;
     let who = who(&id.0).map_err(|_| Problem::not_found())?;
     let found = app.read(move |view| contact_json(view, &who)).await?.ok_or_else(Problem::not_found)?;
-    Ok(crate::http::json(StatusCode::OK, &found))
+    Ok(tagged(crate::http::json(StatusCode::OK, &found.0), found.1))
 }
 
-fn contact_json(view: &View, who: &Who) -> Result<Option<Value>, crate::engine::ReadError> {
+/// With its version.
+fn contact_json(view: &View, who: &Who) -> Result<Option<(Value, u64)>, crate::engine::ReadError> {
     let Some(id) = view.contact_id(who)? else { return Ok(None) };
-    Ok(view.contact(id)?.map(|stored| shown::contact(id, &stored)))
+    Ok(view.contact(id)?.map(|stored| (shown::contact(id, &stored), stored.version)))
 }
 
 async fn make_contact(State(app): State<App>, request: Request) -> Result<Response, Problem> {
@@ -92,15 +93,15 @@ async fn put_contact(State(app): State<App>, id: Segment, request: Request) -> R
     keep_contact(&app, wanted, by).await
 }
 
-async fn keep_contact(app: &App, wanted: Contact, by: TokenName) -> Result<Response, Problem> {
+async fn keep_contact(app: &App, wanted: Contact, by: Caller) -> Result<Response, Problem> {
     let who = Who::External(wanted.external_id.clone());
     let changed = change(app, Change::Contact(Box::new(wanted)), by, "").await?;
     let who = match changed.subject {
         Subject::Contact(id) => Who::Id(id),
         _ => who,
     };
-    let shown = app.read(move |view| contact_json(view, &who)).await?;
-    Ok(answer(changed.how, shown.unwrap_or_default()))
+    let (shown, version) = app.read(move |view| contact_json(view, &who)).await?.unwrap_or_default();
+    Ok(tagged(answer(changed.how, shown), version))
 }
 
 #[derive(Deserialize)]
@@ -164,7 +165,7 @@ async fn account(State(app): State<App>, id: Segment, parts: Parts) -> Result<Re
     let external = external(&id.0).map_err(|_| Problem::not_found())?;
     let found = app.read(move |view| view.account(&external, creditor.as_ref())).await?;
     let account = found.map_err(|refusal| super::body::refused(refusal, "account"))?;
-    Ok(crate::http::json(StatusCode::OK, &shown::account(&account)))
+    Ok(tagged(crate::http::json(StatusCode::OK, &shown::account(&account)), account.version))
 }
 
 async fn make_account(State(app): State<App>, request: Request) -> Result<Response, Problem> {
@@ -186,11 +187,13 @@ async fn put_account(State(app): State<App>, id: Segment, request: Request) -> R
     keep_account(&app, draft, by).await
 }
 
-async fn keep_account(app: &App, draft: AccountDraft, by: TokenName) -> Result<Response, Problem> {
+async fn keep_account(app: &App, draft: AccountDraft, by: Caller) -> Result<Response, Problem> {
     let (external, creditor) = (draft.external_id.clone(), draft.creditor.clone());
     let changed = change(app, Change::Account(draft), by, "").await?;
     let found = app.read(move |view| view.account(&external, Some(&creditor))).await?;
-    Ok(answer(changed.how, found.map(|account| shown::account(&account)).unwrap_or_default()))
+    let version = found.as_ref().map_or(0, |account| account.version);
+    let shown = found.map(|account| shown::account(&account)).unwrap_or_default();
+    Ok(tagged(answer(changed.how, shown), version))
 }
 
 async fn phone(State(app): State<App>, id: Segment, parts: Parts) -> Result<Response, Problem> {
@@ -259,7 +262,7 @@ async fn consent(State(app): State<App>, request: Request) -> Result<Response, P
         return Err(Problem::field("creditor", "is not set up"));
     }
     let ConsentBody { phone, creditor, kind, at, channel, wording, evidence } = wanted;
-    let event = ConsentEvent { kind, at, channel, wording, evidence, actor: Actor::Token(by.clone()) };
+    let event = ConsentEvent { kind, at, channel, wording, evidence, actor: Actor::Token(by.name.clone()) };
     let shown = shown::consent(phone, creditor.as_ref(), &event);
     let changed = change(&app, Change::Consent { phone, creditor, event }, by, "").await?;
     let how = if changed.how == How::Changed { How::Created } else { changed.how };

@@ -16,10 +16,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::body::{answer, change, key, only, page, written};
+use super::body::{Caller, answer, change, key, only, page, tagged, written_by};
 use super::holidays;
 use crate::engine::Change;
 use crate::engine::reminders::catalog::Catalog;
+use crate::engine::reminders::terms;
 use crate::http::auth::Scope;
 use crate::http::listing::Wish;
 use crate::http::problem::{FieldError, Problem};
@@ -41,7 +42,12 @@ pub trait SetUp: Serialize + DeserializeOwned + Send + Sync + 'static {
     fn key(&self) -> &Key;
     fn find(catalog: &Catalog, key: &str) -> Option<Value>;
     fn keys(catalog: &Catalog) -> Vec<&Key>;
+    /// What it must have now where a change names it.
+    fn tag(catalog: &Catalog, key: &str) -> Option<u64>;
     fn change(self) -> Change;
+
+    /// Who may change it.
+    const SCOPE: Scope;
 }
 
 fn shown<T: Serialize>(of: &T) -> Value {
@@ -53,7 +59,7 @@ fn found<T: Serialize>(map: &BTreeMap<Key, Arc<T>>, key: &str) -> Option<Value> 
 }
 
 macro_rules! set_up {
-    ($($kind:ty, $map:ident, |$value:ident| $key:expr, $change:expr;)*) => {
+    ($($kind:ty, $map:ident, $scope:ident, |$value:ident| $key:expr, $change:expr;)*) => {
         $(impl SetUp for $kind {
             fn key(&self) -> &Key {
                 let $value = self;
@@ -68,19 +74,25 @@ macro_rules! set_up {
                 catalog.$map.keys().collect()
             }
 
+            fn tag(catalog: &Catalog, key: &str) -> Option<u64> {
+                catalog.$map.get(key).map(|kept| terms::tag(&**kept))
+            }
+
             fn change(self) -> Change {
                 $change(self)
             }
+
+            const SCOPE: Scope = Scope::$scope;
         })*
     };
 }
 
 set_up! {
-    Creditor, creditors, |it| &it.key, |it| Change::Creditor(Box::new(it));
-    Menu, menus, |it| it.key(), Change::Menu;
-    Pack, packs, |it| &it.key, |it| Change::Pack(Box::new(it));
-    Calendar, calendars, |it| it.key(), |it| Change::Calendar(Box::new(it));
-    Trigger, rules, |it| &it.key, |it: Trigger| {
+    Creditor, creditors, Reminders, |it| &it.key, |it| Change::Creditor(Box::new(it));
+    Menu, menus, Reminders, |it| it.key(), Change::Menu;
+    Pack, packs, Admin, |it| &it.key, |it| Change::Pack(Box::new(it));
+    Calendar, calendars, Reminders, |it| it.key(), |it| Change::Calendar(Box::new(it));
+    Trigger, rules, Reminders, |it| &it.key, |it: Trigger| {
         Change::Rule { key: it.key.clone(), rule: Some(Box::new(it)) }
     };
 }
@@ -99,9 +111,15 @@ impl SetUp for Sequence {
         catalog.sequences.keys().collect()
     }
 
+    fn tag(catalog: &Catalog, key: &str) -> Option<u64> {
+        catalog.sequences.get(key)?.last_key_value().map(|(version, _)| u64::from(*version))
+    }
+
     fn change(self) -> Change {
         Change::Sequence(Box::new(self))
     }
+
+    const SCOPE: Scope = Scope::Reminders;
 }
 
 /// As it is written, with its version.
@@ -168,17 +186,18 @@ async fn look<T: SetUp>(State(app): State<App>, key: Segment, parts: Parts) -> R
     no_query(&parts.uri)?;
     let catalog = app.engine().view().catalog()?;
     let found = T::find(&catalog, &key.0).ok_or_else(Problem::not_found)?;
-    Ok(crate::http::json(StatusCode::OK, &found))
+    let tag = T::tag(&catalog, &key.0).unwrap_or_default();
+    Ok(tagged(crate::http::json(StatusCode::OK, &found), tag))
 }
 
 async fn make<T: SetUp>(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let (parts, by, wanted) = written::<T>(&app, request).await?;
+    let (parts, by, wanted) = written_by::<T>(&app, request, T::SCOPE).await?;
     no_query(&parts.uri)?;
     keep(&app, wanted, by).await
 }
 
 async fn put<T: SetUp>(State(app): State<App>, key: Segment, request: Request) -> Result<Response, Problem> {
-    let (parts, by, wanted) = written::<T>(&app, request).await?;
+    let (parts, by, wanted) = written_by::<T>(&app, request, T::SCOPE).await?;
     no_query(&parts.uri)?;
     if wanted.key().as_str() != key.0 {
         return Err(Problem::field("key", "is not the one in the address"));
@@ -192,8 +211,9 @@ async fn put_calendar(State(app): State<App>, key: Segment, request: Request) ->
         return put::<Calendar>(State(app), key, request).await;
     };
     let (parts, body) = request.into_parts();
-    let by = app.allow(&parts, Scope::Reminders).await?;
+    let name = app.allow(&parts, Scope::Reminders).await?;
     no_query(&parts.uri)?;
+    let by = Caller::without_body(name, &parts)?;
     let holidays = holidays::read(&app, &parts.headers, body, file).await?;
     let name = Key::parse(&key.0).map_err(|why| Problem::field("key", why.to_string()))?;
     let catalog = app.engine().view().catalog()?;
@@ -202,17 +222,19 @@ async fn put_calendar(State(app): State<App>, key: Segment, request: Request) ->
     keep(&app, calendar.map_err(|why| Problem::field("holidays", why.to_string()))?, by).await
 }
 
-async fn keep<T: SetUp>(app: &App, wanted: T, by: crate::message::TokenName) -> Result<Response, Problem> {
+async fn keep<T: SetUp>(app: &App, wanted: T, by: Caller) -> Result<Response, Problem> {
     let key = wanted.key().clone();
     let changed = change(app, wanted.change(), by, "").await?;
     let catalog = app.engine().view().catalog()?;
-    Ok(answer(changed.how, T::find(&catalog, key.as_str()).unwrap_or_default()))
+    let tag = T::tag(&catalog, key.as_str()).unwrap_or_default();
+    Ok(tagged(answer(changed.how, T::find(&catalog, key.as_str()).unwrap_or_default()), tag))
 }
 
 /// Rules alone can be deleted: nothing else names them.
 async fn remove_rule(State(app): State<App>, wanted: Segment, parts: Parts) -> Result<Response, Problem> {
-    let by = app.allow(&parts, Scope::Reminders).await?;
+    let name = app.allow(&parts, Scope::Reminders).await?;
     no_query(&parts.uri)?;
+    let by = Caller::without_body(name, &parts)?;
     let key = Key::parse(&wanted.0).map_err(|_| Problem::not_found())?;
     change(&app, Change::Rule { key, rule: None }, by, "rule").await?;
     Ok(crate::http::json(StatusCode::OK, &json!({})))
@@ -229,7 +251,7 @@ async fn look_sequence(State(app): State<App>, key: Segment, parts: Parts) -> Re
     let found = versions.range((Bound::Unbounded, upto)).next_back();
     let found = found.filter(|(found, _)| version.is_none_or(|wanted| wanted == **found));
     let (version, sequence) = found.ok_or_else(Problem::not_found)?;
-    Ok(crate::http::json(StatusCode::OK, &sequence_json(*version, sequence)))
+    Ok(tagged(crate::http::json(StatusCode::OK, &sequence_json(*version, sequence)), u64::from(*version)))
 }
 
 /// What is known of the recipients of a sequence that is tried out.

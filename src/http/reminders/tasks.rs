@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use jiff::civil::Date;
 use serde::Deserialize;
 
-use super::body::{answer, change, if_match, key, meant, page, short, stretch, tagged, written};
+use super::body::{answer, change, key, meant, page, short, stretch, tagged, written};
 use super::{debts, enrolments, shown};
 use crate::clock::Timestamp;
 use crate::engine::reminders::view::{TaskFilter, TaskStage};
@@ -122,13 +122,13 @@ struct AssignBody {
 }
 
 async fn assign(State(app): State<App>, id: Segment, request: Request) -> Result<Response, Problem> {
-    let (parts, by, AssignBody { assignee }) = written(&app, request).await?;
+    let (parts, mut by, AssignBody { assignee }) = written(&app, request).await?;
     no_query(&parts.uri)?;
     let fits = |name: &String| !name.trim().is_empty() && name.chars().count() <= ASSIGNEE_MAX;
     if !assignee.as_ref().is_none_or(fits) {
         return Err(Problem::field("assignee", format!("must be 1 to {ASSIGNEE_MAX} characters")));
     }
-    let (id, expect) = (id_of(&id)?, if_match(&parts.headers)?);
+    let (id, expect) = (id_of(&id)?, by.terms.expect.take());
     let changed = change(&app, Change::AssignTask { id, assignee, expect }, by, "task").await?;
     after(&app, changed).await
 }
@@ -178,9 +178,10 @@ impl DoneBody {
 }
 
 async fn done(State(app): State<App>, id: Segment, request: Request) -> Result<Response, Problem> {
-    let (parts, by, body) = written::<DoneBody>(&app, request).await?;
+    let (parts, mut by, body) = written::<DoneBody>(&app, request).await?;
     no_query(&parts.uri)?;
-    let (id, expect, outcome) = (id_of(&id)?, if_match(&parts.headers)?, body.outcome()?);
+    let (id, expect, outcome) = (id_of(&id)?, by.terms.expect.take(), body.outcome()?);
+    by.terms.keeps_holds = app.allow(&parts, Scope::Admin).await.is_err();
     let changed = change(&app, Change::TaskDone { id, outcome, expect }, by, "task").await?;
     after(&app, changed).await
 }

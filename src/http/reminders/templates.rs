@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::{answer, asked, change, if_match, page, tagged, written};
+use super::body::{Caller, answer, asked, change, page, tagged, written};
 use super::setup::stretch_of;
 use crate::engine::Change;
 use crate::engine::reminders::catalog::{Catalog, Saved};
@@ -20,7 +20,6 @@ use crate::http::auth::Scope;
 use crate::http::listing::Wish;
 use crate::http::problem::Problem;
 use crate::http::{App, Segment, no_query, query};
-use crate::message::TokenName;
 use crate::reminder::name::{Key, Language};
 use crate::reminder::template::lint::{self, Warning};
 use crate::reminder::template::{BadTemplate, Compiled, Template};
@@ -123,17 +122,17 @@ async fn put(State(app): State<App>, named: Named, request: Request) -> Result<R
 }
 
 /// The version it must have: what `If-Match` says, or none at all with `If-None-Match: *`.
-fn expected(parts: &Parts) -> Result<Option<u32>, Problem> {
+fn expected(parts: &Parts, if_match: Option<u64>) -> Result<Option<u32>, Problem> {
     if let Some(none) = parts.headers.get(IF_NONE_MATCH) {
         let any = none == "*";
         return any.then_some(Some(0)).ok_or_else(|| Problem::field("If-None-Match", "must be *"));
     }
     // A version beyond what there can be is one it does not have.
-    Ok(if_match(&parts.headers)?.map(|version| u32::try_from(version).unwrap_or(u32::MAX)))
+    Ok(if_match.map(|version| u32::try_from(version).unwrap_or(u32::MAX)))
 }
 
-async fn keep(app: &App, template: Template, by: TokenName, parts: &Parts) -> Result<Response, Problem> {
-    let expect = expected(parts)?;
+async fn keep(app: &App, template: Template, mut by: Caller, parts: &Parts) -> Result<Response, Problem> {
+    let expect = expected(parts, by.terms.expect.take())?;
     let warnings = lint::lint(&compiled(template.clone())?);
     if let Some(refusing) = warnings.iter().find(|warning| warning.code.refuses()) {
         return Err(Problem::field("body", refusing.why.clone()));

@@ -296,6 +296,24 @@ fn a_confirmation_passes_what_is_over_because_it_is_paid_and_nothing_else() {
 }
 
 #[test]
+fn an_answer_passes_sequence_and_caps_and_no_other_gate() {
+    let over = EnrolmentState::Exited { reason: ExitReason::Canceled, at: berlin().now };
+    let mut answer = World { aim: Aim::Answer, enrolment: over, ..berlin() };
+    for hour in 8..12 {
+        answer.ledger.add(at(&format!("2026-03-10T{hour:02}:00:00Z")));
+    }
+    assert!(answer.judge().is_ok());
+    assert_eq!(World { aim: Aim::Reminder, ..answer.clone() }.refusal(), "sequence canceled");
+    assert_eq!(World { is_owed: false, ..answer.clone() }.refusal(), "paid paid");
+    assert_eq!(World { is_held: true, ..answer.clone() }.refusal(), "hold held");
+    assert_eq!(
+        World { status: ObligationStatus::Disputed, ..answer.clone() }.refusal(),
+        "obligation disputed"
+    );
+    assert_eq!(answer.at("2026-03-10T23:00:00Z").refusal(), "hours base hours");
+}
+
+#[test]
 fn revoked_consent_stops_even_where_none_is_asked() {
     let mut world = berlin();
     world.standing.add(&consent_event(ConsentKind::Revoked, "2026-03-01T00:00:00Z", None));

@@ -137,7 +137,8 @@ impl Chaos {
             ..draft(&format!("inv-{n}"), 1, november(24 + n as i8))
         };
         let made = self.firm.try_owe(draft);
-        let is_paid = |refusal: &ChangeRefusal| matches!(refusal, ChangeRefusal::Field { field: "amount", .. });
+        let is_paid =
+            |refusal: &ChangeRefusal| matches!(refusal, ChangeRefusal::Field { field: "amount", .. });
         assert!(made.as_ref().err().is_none_or(is_paid), "{made:?}");
     }
 

@@ -280,3 +280,28 @@ fn notes_of_old_cycles_become_history_and_those_of_this_one_stay() {
     assert_eq!(steps.iter().filter(|note| note.cycle == last).count(), 150);
     assert_eq!(steps.len(), 200);
 }
+
+#[test]
+fn a_number_that_is_somebody_elses_gets_nothing_of_any_contact_on_it() {
+    let mut firm = Firm::new();
+    let first = firm.owe("inv-1", 1, november(25));
+    let mut shared = draft("inv-2", 2, november(25));
+    let mut both = contact(&[2]);
+    both.phones = contact(&[1]).phones;
+    shared.owner = Owner::Inline { creditor: key("acme"), contact: Box::new(both) };
+    let second = firm.try_owe(shared).unwrap();
+    while firm.sent.is_empty() {
+        firm.pass(HOUR);
+    }
+    // Both contacts have the number; the one whose text is leased is not the one that is spoken of.
+    let of = firm.sent[0].reference.as_ref().unwrap().obligation;
+    let told = if of == first { second } else { first };
+    let (kind, note) = (key("wrong_number"), String::new());
+    firm.change(Change::OpenTask { kind, which: Some(Which::Id(told)), note, due: None }).unwrap();
+    let message = firm.sent[0].id;
+    // No byte of it is out when somebody says whose number it is not.
+    let outcome = TaskOutcome::CorrectNumber { number: number(3) };
+    firm.done("wrong_number", outcome).unwrap();
+    assert_eq!(firm.phone(1).status, PhoneStatus::Wrong);
+    assert!(firm.recalled.contains(&message), "the first contact's text goes to a stranger");
+}

@@ -1,11 +1,18 @@
 //! Replies: STOP at any moment, answers to a menu, and all the rest, which waits for a person.
 
+use nudged::engine::Command;
+use nudged::engine::core::Input;
 use nudged::engine::reminders::change::{ObligationDraft, Which};
-use nudged::engine::reminders::{Change, Happened};
+use nudged::engine::reminders::terms::Terms;
+use nudged::engine::reminders::{Change, ChangeRefusal, Happened};
 use nudged::id::ObligationId;
+use nudged::reminder::consent::{Actor, ConsentEvent, ConsentKind};
 use nudged::reminder::enrolment::{EnrolmentState, ExitReason, PauseReason};
+use nudged::reminder::name::Key;
+use nudged::reminder::suppression::Party;
 use nudged::reminder::task::TaskOutcome;
-use nudged::store::keys;
+use nudged::store::{keys, record};
+use tokio::sync::oneshot;
 
 use super::firm::*;
 
@@ -403,4 +410,138 @@ fn a_machine_that_looks_again_and_again_is_one_visit() {
     firm.pass(HOUR);
     firm.change(Change::Click { token, human: false }).unwrap();
     assert_eq!(visits(&firm, false), 2);
+}
+
+#[test]
+fn the_same_menu_answer_again_is_the_same_answer_where_the_first_was_answered() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(20));
+    firm.live(HOUR * 4);
+    assert_eq!(firm.steps_sent(), ["after"]);
+    firm.reply(1, "6");
+    firm.accept();
+    assert!(firm.texts().last().unwrap().starts_with("Help"), "{:?}", firm.texts());
+    firm.reply(1, "6");
+    assert!(firm.open_kinds().is_empty() && firm.phone(1).review.is_none(), "{:?}", firm.open_kinds());
+    firm.live(DAY * 20);
+    assert!(firm.gone(id).contains(&String::from("last")), "nobody need read a 6 twice");
+}
+
+/// Set up with a pack of such a duty for everybody.
+fn with_duty(duty: &str) -> Firm {
+    let calendar = "[[calendar]]\nkey = \"days\"\nholidays = [{ date = \"2026-11-24\", name = \"H\" }]\n";
+    let pack = format!(
+        "[[pack]]\nkey = \"law\"\ntitle = \"Law\"\nsource = \"law\"\napplies = {{}}\nduties = [\"{duty}\"]\n"
+    );
+    let zone = "timezone = \"Europe/Berlin\"\n";
+    Firm::with(&format!("{calendar}{pack}{}", SET_UP.replace(zone, &format!("{zone}calendar = \"days\"\n"))))
+}
+
+/// No second text went to the number, and a person is asked.
+fn unanswered(firm: &Firm) {
+    assert_eq!(firm.sent.len(), 1, "{:?}", firm.texts());
+    assert_eq!(firm.open_kinds(), ["callback"]);
+}
+
+#[test]
+fn an_automatic_answer_keeps_the_holidays_that_reminders_keep() {
+    let (mut firm, _) = asked_by(with_duty("closed_on_holidays"));
+    firm.live(DAY);
+    firm.reply(1, "6");
+    unanswered(&firm);
+}
+
+#[test]
+fn who_has_an_attorney_gets_no_automatic_answer() {
+    let (mut firm, _) = asked_by(with_duty("attorney_halt"));
+    let mut represented = contact(&[1]);
+    represented.custom.insert("attorney".into(), "Dr. Recht".into());
+    firm.change(Change::Contact(Box::new(represented))).unwrap();
+    firm.reply(1, "6");
+    unanswered(&firm);
+}
+
+#[test]
+fn who_has_revoked_gets_no_automatic_answer() {
+    let (mut firm, _) = asked();
+    let event = ConsentEvent {
+        kind: ConsentKind::Revoked,
+        at: firm.clock.now().wall,
+        channel: None,
+        wording: None,
+        evidence: None,
+        actor: Actor::Token("crm".into()),
+    };
+    firm.change(Change::Consent { phone: number(1), creditor: None, event }).unwrap();
+    firm.reply(1, "6");
+    unanswered(&firm);
+}
+
+#[test]
+fn an_answer_counts_under_no_cap_and_waits_for_no_sequence() {
+    let (mut firm, id) = asked();
+    firm.change(Change::ExitEnrolment { which: Which::Id(id), reason: ExitReason::Canceled }).unwrap();
+    firm.reply(1, "6");
+    assert_eq!(firm.texts().last(), Some(&"Help: Acme GmbH."));
+}
+
+/// What the number's owner said, with the replies that show it.
+fn ledger(firm: &Firm) -> Vec<(ConsentKind, Option<String>)> {
+    let (from, to) = keys::under(keys::consents_of(number(1)));
+    let lines = firm.state.map.range(from..to);
+    let line = |value: &Vec<u8>| record::decode::<(Option<Key>, ConsentEvent)>(value).unwrap().1;
+    lines.map(|(_, value)| line(value)).map(|event| (event.kind, event.evidence)).collect()
+}
+
+#[test]
+fn stop_and_start_stand_in_the_consent_ledger_and_in_no_standing() {
+    let (mut firm, _) = asked();
+    for text in ["STOP", "STOP", "START", "START"] {
+        firm.reply(1, text);
+        firm.accept();
+    }
+    let told = ledger(&firm);
+    assert_eq!(
+        told.iter().map(|line| line.0).collect::<Vec<_>>(),
+        [ConsentKind::Revoked, ConsentKind::Given]
+    );
+    for (_, reply) in told {
+        assert!(
+            firm.state.map.contains_key(&keys::inbound(reply.unwrap().parse().unwrap())),
+            "the reply is there"
+        );
+    }
+    assert!(firm.phone(1).consents.is_empty(), "a START is no consent that a law asks for");
+}
+
+#[test]
+fn whom_an_admin_takes_off_the_list_is_reminded_again_and_said_what_they_said() {
+    let (mut firm, _) = asked();
+    firm.reply(1, "STOP");
+    firm.accept();
+    let (reply, _answer) = oneshot::channel();
+    let party = Party::Number(number(1));
+    firm.step(vec![Input::Command(Command::LiftOptOut { party, by: "boss".into(), reply })]);
+    firm.owe("inv-2", 1, november(25));
+    firm.live(DAY * 2);
+    assert!(firm.texts().iter().any(|text| text.contains("inv-2")), "{:?}", firm.texts());
+    assert_eq!(ledger(&firm).len(), 1, "nobody gave a consent");
+}
+
+#[test]
+fn whoever_may_end_no_hold_ends_none_by_a_task_but_may_suppress() {
+    let mut firm = Firm::new();
+    let id = firm.owe("inv-1", 1, november(25));
+    firm.reply(1, "please stop this nonsense");
+    let task = *firm.tasks().first_key_value().unwrap().0;
+    let mut done = |outcome| {
+        let terms = Terms { keeps_holds: true, ..Terms::default() };
+        let change = Box::new(Change::TaskDone { id: task, outcome, expect: None });
+        firm.change(Change::OnTerms { terms, change })
+    };
+    for outcome in [TaskOutcome::Resume, TaskOutcome::Final, TaskOutcome::Paid] {
+        assert_eq!(done(outcome), Err(ChangeRefusal::Held));
+    }
+    done(TaskOutcome::Suppress).unwrap();
+    assert!(opted_out(&firm, id));
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nudged::engine::core::Input;
 use nudged::engine::reminders::change::{How, ObligationDraft, Owner, Which};
 use nudged::engine::reminders::{Change, Happened};
 use nudged::engine::{Command, Draft};
@@ -456,6 +457,73 @@ fn another_sequence_revives_nothing_that_ended() {
     firm.live(DAY * 20);
     assert!(firm.sent.is_empty(), "{:?}", firm.steps_sent());
     assert_eq!(firm.obligation(id).sequence, Some(key("other")), "by hand it may begin");
+}
+
+/// Numbers below 100 go by a link that takes one text at a time, the others by a fast one.
+fn two_lanes() -> Firm {
+    let noon = "[[sequence]]\nkey = \"noon\"\n[[sequence.step]]\nid = \"noon\"\noffset = \"-2d\"\nat = \"12:00\"\n\
+                grace = \"2h\"\ntemplate = \"due\"\n";
+    let mut firm = Firm::make(&format!("{SET_UP}{noon}"), 1, MONDAY);
+    let route = |to: &str, via: &str| nudged::config::Route {
+        to: vec![to.to_owned()],
+        class: Vec::new(),
+        sender: Vec::new(),
+        token: Vec::new(),
+        via: vec![via.into()],
+        policy: nudged::config::Policy::Failover,
+    };
+    let fast = nudged::link::LinkFacts { name: "b".into(), account: "b".into(), kind: "smpp", window: 10 };
+    firm.settings.links.push(fast);
+    firm.settings.routes = vec![route("+49151123450", "a"), route("+49151123451", "b")];
+    firm.crash();
+    firm.step(vec![Input::Link { link: 1, event: nudged::link::LinkEvent::Up }]);
+    firm
+}
+
+#[test]
+fn a_lane_that_is_full_keeps_no_other_lane_waiting() {
+    let mut firm = two_lanes();
+    for n in 1..=60 {
+        firm.owe(&format!("slow-{n}"), n, november(25));
+    }
+    for n in 101..=105 {
+        let mut fast = draft(&format!("fast-{n}"), n, november(25));
+        fast.sequence = Some(key("noon"));
+        firm.try_owe(fast).unwrap();
+    }
+    // The slow link takes five minutes for a text: it has work until three o'clock.
+    for _ in 0..72 {
+        firm.pass(std::time::Duration::from_secs(300));
+        let open = std::mem::take(&mut firm.open);
+        let answers = open.into_iter().map(|(link, submission)| {
+            let reference = nudged::message::Reference(submission.id.to_string());
+            let (id, index) = (submission.id, submission.index);
+            let outcome = nudged::link::Outcome::Accepted { reference };
+            Input::Link { link, event: nudged::link::LinkEvent::Outcome { id, index, outcome } }
+        });
+        let answers: Vec<Input> = answers.collect();
+        firm.step(answers);
+    }
+    let by_fast = firm.sent.iter().filter(|sent| sent.to >= number(100)).count();
+    assert_eq!(by_fast, 5, "the fast link was idle all the time: {} by the slow one", firm.sent.len());
+}
+
+#[test]
+fn what_waits_for_a_full_lane_goes_in_its_order_each_once_whatever_its_link_does() {
+    let mut firm = two_lanes();
+    let owed: Vec<_> = (1..=20).map(|n| (n, firm.owe(&format!("slow-{n}"), n, november(25)))).collect();
+    let mut due: Vec<_> = owed.iter().map(|(n, id)| (firm.next_at(*id), number(*n))).collect();
+    due.sort_unstable();
+    firm.pass(HOUR * 3);
+    assert_eq!(firm.sent.len(), 1, "the others wait for its answer");
+    firm.down();
+    firm.hand_back();
+    firm.pass(HOUR);
+    firm.up();
+    firm.live(HOUR);
+    let to: Vec<_> = firm.sent.iter().skip(1).map(|sent| sent.to).collect();
+    assert_eq!(to, due.into_iter().map(|(_, to)| to).collect::<Vec<_>>());
+    assert!(owed.iter().all(|(_, id)| firm.gone(*id) == ["before"]));
 }
 
 const HOW_TO_STOP: &str = "Reply STOP";

@@ -68,6 +68,10 @@ fn refused(refusal: ChangeRefusal) -> Problem {
             let detail = format!("There are too many of them already: at most {most}.");
             Problem::new(StatusCode::CONFLICT, "too_many", detail)
         }
+        held @ ChangeRefusal::Held => {
+            let detail = format!("It was not done: {held}.");
+            Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail)
+        }
         ChangeRefusal::Closed(refusal) => refusal.into(),
     }
 }

@@ -13,6 +13,7 @@ use super::obligations::{Choice, Row as Owed};
 use super::words::{When, plain};
 use super::{Frame, Look, ROWS, SHOWN, again, filled, name_of, page, told};
 use crate::clock::Timestamp;
+use crate::engine::reminders::terms::Terms;
 use crate::engine::reminders::view::{Place, Stretch, TaskFilter, TaskStage};
 use crate::engine::{Change, ReadError, View};
 use crate::http::page::board::ReplyRow;
@@ -20,9 +21,9 @@ use crate::http::page::forms::see;
 use crate::http::page::html;
 use crate::http::page::say::visible;
 use crate::http::problem::Problem;
+use crate::http::session::Signed;
 use crate::http::{App, Segment};
 use crate::id::TaskId;
-use crate::message::TokenName;
 use crate::reminder::task::{Task, TaskOutcome, TaskState};
 use crate::reminder::zone::ZoneSet;
 
@@ -197,7 +198,7 @@ pub async fn change(State(app): State<App>, path: Two, request: Request) -> Resp
     };
     let Two(id, what) = path;
     let Ok(id) = id.parse::<TaskId>() else { return told(&app, &signed, Problem::not_found()) };
-    match keep(&app, id, &what, &mut entries, signed.name.clone()).await {
+    match keep(&app, id, &what, &mut entries, &signed).await {
         Ok(true) => see(&format!("/tasks/{id}")),
         Ok(false) => {
             let make = move |look| asked(look, id, entries);
@@ -220,7 +221,7 @@ async fn keep(
     id: TaskId,
     what: &str,
     entries: &mut Entries,
-    by: TokenName,
+    signed: &Signed,
 ) -> Result<bool, Problem> {
     let change = said(id, what, entries);
     entries.check()?;
@@ -229,7 +230,8 @@ async fn keep(
     if is_final && !entries.is(SURE, "yes") {
         return Ok(false);
     }
-    make(app, change, by).await?;
+    let terms = Terms { keeps_holds: !signed.changes(), ..Terms::default() };
+    make(app, Change::OnTerms { terms, change: Box::new(change) }, signed.name.clone()).await?;
     Ok(true)
 }
 
