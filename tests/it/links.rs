@@ -26,7 +26,8 @@ async fn link_with(world: &World, name: &str, what: &str, fits: impl Fn(&Value) 
 async fn a_modem_says_what_it_is_and_how_it_hears_the_network() {
     let (world, _modem) = one_modem(ModemOptions::default(), "").await;
     world.await_link("gsm1", "up").await;
-    let shown = link_with(&world, "gsm1", "signal", |link| link["signal"]["dbm"].is_i64()).await;
+    let is_heard = |link: &Value| link["signal"]["dbm"].is_i64() && link["operator"].is_string();
+    let shown = link_with(&world, "gsm1", "signal and operator", is_heard).await;
     assert_eq!(shown["sim"], json!({"imsi": IMSI, "iccid": ICCID}));
     assert_eq!(
         (&shown["operator"], &shown["registration"], &shown["imei"]),

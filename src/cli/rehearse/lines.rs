@@ -51,6 +51,7 @@ pub struct Sent {
     pub obligation: Option<String>,
     pub step: Option<String>,
     /// The rule that sent it, where it is no step.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
     pub template: Option<String>,
     pub link: String,

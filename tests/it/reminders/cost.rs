@@ -143,9 +143,9 @@ fn a_reminder_costs_12_key_operations_from_its_due_step_to_its_delivery() {
 
 /// In batches of 64; the text is 73 characters of it, and the obligation is written twice.
 #[test]
-fn the_journal_takes_less_than_1320_bytes_from_a_due_step_to_its_delivery() {
+fn the_journal_takes_less_than_1330_bytes_from_a_due_step_to_its_delivery() {
     let bytes = bill().journal_bytes / REMINDERS as usize;
-    assert!(bytes < 1_320, "{bytes}");
+    assert!(bytes < 1_330, "{bytes}");
     assert!(bytes > 700, "more than a plain message's: {bytes}");
 }
 
